@@ -1,0 +1,176 @@
+"""`trajforecast`: one program, one verb for each job. Each verb parses its arguments and calls one function.
+
+Errors of use (ValueError and OSError from the verb) end with exit code 2 and one message.
+TRAJFORECAST_DEBUG=1 shows the traceback instead.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    try:
+        return args.run(args) or 0
+    except (ValueError, OSError) as error:
+        if os.environ.get("TRAJFORECAST_DEBUG"):
+            raise
+        print(f"trajforecast {args.verb}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"trajforecast {args.verb}: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="trajforecast", description="Dense point-track forecasting for robots.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for add_verb in (_simulate, _prepare, _train, _predict, _evaluate, _convert, _bench):
+        add_verb(verbs)
+    return parser
+
+
+def _simulate(verbs) -> None:
+    parser = verbs.add_parser("simulate", help="LIBERO demos by a scripted expert, in the released HDF5 layout")
+    parser.add_argument("--suite", required=True, help="libero_object, libero_spatial, libero_goal, libero_90, libero_10")
+    parser.add_argument("--tasks", required=True, type=_integers, help="task ids of the suite, e.g. 0,1,2")
+    parser.add_argument("--episodes", required=True, type=int, help="successful episodes a task")
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--seed", type=int, default=0, help="episode i of a task is simulated from seed + i")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="simulator processes")
+    parser.add_argument("--states-only", action="store_true", help="leave the images out; prepare renders them")
+
+    def run(args):
+        from trajforecast_model.sim.generate import simulate
+
+        simulate(args.suite, args.tasks, args.episodes, args.out, args.seed, args.workers, not args.states_only)
+
+    parser.set_defaults(run=run)
+
+
+def _prepare(verbs) -> None:
+    parser = verbs.add_parser("prepare", help="demos to training shards")
+    parser.add_argument("demos", nargs="+", type=Path, help="LIBERO HDF5 files or folders of them")
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--labeler", default="exact", choices=["exact"])
+    parser.add_argument("--stride", type=int, default=1, help="frames between the starts of two windows")
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+
+    def run(args):
+        from trajforecast_model.data.prepare import prepare
+
+        return prepare(args.demos, args.out, args.labeler, args.stride, args.workers)
+
+    parser.set_defaults(run=run)
+
+
+def _train(verbs) -> None:
+    parser = verbs.add_parser("train", help="train the track VAE or the denoiser")
+    parser.add_argument("stage", choices=["vae", "denoiser"])
+    parser.add_argument("--config", required=True, type=Path, help="YAML, see config/train/")
+    parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change one value of the config")
+
+    def run(args):
+        from trajforecast_model.training.run import train
+
+        train(args.stage, args.config, args.set)
+
+    parser.set_defaults(run=run)
+
+
+def _predict(verbs) -> None:
+    parser = verbs.add_parser("predict", help="forecast the tracks of one moment, from image files")
+    parser.add_argument("--checkpoint", required=True, help="checkpoint folder or hub id")
+    parser.add_argument("--image", action="append", required=True, metavar="VIEW=FILE", help="e.g. side=a.png")
+    parser.add_argument("--instruction", required=True)
+    parser.add_argument("-k", type=int, default=8, help="number of sampled futures")
+    parser.add_argument("--steps", type=int, default=None, help="solver steps (default: the checkpoint's)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--out", required=True, type=Path, help="npz: tracks, mean_track, medoid, spread, views")
+    parser.add_argument("--overlay", type=Path, default=None, help="PNG of the tracks drawn over the images")
+
+    def run(args):
+        from trajforecast_model.prediction import predict_files
+
+        predict_files(
+            args.checkpoint, args.image, args.instruction, args.k, args.steps, args.seed,
+            args.device, args.dtype, args.out, args.overlay,
+        )  # fmt: skip
+
+    parser.set_defaults(run=run)
+
+
+def _evaluate(verbs) -> None:
+    parser = verbs.add_parser("evaluate", help="the LIBERO protocol on prepared data, beside the paper's table")
+    parser.add_argument("--checkpoint", required=True)
+    parser.add_argument("--data", required=True, type=Path, help="folder written by prepare")
+    parser.add_argument("-k", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--split", default="val", choices=["train", "val", "all"])
+    parser.add_argument("--steps", type=int, default=None)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--max-windows", type=int, default=None, help="evaluate this many windows a view, drawn evenly")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--out", required=True, type=Path, help="JSON report")
+
+    def run(args):
+        from trajforecast_model.evaluation.protocol import evaluate
+
+        evaluate(
+            args.checkpoint, args.data, args.k, args.out, split=args.split, steps=args.steps, seed=args.seed,
+            max_windows=args.max_windows, device=args.device, dtype=args.dtype,
+        )  # fmt: skip
+
+    parser.set_defaults(run=run)
+
+
+def _convert(verbs) -> None:
+    parser = verbs.add_parser("convert", help="other projects' checkpoints to ours")
+    sources = parser.add_subparsers(dest="source", required=True)
+    whn = sources.add_parser("whn", help="official What-Happens-Next checkpoints")
+    whn.add_argument("--denoiser", required=True, type=Path)
+    whn.add_argument("--vae", type=Path, default=None, help="leave out for a model in track space")
+    whn.add_argument("--out", required=True, type=Path)
+    whn.add_argument("--config", type=Path, default=None, help="model YAML, for what the weights do not tell")
+
+    def run(args):
+        from trajforecast_model.networks.whn_checkpoint import convert_whn
+
+        convert_whn(args.denoiser, args.vae, args.out, args.config)
+
+    parser.set_defaults(run=run)
+
+
+def _bench(verbs) -> None:
+    parser = verbs.add_parser("bench", help="time and memory of a forecast")
+    parser.add_argument("--checkpoint", required=True)
+    parser.add_argument("-k", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=None)
+    parser.add_argument("--views", type=int, default=2)
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--out", type=Path, default=None, help="JSON report")
+
+    def run(args):
+        from trajforecast_model.evaluation.bench import bench
+
+        bench(args.checkpoint, args.k, args.steps, args.views, args.runs, args.device, args.dtype, args.out)
+
+    parser.set_defaults(run=run)
+
+
+def _integers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers like 0,1,2, got {text!r}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

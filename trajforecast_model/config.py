@@ -1,0 +1,127 @@
+"""Typed configs: small dataclasses read from YAML or JSON, where an unknown key is an error."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+Config = TypeVar("Config")
+
+
+def from_dict(cls: type[Config], values: dict[str, Any], where: str = "") -> Config:
+    """Builds the dataclass `cls` from a nested dict.
+
+    Raises:
+        ValueError: for an unknown key (with the nearest known one), a missing key or a value of the wrong type.
+    """
+    if not isinstance(values, dict):
+        raise ValueError(f"{where or 'config'}: expected a mapping of settings, got {type(values).__name__}")
+    types_by_name = typing.get_type_hints(cls)
+    known = [field.name for field in dataclasses.fields(cls)]
+    for key in values:
+        if key not in known:
+            raise ValueError(_unknown_key(f"{where}{key}", key, known))
+    arguments = {key: _convert(types_by_name[key], value, f"{where}{key}") for key, value in values.items()}
+    required = [
+        field.name
+        for field in dataclasses.fields(cls)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    missing = [name for name in required if name not in arguments]
+    if missing:
+        raise ValueError(f"{where or 'config'}: missing {', '.join(missing)}; add a value for each")
+    return cls(**arguments)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The nested plain dict of a config, tuples as lists, ready for JSON or YAML."""
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in dataclasses.asdict(config, dict_factory=_plain).items()
+    }
+
+
+def load(cls: type[Config], path: str | Path, overrides: list[str] | None = None) -> Config:
+    """Reads a YAML file into `cls`, then applies `a.b=value` overrides (values are YAML).
+
+    Raises:
+        ValueError: for a missing file, text that is not YAML, an unknown key or a wrong type.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"config file {path} does not exist")
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"config file {path} is not readable YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"config file {path}: expected a mapping of settings, got {type(values).__name__}")
+    for override in overrides or []:
+        _apply_override(values, override)
+    try:
+        return from_dict(cls, values)
+    except ValueError as error:
+        raise ValueError(f"config file {path}: {error}") from error
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    if not equals or not name:
+        raise ValueError(f"--set {override!r}: expected a.b=value")
+    *parents, last = name.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise ValueError(f"--set {override!r}: {parent!r} is a value, not a group of settings")
+    values[last] = yaml.safe_load(text)
+
+
+def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in items}
+
+
+def _unknown_key(path: str, key: Any, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(str(key), known, n=1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; known keys: {', '.join(known)}"
+    return f"unknown key {path!r}{hint}"
+
+
+def _convert(expected: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(expected)
+    arguments = typing.get_args(expected)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        remaining = [argument for argument in arguments if argument is not type(None)]
+        return _convert(remaining[0], value, where)
+    if origin is typing.Literal:
+        if value not in arguments:
+            raise ValueError(f"{where}: got {value!r}, expected one of {', '.join(map(repr, arguments))}")
+        return value
+    if dataclasses.is_dataclass(expected):
+        return from_dict(expected, value, f"{where}.")
+    if origin in (tuple, list):
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(f"{where}: expected a list, got {value!r}")
+        if origin is tuple and arguments[-1] is not Ellipsis and len(value) != len(arguments):
+            raise ValueError(f"{where}: expected {len(arguments)} values, got {len(value)}")
+        return origin(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ValueError(f"{where}: expected a mapping, got {value!r}")
+        return {key: _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if expected is float and isinstance(value, str):
+        # YAML 1.1 reads 6e-5 (no dot) as text.
+        try:
+            value = float(value)
+        except ValueError:
+            pass
+    if expected is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
+        raise ValueError(f"{where}: expected {expected.__name__}, got {value!r}")
+    return value
