@@ -1,0 +1,113 @@
+"""The parts that the track VAE and the denoiser share: attention, cross-attention to the image, MLP, patches."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+
+class KeysValues(NamedTuple):
+    """Projected image tokens, [N, heads, M, head_dim] each. Made once an image, used by every frame, sample and step."""
+
+    keys: Tensor
+    values: Tensor
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention with RMSNorm on the full width of queries and keys."""
+
+    def __init__(self, dim: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.q = nn.Linear(dim, dim)
+        self.kv = nn.Linear(dim, 2 * dim)
+        self.q_norm = nn.RMSNorm(dim, eps=1e-5)
+        self.k_norm = nn.RMSNorm(dim, eps=1e-5)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, L, D] -> [N, L, D]"""
+        keys, values = self.kv(x).chunk(2, dim=-1)
+        return self.proj(_attend(self.q_norm(self.q(x)), self.k_norm(keys), values, self.heads))
+
+
+class ImageCrossAttention(nn.Module):
+    """Attention from track tokens to image tokens; keys and values come ready from `project`."""
+
+    def __init__(self, dim: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.q = nn.Linear(dim, dim)
+        self.kv = nn.Linear(dim, 2 * dim)
+        self.q_norm = nn.RMSNorm(dim, eps=1e-5)
+        self.k_norm = nn.RMSNorm(dim, eps=1e-5)
+        self.proj = nn.Linear(dim, dim)
+
+    def project(self, image_tokens: Tensor) -> KeysValues:
+        """[N, M, D] -> keys and values of these images"""
+        keys, values = self.kv(image_tokens).chunk(2, dim=-1)
+        return KeysValues(_split_heads(self.k_norm(keys), self.heads), _split_heads(values, self.heads))
+
+    def forward(self, x: Tensor, image: KeysValues) -> Tensor:
+        """[N, L, D], N as in the projected images -> [N, L, D]"""
+        queries = _split_heads(self.q_norm(self.q(x)), self.heads)
+        attended = F.scaled_dot_product_attention(queries, image.keys, image.values)
+        return self.proj(rearrange(attended, "n heads l d -> n l (heads d)"))
+
+
+class MLP(nn.Module):
+    def __init__(self, dim_in: int, dim_hidden: int, dim_out: int):
+        super().__init__()
+        self.fc1 = nn.Linear(dim_in, dim_hidden)
+        self.fc2 = nn.Linear(dim_hidden, dim_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
+
+
+class PatchEmbedding(nn.Module):
+    """Non-overlapping patches to tokens."""
+
+    def __init__(self, channels: int, patch_size: int, dim: int):
+        super().__init__()
+        self.proj = nn.Conv2d(channels, dim, kernel_size=patch_size, stride=patch_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, H/p * W/p, D]"""
+        return self.proj(x).flatten(2).transpose(1, 2)
+
+
+def unpatchify(tokens: Tensor, patch_size: int, rows: int) -> Tensor:
+    """[N, rows * columns, p * p * C] -> [N, C, rows * p, columns * p]"""
+    return rearrange(
+        tokens, "n (h w) (p q c) -> n c (h p) (w q)", h=rows, p=patch_size, q=patch_size
+    )  # fmt: skip
+
+
+class FourierTrackEncoding(nn.Module):
+    """Learned Fourier features of a position, beside the position itself: 2 -> 130 channels at the default size."""
+
+    def __init__(self, dim: int, frequencies: int = 64):
+        super().__init__()
+        features = 2 * frequencies
+        self.w = nn.Parameter(torch.randn(frequencies, 2))
+        self.mlp = nn.Sequential(nn.Linear(features, 4 * dim), nn.SiLU(), nn.Linear(4 * dim, features))
+        self.channels = features + 2
+
+    def forward(self, tracks: Tensor) -> Tensor:
+        """[N, 2, H, W] normalised -> [N, 130, H, W]"""
+        positions = tracks.movedim(1, -1)
+        angles = positions @ self.w.T
+        features = torch.cat([angles.cos(), angles.sin()], dim=-1) / (2 * self.w.shape[0]) ** 0.5
+        return torch.cat([self.mlp(features), positions], dim=-1).movedim(-1, 1)
+
+
+def _attend(queries: Tensor, keys: Tensor, values: Tensor, heads: int) -> Tensor:
+    attended = F.scaled_dot_product_attention(*(_split_heads(x, heads) for x in (queries, keys, values)))
+    return rearrange(attended, "n heads l d -> n l (heads d)")
+
+
+def _split_heads(x: Tensor, heads: int) -> Tensor:
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
