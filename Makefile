@@ -70,7 +70,7 @@ $(VENV)/.stamp-torch: | $(VENV)/.stamp-system
 	@$(PIP) $(TORCH)
 	@touch $@
 
-$(VENV)/.stamp-base: setup.py setup.cfg $(VENV)/.stamp-torch
+$(VENV)/.stamp-base: Makefile setup.py setup.cfg $(VENV)/.stamp-torch
 ifeq ($(ROS_SOURCED),yes)
 	@echo "[3/4] trajforecast and its libraries; ROS 2 is the sourced $(ROS_DISTRO)"
 	@$(PIP) --no-build-isolation --editable ".[demo]" $(NUMPY)
