@@ -87,13 +87,13 @@ def unpatchify(tokens: Tensor, patch_size: int, rows: int) -> Tensor:
 
 
 class FourierTrackEncoding(nn.Module):
-    """Learned Fourier features of a position, beside the position itself: 2 -> 130 channels at the default size."""
+    """Fourier features of a position through an MLP, beside the position itself: 2 -> 130 channels at the default size."""
 
     def __init__(self, dim: int, frequencies: int = 64):
         super().__init__()
         features = 2 * frequencies
-        self.w = nn.Parameter(torch.randn(frequencies, 2))
-        self.mlp = nn.Sequential(nn.Linear(features, 4 * dim), nn.SiLU(), nn.Linear(4 * dim, features))
+        self.register_buffer("w", torch.randn(frequencies, 2))  # drawn once, never trained
+        self.mlp = nn.Sequential(nn.Linear(features, 4 * dim), nn.GELU(), nn.Linear(4 * dim, features))
         self.channels = features + 2
 
     def forward(self, tracks: Tensor) -> Tensor:
@@ -101,12 +101,21 @@ class FourierTrackEncoding(nn.Module):
         positions = tracks.movedim(1, -1)
         angles = positions @ self.w.T
         features = torch.cat([angles.cos(), angles.sin()], dim=-1) / (2 * self.w.shape[0]) ** 0.5
-        return torch.cat([self.mlp(features), positions], dim=-1).movedim(-1, 1)
+        return torch.cat([positions, self.mlp(features)], dim=-1).movedim(-1, 1)
 
 
 def _attend(queries: Tensor, keys: Tensor, values: Tensor, heads: int) -> Tensor:
     attended = F.scaled_dot_product_attention(*(_split_heads(x, heads) for x in (queries, keys, values)))
     return rearrange(attended, "n heads l d -> n l (heads d)")
+
+
+def attend_space_or_time(attention: SelfAttention, x: Tensor, over_time: bool) -> Tensor:
+    """Self-attention among the tokens of a frame, or among the frames of a token: [B, T, L, D] -> [B, T, L, D]"""
+    batch, frames = x.shape[:2]
+    if over_time:
+        attended = attention(rearrange(x, "b t l d -> (b l) t d"))
+        return rearrange(attended, "(b l) t d -> b t l d", b=batch)
+    return attention(x.flatten(0, 1)).unflatten(0, (batch, frames))
 
 
 def _split_heads(x: Tensor, heads: int) -> Tensor:

@@ -1,0 +1,185 @@
+"""Denoiser: the velocity of noisy track latents, given the image and the instruction (WHN section 3.3).
+
+Tokens carry their images apart from their samples, [N images, S samples, T frames, L positions, D], so that what
+depends on the image alone is computed once an image: the keys and values of its tokens, and its text embedding.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trajforecast_model.networks.layers import (
+    MLP,
+    FourierTrackEncoding,
+    ImageCrossAttention,
+    KeysValues,
+    PatchEmbedding,
+    SelfAttention,
+    attend_space_or_time,
+    unpatchify,
+)
+from trajforecast_model.networks.positions import sincos_1d, sincos_2d, timestep_features
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    num_frames: int = 16  # latent frames, the known first one included
+    grid: tuple[int, int] = (16, 16)  # rows, columns of the latent, or of the query points without a VAE
+    channels: int = 8  # of the latent, or 2 without a VAE
+    patch_size: int = 1
+    dim: int = 384
+    depth: int = 12
+    heads: int = 6
+    image_grid: tuple[int, int] = (9, 9)  # rows, columns of image tokens
+    image_dim: int = 1024
+    text_dim: int | None = 768  # width of the text embedding; null for a model without text
+    track_encoding: bool = False  # Fourier features of positions, for tracks without a VAE
+    aligned_image: bool = False  # add the image tokens under a latent token to it (TrajLoom's token-aligned fusion)
+
+    def __post_init__(self):
+        if any(side % self.patch_size for side in self.grid):
+            raise ValueError(f"grid {self.grid} is not a multiple of patch_size {self.patch_size}; change one of them")
+        if self.dim % self.heads:
+            raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}; change one of them")
+        if self.track_encoding and self.channels != 2:
+            raise ValueError(f"track_encoding takes positions (2 channels), got channels {self.channels}")
+
+
+class ImageContext(NamedTuple):
+    """All that the denoiser needs of N images and instructions, for any number of samples and solver steps."""
+
+    keys_values: list[KeysValues]  # one a block
+    aligned: Tensor | None  # [N, L, D]
+    text: Tensor | None  # [N, D]
+
+
+class Denoiser(nn.Module):
+    def __init__(self, config: DenoiserConfig):
+        super().__init__()
+        self.config = config
+        dim = config.dim
+        self.token_rows = config.grid[0] // config.patch_size
+        token_grid = (self.token_rows, config.grid[1] // config.patch_size)
+        channels = config.channels
+        if config.track_encoding:
+            self.track_encoding = FourierTrackEncoding(dim)
+            channels = self.track_encoding.channels
+        else:
+            self.track_encoding = nn.Identity()
+        self.patch_embedding = PatchEmbedding(channels, config.patch_size, dim)
+        self.timestep_embedding = nn.Sequential(nn.Linear(256, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.image_projection = nn.Linear(config.image_dim, dim)
+        if config.text_dim is not None:
+            self.text_projection = MLP(config.text_dim, 4 * dim, dim)
+        if config.aligned_image:
+            self.aligned_projection = nn.Linear(config.image_dim, dim)
+        self.blocks = nn.ModuleList(DenoiserBlock(dim, config.heads, i % 2 == 1) for i in range(config.depth))
+        self.final_norm = nn.RMSNorm(dim, eps=1e-6, elementwise_affine=False)
+        self.final_modulation = nn.Linear(dim, 2 * dim)
+        self.final_linear = nn.Linear(dim, config.patch_size**2 * config.channels)
+        self.register_buffer("grid_positions", sincos_2d(token_grid, dim), persistent=False)
+        self.register_buffer("image_positions", sincos_2d(config.image_grid, dim), persistent=False)
+        self.register_buffer(
+            "time_positions", sincos_1d(torch.arange(config.num_frames), dim)[:, None], persistent=False
+        )
+        self.token_grid = token_grid
+        self._initialise()
+
+    def forward(self, x: Tensor, t: Tensor, image_tokens: Tensor, text_embedding: Tensor | None = None) -> Tensor:
+        """Velocity at flow time t (0 is noise, 1 is data).
+
+        Args:
+            x: [B, T, C, h, w] noisy latents, or tracks without a VAE; frame 0 is the known, clean one.
+            t: [B]
+            image_tokens: [B, M, D_image]
+            text_embedding: [B, E], or None for a model without text.
+
+        Returns:
+            [B, T, C, h, w]; what stands in frame 0 has no meaning.
+        """
+        return self.velocity(x.unsqueeze(1), t.unsqueeze(1), self.image_context(image_tokens, text_embedding))[:, 0]
+
+    def image_context(self, image_tokens: Tensor, text_embedding: Tensor | None = None) -> ImageContext:
+        """Projects image tokens [N, M, D_image] and text [N, E], once for all samples and steps."""
+        if (text_embedding is None) != (self.config.text_dim is None):
+            wanted = "no text" if self.config.text_dim is None else f"text_embedding [N, {self.config.text_dim}]"
+            raise ValueError(f"this denoiser takes {wanted}, got {'none' if text_embedding is None else 'one'}")
+        tokens = self.image_projection(image_tokens) + self.image_positions
+        aligned = None
+        if self.config.aligned_image:
+            image = image_tokens.transpose(1, 2).unflatten(-1, self.config.image_grid)
+            image = F.adaptive_avg_pool2d(image, self.token_grid).flatten(2).transpose(1, 2)
+            aligned = self.aligned_projection(image)  # [N, L, D]
+        return ImageContext(
+            keys_values=[block.cross_attention.project(tokens) for block in self.blocks],
+            aligned=aligned,
+            text=None if text_embedding is None else self.text_projection(text_embedding),
+        )
+
+    def velocity(self, x: Tensor, t: Tensor, context: ImageContext) -> Tensor:
+        """Velocity of S samples for each of N images: x [N, S, T, C, h, w] -> [N, S, T, C, h, w].
+
+        Args:
+            t: [N, S], or [N, 1] where all samples of an image are at the same time: then conditioning is computed once.
+        """
+        images, samples, frames = x.shape[:3]
+        condition = self.timestep_embedding(timestep_features(t).to(x.dtype))  # [N, S or 1, D]
+        if context.text is not None:
+            condition = condition + context.text[:, None]
+        condition = F.silu(condition)[:, :, None, None]  # [N, S or 1, 1, 1, D]
+
+        tokens = self.patch_embedding(self.track_encoding(x.flatten(0, 2)))
+        tokens = tokens.unflatten(0, (images, samples, frames)) + self.grid_positions  # [N, S, T, L, D]
+        if context.aligned is not None:
+            tokens = tokens + context.aligned[:, None, None]
+        for i, block in enumerate(self.blocks):
+            if i == 1:
+                tokens = tokens + self.time_positions
+            tokens = block(tokens, condition, context.keys_values[i])
+
+        shift, scale = self.final_modulation(condition).chunk(2, dim=-1)
+        tokens = self.final_linear(_modulate(self.final_norm(tokens), shift, scale))
+        velocity = unpatchify(tokens.flatten(0, 2), self.config.patch_size, self.token_rows)
+        return velocity.unflatten(0, (images, samples, frames))
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        for linear in (self.timestep_embedding[0], self.timestep_embedding[2]):
+            nn.init.normal_(linear.weight, std=0.02)
+        for linear in [block.modulation for block in self.blocks] + [self.final_modulation, self.final_linear]:
+            nn.init.zeros_(linear.weight)
+
+
+class DenoiserBlock(nn.Module):
+    """Self-attention over space or time, cross-attention to the image, MLP; shifted, scaled and gated by adaLN-zero."""
+
+    def __init__(self, dim: int, heads: int, over_time: bool):
+        super().__init__()
+        self.over_time = over_time
+        self.norm1 = nn.RMSNorm(dim, eps=1e-6, elementwise_affine=False)
+        self.attention = SelfAttention(dim, heads)
+        self.cross_attention = ImageCrossAttention(dim, heads)
+        self.norm2 = nn.RMSNorm(dim, eps=1e-6, elementwise_affine=False)
+        self.mlp = MLP(dim, 4 * dim, dim)
+        self.modulation = nn.Linear(dim, 7 * dim)
+
+    def forward(self, x: Tensor, condition: Tensor, image: KeysValues) -> Tensor:
+        """x [N, S, T, L, D], condition [N, S or 1, 1, 1, D] -> [N, S, T, L, D]"""
+        shift1, scale1, gate1, gate_cross, shift2, scale2, gate2 = self.modulation(condition).chunk(7, dim=-1)
+        normed = _modulate(self.norm1(x), shift1, scale1).flatten(0, 1)
+        x = x + gate1 * attend_space_or_time(self.attention, normed, self.over_time).view_as(x)
+        queries = x.flatten(
+            1, 3
+        )  # [N, S * T * L, D]: all samples and frames share the keys; not normalised (the paper's)
+        x = x + gate_cross * self.cross_attention(queries, image).view_as(x)
+        return x + gate2 * self.mlp(_modulate(self.norm2(x), shift2, scale2))
+
+
+def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    return x * (1 + scale) + shift

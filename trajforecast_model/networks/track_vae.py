@@ -1,0 +1,189 @@
+"""Track VAE: dense tracks to a small grid of latents and back, with the image in view (WHN section 3.2)."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from trajforecast_model.networks.layers import (
+    MLP,
+    FourierTrackEncoding,
+    ImageCrossAttention,
+    KeysValues,
+    PatchEmbedding,
+    SelfAttention,
+    attend_space_or_time,
+    unpatchify,
+)
+from trajforecast_model.networks.positions import sincos_1d, sincos_2d
+from trajforecast_model.tracks.grid import normalise, query_points
+
+
+@dataclass(frozen=True)
+class TrackVAEConfig:
+    num_frames: int = 16
+    grid: tuple[int, int] = (64, 64)  # rows, columns of query points
+    image_size: tuple[int, int] = (128, 128)  # height, width that the normalised coordinates refer to
+    patch_size: int = 4
+    temporal_stride: int = 1  # future frames in one latent frame; frame 0 always has a latent frame of its own
+    dim: int = 384
+    depth: int = 12  # blocks of the encoder, and as many of the decoder
+    heads: int = 6
+    latent_channels: int = 8
+    image_grid: tuple[int, int] = (9, 9)  # rows, columns of image tokens
+    image_dim: int = 1024
+    image_conditioned: bool = True
+    fourier_features: bool = True
+    offset_scale: float | None = None  # encode scale * (track - query point) instead of the track (TrajLoom's anchors)
+
+    @property
+    def latent_grid(self) -> tuple[int, int]:
+        return self.grid[0] // self.patch_size, self.grid[1] // self.patch_size
+
+    @property
+    def latent_frames(self) -> int:
+        return 1 + -(-(self.num_frames - 1) // self.temporal_stride)
+
+    def __post_init__(self):
+        if any(side % self.patch_size for side in self.grid):
+            raise ValueError(f"grid {self.grid} is not a multiple of patch_size {self.patch_size}; change one of them")
+        if self.dim % self.heads:
+            raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}; change one of them")
+        if self.temporal_stride < 1:
+            raise ValueError(f"temporal_stride {self.temporal_stride} must be at least 1")
+
+
+class TrackVAE(nn.Module):
+    def __init__(self, config: TrackVAEConfig):
+        super().__init__()
+        self.config = config
+        dim, stride = config.dim, config.temporal_stride
+        if config.fourier_features:
+            self.track_encoding = FourierTrackEncoding(dim)
+            channels = self.track_encoding.channels
+        else:
+            self.track_encoding = nn.Identity()
+            channels = 2
+        self.patch_embedding = PatchEmbedding(channels * stride, config.patch_size, dim)
+        self.encoder_blocks = nn.ModuleList(self._block(i) for i in range(config.depth))
+        self.to_latents = nn.Linear(dim, 2 * config.latent_channels)
+        self.from_latents = nn.Linear(config.latent_channels, dim)
+        self.decoder_blocks = nn.ModuleList(self._block(i) for i in range(config.depth))
+        self.final_linear = nn.Linear(dim, config.patch_size**2 * 2 * stride)
+        if config.image_conditioned:
+            self.image_projection = nn.Linear(config.image_dim, dim)
+            self.register_buffer("image_positions", sincos_2d(config.image_grid, dim), persistent=False)
+        self.register_buffer("grid_positions", sincos_2d(config.latent_grid, dim), persistent=False)
+        self.register_buffer(
+            "time_positions", sincos_1d(torch.arange(config.latent_frames), dim)[:, None], persistent=False
+        )
+        anchors = normalise(torch.from_numpy(query_points(config.grid, config.image_size)), config.image_size)
+        self.register_buffer("anchors", anchors.movedim(-1, 0).contiguous(), persistent=False)  # [2, H, W]
+        self._initialise()
+
+    def encode(self, tracks: Tensor, image_tokens: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the latents.
+
+        Args:
+            tracks: [B, T, 2, H, W], normalised (x, y).
+            image_tokens: [B, M, D_image] of the first frame; not read where the VAE is not image-conditioned.
+
+        Returns:
+            mean, std: [B, T', h * w, C], T' latent frames (T' = T without a temporal stride).
+        """
+        config = self.config
+        batch = len(tracks)
+        if config.offset_scale is not None:
+            tracks = (tracks - self.anchors) * config.offset_scale
+        features = self.track_encoding(tracks.flatten(0, 1)).unflatten(0, (batch, -1))
+        features = self._group_frames(features)  # [B, T', stride * channels, H, W]
+        x = self.patch_embedding(features.flatten(0, 1)).unflatten(0, (batch, -1))  # [B, T', L, D]
+        x = x + self.grid_positions
+        images = self._project_image(self.encoder_blocks, image_tokens)
+        for i, block in enumerate(self.encoder_blocks):
+            if i == 1:
+                x = x + self.time_positions
+            x = block(x, images[i])
+        mean, logvar = self.to_latents(x).chunk(2, dim=-1)
+        return mean, F.softplus(0.5 * logvar)
+
+    def decode(self, latents: Tensor, image_tokens: Tensor | None = None) -> Tensor:
+        """Tracks of unscaled latents: [B, T', h * w, C] -> [B, T, 2, H, W], normalised.
+
+        B may be a multiple of the number of images: the samples of one image stand next to each other.
+        """
+        config = self.config
+        x = self.from_latents(latents)
+        images = self._project_image(self.decoder_blocks, image_tokens)
+        for block, image in zip(self.decoder_blocks, images, strict=True):
+            x = block(x, image)
+        x = self.final_linear(x)
+        batch = len(x)
+        x = unpatchify(x.flatten(0, 1), config.patch_size, config.latent_grid[0])
+        x = rearrange(x, "(b t) (s c) h w -> b (t s) c h w", b=batch, c=2)
+        x = x[:, config.temporal_stride - 1 :][:, : config.num_frames]
+        return x if config.offset_scale is None else x / config.offset_scale + self.anchors
+
+    def static_tracks(self, batch: int) -> Tensor:
+        """Query points that never move: [B, T, 2, H, W], normalised."""
+        return self.anchors.expand(batch, self.config.num_frames, -1, -1, -1)
+
+    def _group_frames(self, features: Tensor) -> Tensor:
+        # Frame 0 is repeated in front and the last frame at the end, so that every group is full.
+        stride = self.config.temporal_stride
+        if stride == 1:
+            return features
+        missing = self.config.latent_frames * stride - (self.config.num_frames + stride - 1)
+        front = features[:, :1].expand(-1, stride - 1, -1, -1, -1)
+        back = features[:, -1:].expand(-1, missing, -1, -1, -1)
+        padded = torch.cat([front, features, back], dim=1)
+        return rearrange(padded, "b (t s) c h w -> b t (s c) h w", s=stride)
+
+    def _project_image(self, blocks: nn.ModuleList, image_tokens: Tensor | None) -> list[KeysValues | None]:
+        if not self.config.image_conditioned:
+            return [None] * len(blocks)
+        if image_tokens is None:
+            raise ValueError("this track VAE is conditioned on the image: pass image_tokens [B, M, D]")
+        tokens = self.image_projection(image_tokens) + self.image_positions
+        return [block.cross_attention.project(tokens) for block in blocks]
+
+    def _block(self, index: int) -> "TrackVAEBlock":
+        return TrackVAEBlock(self.config, over_time=index % 2 == 1)
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        nn.init.zeros_(self.final_linear.weight)
+
+
+class TrackVAEBlock(nn.Module):
+    """Self-attention over space or time, cross-attention to the image, MLP; three learned gates that start at zero."""
+
+    def __init__(self, config: TrackVAEConfig, over_time: bool):
+        super().__init__()
+        dim = config.dim
+        self.over_time = over_time
+        self.norm1 = nn.RMSNorm(dim, eps=1e-6)
+        self.attention = SelfAttention(dim, config.heads)
+        self.gate_attention = nn.Parameter(torch.zeros(1, 1, dim))
+        if config.image_conditioned:
+            self.norm2 = nn.RMSNorm(dim, eps=1e-6)
+            self.cross_attention = ImageCrossAttention(dim, config.heads)
+            self.gate_cross_attention = nn.Parameter(torch.zeros(1, 1, dim))
+        self.norm3 = nn.RMSNorm(dim, eps=1e-6)
+        self.mlp = MLP(dim, 4 * dim, dim)
+        self.gate_mlp = nn.Parameter(torch.zeros(1, 1, dim))
+
+    def forward(self, x: Tensor, image: KeysValues | None) -> Tensor:
+        """[B, T, L, D] -> [B, T, L, D]"""
+        x = x + self.gate_attention * attend_space_or_time(self.attention, self.norm1(x), self.over_time)
+        if image is not None:
+            batch, frames, tokens, dim = x.shape
+            queries = self.norm2(x).reshape(len(image.keys), -1, dim)  # the samples of an image share its keys
+            attended = self.cross_attention(queries, image).reshape(batch, frames, tokens, dim)
+            x = x + self.gate_cross_attention * attended
+        return x + self.gate_mlp * self.mlp(self.norm3(x))
