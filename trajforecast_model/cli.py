@@ -35,7 +35,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _simulate(verbs) -> None:
     parser = verbs.add_parser("simulate", help="LIBERO demos by a scripted expert, in the released HDF5 layout")
-    parser.add_argument("--suite", required=True, help="libero_object, libero_spatial, libero_goal, libero_90, libero_10")
+    parser.add_argument(
+        "--suite", required=True, help="libero_object, libero_spatial, libero_goal, libero_90, libero_10"
+    )
     parser.add_argument("--tasks", required=True, type=_integers, help="task ids of the suite, e.g. 0,1,2")
     parser.add_argument("--episodes", required=True, type=int, help="successful episodes a task")
     parser.add_argument("--out", required=True, type=Path)

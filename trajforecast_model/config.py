@@ -1,5 +1,6 @@
 """Typed configs: small dataclasses read from YAML or JSON, where an unknown key is an error."""
 
+import contextlib
 import dataclasses
 import difflib
 import types
@@ -116,10 +117,8 @@ def _convert(expected: Any, value: Any, where: str) -> Any:
         return {key: _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     if expected is float and isinstance(value, str):
         # YAML 1.1 reads 6e-5 (no dot) as text.
-        try:
+        with contextlib.suppress(ValueError):
             value = float(value)
-        except ValueError:
-            pass
     if expected is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):

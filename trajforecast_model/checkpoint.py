@@ -1,0 +1,135 @@
+"""A checkpoint is a folder: config.json, which rebuilds everything, and safetensors weights. Nothing is unpickled.
+
+config.json  vae.safetensors  denoiser.safetensors  image_encoder.safetensors (only where it is trained)
+"""
+
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from trajforecast_model.config import from_dict, to_dict
+from trajforecast_model.networks.denoiser import Denoiser, DenoiserConfig
+from trajforecast_model.networks.image_encoder import ImageEncoderConfig
+from trajforecast_model.networks.text_encoder import TextEncoderConfig
+from trajforecast_model.networks.track_vae import TrackVAE, TrackVAEConfig
+
+CONFIG_FILE = "config.json"
+
+
+@dataclass(frozen=True)
+class ForecastConfig:
+    """Everything needed to rebuild the networks and the preprocessing."""
+
+    denoiser: DenoiserConfig
+    image_encoder: ImageEncoderConfig
+    vae: TrackVAEConfig | None = None  # null: the denoiser works on tracks themselves
+    text_encoder: TextEncoderConfig | None = None
+    latent_std: tuple[float, ...] = (1.0, 1.0)  # per channel, over the training set
+    image_size: tuple[int, int] = (128, 128)  # height, width of the images that the tracks were made on
+    grid: tuple[int, int] = (64, 64)  # rows, columns of query points
+    num_frames: int = 16  # the present one included
+    dt: float = 0.05  # seconds between frames
+    views: tuple[str, ...] = ("side", "effector")
+    steps: int = 9  # solver steps unless the caller says otherwise
+    solver: str = "euler"
+    anchor_first_frame: bool = False  # set t = 0 of a forecast to the query points, which it is by definition
+
+    def __post_init__(self):
+        if len(self.latent_std) != self.denoiser.channels:
+            raise ValueError(
+                f"latent_std has {len(self.latent_std)} values, the denoiser {self.denoiser.channels} channels"
+            )
+        if self.vae is not None:
+            latent = (self.vae.latent_frames, self.vae.latent_grid, self.vae.latent_channels)
+            denoised = (self.denoiser.num_frames, self.denoiser.grid, self.denoiser.channels)
+            if latent != denoised:
+                raise ValueError(
+                    f"the VAE's latents are (frames, grid, channels) {latent}, the denoiser's {denoised}; "
+                    "they must be the same"
+                )
+
+
+def save_config(config: ForecastConfig, folder: Path) -> None:
+    write_atomically(folder / CONFIG_FILE, (json.dumps(to_dict(config), indent=2) + "\n").encode())
+
+
+def load_config(folder: Path) -> ForecastConfig:
+    """Raises ValueError where the folder is no checkpoint or its config is not ours."""
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise ValueError(f"{folder} is not a checkpoint folder: it has no {CONFIG_FILE}")
+    try:
+        values = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not readable JSON: {error}") from error
+    try:
+        return from_dict(ForecastConfig, values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def save_weights(module: nn.Module, path: Path) -> None:
+    temporary = temporary_beside(path)
+    try:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Loads safetensors into a module of exactly these names and shapes, in any stored precision.
+
+    Raises:
+        ValueError: for a missing, truncated or other file, and for names or shapes that do not fit the config.
+    """
+    if not path.is_file():
+        raise ValueError(f"checkpoint file {path} does not exist")
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is not a readable safetensors file ({error}); copy the checkpoint again") from error
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit its {CONFIG_FILE}: {error}") from error
+
+
+def build_vae(config: ForecastConfig, folder: Path | None = None) -> TrackVAE | None:
+    if config.vae is None:
+        return None
+    vae = TrackVAE(config.vae)
+    if folder is not None:
+        load_weights(vae, folder / "vae.safetensors")
+    return vae
+
+
+def build_denoiser(config: ForecastConfig, folder: Path | None = None) -> Denoiser:
+    denoiser = Denoiser(config.denoiser)
+    if folder is not None:
+        load_weights(denoiser, folder / "denoiser.safetensors")
+    return denoiser
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes beside `path`, flushes to disk, then renames: readers see the old file or the new one, whole."""
+    temporary = temporary_beside(path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def temporary_beside(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")

@@ -1,0 +1,316 @@
+"""The one door to a trained model: images and an instruction in, sampled futures of a dense grid of points out.
+
+forecaster = Forecaster.from_pretrained("path or hub id", device="cuda", dtype="bfloat16")
+forecast = forecaster.predict({"side": rgb, "effector": rgb}, instruction="put the bowl on the plate", k=8, seed=0)
+forecast.tracks  # float32 [V, k, T, H, W, 2], pixels of each view's image
+"""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trajforecast_model.checkpoint import (
+    CONFIG_FILE,
+    ForecastConfig,
+    build_denoiser,
+    build_vae,
+    load_config,
+    load_weights,
+)
+from trajforecast_model.flow.noise import sample_noise
+from trajforecast_model.flow.solvers import integrate
+from trajforecast_model.images import check_image, resize_image
+from trajforecast_model.networks.denoiser import Denoiser
+from trajforecast_model.networks.image_encoder import build_image_encoder, standardise
+from trajforecast_model.networks.text_encoder import BertTextEncoder
+from trajforecast_model.networks.track_vae import TrackVAE
+from trajforecast_model.tracks.grid import denormalise, normalise, query_points, rescale
+from trajforecast_model.tracks.summary import mean_track, medoid, spread
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """k futures of every query point. Index t = 0 is now; (0, 0) is the corner of the top-left pixel, x right, y down."""
+
+    views: tuple[str, ...]
+    tracks: np.ndarray  # float32 [V, k, T, H, W, 2], pixels of that view's input image
+    mean_track: np.ndarray  # float32 [V, T, H, W, 2]
+    medoid: np.ndarray  # int64 [V], the sample with the least mean distance to the others
+    spread: np.ndarray  # float32 [V, T, H, W], standard deviation over the samples, pixels
+    visibility: np.ndarray | None  # [V, k, T, H, W] probability, or None where the model does not predict it
+    steps: int
+    seed: int
+    dt: float  # seconds between frames
+
+
+class Forecaster:
+    """A loaded model. Not safe for use from several threads at once."""
+
+    def __init__(
+        self,
+        config: ForecastConfig,
+        denoiser: Denoiser,
+        vae: TrackVAE | None,
+        image_encoder: nn.Module | None = None,
+        *,
+        model_id: str = "",
+        device: str | torch.device = "cpu",
+        dtype: str = "float32",
+        allow_download: bool = False,
+    ):
+        if dtype not in DTYPES:
+            raise ValueError(f"dtype: got {dtype!r}, expected one of {', '.join(DTYPES)}")
+        self.config = config
+        self.model_id = model_id
+        self.device = _device(device)
+        self.dtype = DTYPES[dtype]
+        self.denoiser = self._place(denoiser)
+        self.vae = None if vae is None else self._place(vae)
+        self.latent_std = torch.tensor(config.latent_std, device=self.device)  # [C]
+        self._image_encoder = None if image_encoder is None else self._place(image_encoder)
+        self._text_encoder: BertTextEncoder | None = None
+        self._allow_download = allow_download
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, device: str = "cpu", dtype: str = "float32", *, allow_download: bool = False
+    ) -> "Forecaster":
+        """Loads a checkpoint folder, or a hub id that is in the local hub cache.
+
+        Args:
+            allow_download: fetch a hub id and the encoders' weights where they are not on this machine.
+
+        Raises:
+            ValueError: where that is no checkpoint, or its weights do not fit its config.
+        """
+        folder = _checkpoint_folder(source, allow_download)
+        config = load_config(folder)
+        image_encoder = None
+        if config.image_encoder.kind == "patch":
+            image_encoder = build_image_encoder(config.image_encoder)
+            load_weights(image_encoder, folder / "image_encoder.safetensors")
+        return cls(
+            config,
+            build_denoiser(config, folder),
+            build_vae(config, folder),
+            image_encoder,
+            model_id=Path(source).name,
+            device=device,
+            dtype=dtype,
+            allow_download=allow_download,
+        )
+
+    def predict(
+        self,
+        images: dict[str, np.ndarray],
+        instruction: str | None = None,
+        k: int = 8,
+        steps: int | None = None,
+        seed: int = 0,
+        solver: str | None = None,
+    ) -> Forecast:
+        """Samples k futures for each view.
+
+        Args:
+            images: RGB uint8 [H, W, 3] by view name; any size, which is resized for the networks.
+            instruction: what the robot is told to do; None only for a model without text.
+            k: number of sampled futures. The first samples of a larger k are those of a smaller one.
+            steps: solver steps, one network evaluation each (default: the checkpoint's).
+            seed: same seed, same futures; views are independent of each other.
+
+        Raises:
+            ValueError: for what cannot be forecast, saying what to change.
+        """
+        self._check_views(images)
+        views = tuple(images)
+        tracks = self._forecast(
+            list(images.values()), [instruction] * len(views), k, steps, [seed] * len(views), list(views), solver
+        )
+        return Forecast(
+            views=views,
+            tracks=np.stack(tracks),
+            mean_track=np.stack([mean_track(samples) for samples in tracks]),
+            medoid=np.array([medoid(samples) for samples in tracks]),
+            spread=np.stack([spread(samples) for samples in tracks]),
+            visibility=None,
+            steps=steps or self.config.steps,
+            seed=seed,
+            dt=self.config.dt,
+        )
+
+    def predict_batch(
+        self,
+        images: np.ndarray,
+        instructions: list[str | None],
+        k: int,
+        steps: int | None,
+        seeds: list[int],
+        solver: str | None = None,
+    ) -> np.ndarray:
+        """Samples k futures for each of many moments, one view each.
+
+        Args:
+            images: RGB uint8 [B, H, W, 3].
+
+        Returns:
+            float32 [B, k, T, H, W, 2], pixels of the images.
+        """
+        return np.stack(self._forecast(list(images), instructions, k, steps, seeds, [""] * len(images), solver))
+
+    @torch.inference_mode()
+    def encode_images(self, images: list[np.ndarray]) -> Tensor:
+        """Image tokens [B, M, D] of RGB uint8 images of any size."""
+        resized = np.stack([resize_image(image, self.config.image_size) for image in images])
+        pixels = torch.from_numpy(resized).to(self.device)
+        encoder = self._load_image_encoder()
+        return encoder(standardise(pixels, self.config.image_encoder.input_size, self.dtype))
+
+    @torch.inference_mode()
+    def encode_text(self, instructions: list[str | None]) -> Tensor | None:
+        """Text embeddings [B, E], or None for a model without text."""
+        if self.config.text_encoder is None:
+            return None
+        for instruction in instructions:
+            if not isinstance(instruction, str) or not instruction.strip():
+                raise ValueError(f"instruction: got {instruction!r}, expected what the robot is told to do, as text")
+        if self._text_encoder is None:
+            self._text_encoder = BertTextEncoder(self.config.text_encoder, self._allow_download).to(self.device)
+        return self._text_encoder(instructions).to(self.dtype)
+
+    @torch.inference_mode()
+    def sample_latents(
+        self,
+        image_tokens: Tensor,
+        text_embedding: Tensor | None,
+        noise: Tensor,
+        steps: int | None = None,
+        solver: str | None = None,
+    ) -> Tensor:
+        """Integrates the flow for k samples of each image.
+
+        Args:
+            image_tokens: [B, M, D]
+            text_embedding: [B, E], or None.
+            noise: [B, k, T - 1, C, h, w], the start of every unknown latent frame.
+
+        Returns:
+            [B, k, T, C, h, w] scaled latents (tracks without a VAE), the clean first frame in slot 0.
+        """
+        context = self.denoiser.image_context(image_tokens, text_embedding)
+        first = self.first_frame(image_tokens).unsqueeze(1).expand(-1, noise.shape[1], -1, -1, -1, -1)
+
+        def velocity(x: Tensor, t: Tensor) -> Tensor:
+            known = torch.cat([first, x], dim=2).to(self.dtype)
+            times = t.expand(len(x), 1)
+            return self.denoiser.velocity(known, times, context)[:, :, 1:].float()
+
+        unknown = integrate(velocity, noise.to(self.device), steps or self.config.steps, solver or self.config.solver)
+        return torch.cat([first, unknown], dim=2)
+
+    @torch.inference_mode()
+    def first_frame(self, image_tokens: Tensor) -> Tensor:
+        """The known first frame: slot 0 of the scaled latent of tracks that never move, [B, 1, C, h, w] float32."""
+        batch = len(image_tokens)
+        if self.vae is None:
+            points = torch.from_numpy(query_points(self.config.grid, self.config.image_size)).to(self.device)
+            first = normalise(points, self.config.image_size).movedim(-1, 0).expand(batch, 1, -1, -1, -1)
+            return first / self.latent_std.view(-1, 1, 1)
+        mean, _ = self.vae.encode(self.vae.static_tracks(batch), image_tokens)
+        first = mean[:, :1].float() / self.latent_std
+        return first.unflatten(2, self.config.denoiser.grid).movedim(-1, 2)
+
+    @torch.inference_mode()
+    def decode_latents(self, latents: Tensor, image_tokens: Tensor) -> Tensor:
+        """Scaled latents [B, k, T, C, h, w] to normalised tracks, float32 [B, k, T, 2, H, W]."""
+        batch = len(latents)
+        unscaled = latents * self.latent_std.view(-1, 1, 1)
+        if self.vae is None:
+            return unscaled.float()
+        tokens = unscaled.flatten(0, 1).flatten(3).transpose(2, 3).to(self.dtype)  # [B * k, T, h * w, C]
+        return self.vae.decode(tokens, image_tokens).float().unflatten(0, (batch, -1))
+
+    def _forecast(
+        self,
+        images: list[np.ndarray],
+        instructions: list[str | None],
+        k: int,
+        steps: int | None,
+        seeds: list[int],
+        streams: list[str],
+        solver: str | None,
+    ) -> list[np.ndarray]:
+        """[k, T, H, W, 2] in pixels of its own image, for each image."""
+        for stream, image in zip(streams, images, strict=True):
+            check_image(image, stream or "image")
+        for name, value in (("k", k), ("steps", self.config.steps if steps is None else steps)):
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+                raise ValueError(f"{name}: got {value!r}, expected a whole number of at least 1")
+        if any(seed < 0 for seed in seeds):
+            raise ValueError(f"seed: got {min(seeds)}, expected a number of at least 0")
+        text = self.encode_text(instructions)
+        image_tokens = self.encode_images(images)
+        shape = (self.config.denoiser.num_frames - 1, self.config.denoiser.channels, *self.config.denoiser.grid)
+        noise = torch.stack([sample_noise(seed, stream, k, shape) for seed, stream in zip(seeds, streams, strict=True)])
+        latents = self.sample_latents(image_tokens, text, noise, steps, solver)
+        tracks = self.decode_latents(latents, image_tokens).movedim(3, -1)  # [B, k, T, H, W, 2]
+        tracks = denormalise(tracks, self.config.image_size).cpu().numpy()
+        if self.config.anchor_first_frame:
+            tracks[:, :, 0] = query_points(self.config.grid, self.config.image_size)
+        if not np.isfinite(tracks).all():
+            raise ValueError(
+                f"the forecast of model {self.model_id!r} has values that are not finite; its weights are damaged, or "
+                "overflow in this dtype: try float32"
+            )
+        return [
+            rescale(samples, self.config.image_size, image.shape[:2])
+            for samples, image in zip(tracks, images, strict=True)
+        ]
+
+    def _check_views(self, images: dict[str, np.ndarray]) -> None:
+        if not images:
+            raise ValueError(f"no image given; expected one or more of the views {', '.join(self.config.views)}")
+        for view in images:
+            if view not in self.config.views:
+                raise ValueError(f"view {view!r} is unknown; this model's views are {', '.join(self.config.views)}")
+
+    def _load_image_encoder(self) -> nn.Module:
+        if self._image_encoder is None:
+            self._image_encoder = self._place(build_image_encoder(self.config.image_encoder, self._allow_download))
+        return self._image_encoder
+
+    def _place(self, module: nn.Module) -> nn.Module:
+        return module.to(self.device, self.dtype).eval().requires_grad_(False)
+
+
+def _device(device: str | torch.device) -> torch.device:
+    try:
+        device = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device: got {device!r}, expected cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: cuda asked for, but this PyTorch sees no GPU; use cpu or install a CUDA build")
+    return device
+
+
+def _checkpoint_folder(source: str | Path, allow_download: bool) -> Path:
+    if Path(source).exists():
+        return Path(source)
+    looks_like_hub_id = str(source).count("/") == 1 and not str(source).startswith((".", "/", "~"))
+    if looks_like_hub_id:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+        with contextlib.suppress(LocalEntryNotFoundError, HFValidationError, HfHubHTTPError):
+            return Path(
+                snapshot_download(
+                    str(source), allow_patterns=[CONFIG_FILE, "*.safetensors"], local_files_only=not allow_download
+                )
+            )
+    hint = " and is not in the local hub cache (allow_download=True fetches it)" if looks_like_hub_id else ""
+    raise ValueError(f"checkpoint {str(source)!r} does not exist{hint}")

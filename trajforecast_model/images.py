@@ -1,0 +1,24 @@
+"""Images on their way into the networks: checked, and resized to what the networks were trained on."""
+
+import cv2
+import numpy as np
+
+
+def check_image(image: np.ndarray, name: str) -> None:
+    """Raises ValueError unless `image` is uint8 RGB [H, W, 3] and not empty."""
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"image {name!r}: expected a numpy array uint8 [H, W, 3], got {type(image).__name__}")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(
+            f"image {name!r}: expected RGB uint8 [H, W, 3], got {image.dtype} {list(image.shape)}; convert it first"
+        )
+    if 0 in image.shape:
+        raise ValueError(f"image {name!r}: is empty, its shape is {list(image.shape)}")
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes uint8 [H, W, 3] to (height, width), aspect not kept; averages where it shrinks."""
+    if image.shape[:2] == tuple(size):
+        return image
+    shrinks = image.shape[0] >= size[0] and image.shape[1] >= size[1]
+    return cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)

