@@ -1,0 +1,175 @@
+"""Forecasts to ROS messages and back to arrays with named axes.
+
+Large arrays are copied as blocks of memory; rclpy would otherwise convert them number by number, forty times slower.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from std_msgs.msg import Header
+
+from trajforecast_msgs.msg import PredictedTracks, TrackSummary, ViewInfo
+
+if TYPE_CHECKING:  # so that a policy that only reads forecasts does not load PyTorch
+    from trajforecast_model.forecaster import Forecast
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a view of a forecast came from: its image's header and size."""
+
+    view: str
+    header: Header
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What the messages tell about a forecast that the forecast itself does not know."""
+
+    sources: list[Source]  # one a view, in the order of Forecast.views
+    instruction: str
+    model_id: str
+    compute_time: float  # seconds
+
+
+@dataclass(frozen=True)
+class TrackArrays:
+    """A PredictedTracks message as arrays; positions are pixels of each view's own image.
+
+    tracks: float32 [view, sample, step, row, column, xy].
+    visibility: float32 [view, sample, step, row, column], probabilities, or None.
+    """
+
+    views: tuple[str, ...]
+    stamp: float  # seconds
+    dt: float
+    image_sizes: tuple[tuple[int, int], ...]  # (height, width) of each view
+    tracks: np.ndarray
+    visibility: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class SummaryArrays:
+    """A TrackSummary message as arrays; positions are pixels of each view's own image.
+
+    mean_t: float32 [view, step, row, column, xy], the average of the samples.
+    min: float32 [view, step, row, column, xy], the medoid sample.
+    min_index: int64 [view], which sample that is.
+    spread: float32 [view, step, row, column], pixels.
+    """
+
+    views: tuple[str, ...]
+    stamp: float
+    dt: float
+    image_sizes: tuple[tuple[int, int], ...]
+    mean_t: np.ndarray
+    min: np.ndarray
+    min_index: np.ndarray
+    spread: np.ndarray
+
+
+def tracks_message(forecast: Forecast, circumstances: Circumstances) -> PredictedTracks:
+    """The k samples of every view."""
+    message = PredictedTracks()
+    _fill_common(message, forecast, circumstances)
+    _fill(message.tracks, forecast.tracks)
+    if forecast.visibility is not None:
+        _fill(message.visibility, forecast.visibility)
+    return message
+
+
+def summary_message(forecast: Forecast, circumstances: Circumstances) -> TrackSummary:
+    """Mean, medoid and spread of every view."""
+    message = TrackSummary()
+    _fill_common(message, forecast, circumstances)
+    _fill(message.mean_t, forecast.mean_track)
+    medoids = [samples[index] for samples, index in zip(forecast.tracks, forecast.medoid, strict=True)]
+    _fill(message.min, np.stack(medoids))
+    message.min_index = [int(index) for index in forecast.medoid]
+    _fill(message.spread, forecast.spread)
+    return message
+
+
+def read_tracks(message: PredictedTracks) -> TrackArrays:
+    """The message's arrays, read-only views of its memory.
+
+    Raises:
+        ValueError: when the arrays do not have the announced shape.
+    """
+    shape = (len(message.views), message.num_samples, *_steps_and_grid(message))
+    return TrackArrays(
+        *_views_and_times(message),
+        tracks=_read("tracks", message.tracks, (*shape, 2)),
+        visibility=_read("visibility", message.visibility, shape) if len(message.visibility) else None,
+    )
+
+
+def read_summary(message: TrackSummary) -> SummaryArrays:
+    """The message's arrays, read-only views of its memory.
+
+    Raises:
+        ValueError: when the arrays do not have the announced shape.
+    """
+    shape = (len(message.views), *_steps_and_grid(message))
+    return SummaryArrays(
+        *_views_and_times(message),
+        mean_t=_read("mean_t", message.mean_t, (*shape, 2)),
+        min=_read("min", message.min, (*shape, 2)),
+        min_index=np.array(message.min_index, dtype=np.int64),
+        spread=_read("spread", message.spread, shape),
+    )
+
+
+def _fill_common(message: PredictedTracks | TrackSummary, forecast: Forecast, circumstances: Circumstances) -> None:
+    sources = circumstances.sources
+    message.header = max((source.header for source in sources), key=nanoseconds)
+    message.instruction = circumstances.instruction
+    message.model_id = circumstances.model_id
+    message.dt = float(forecast.dt)
+    message.compute_time = float(circumstances.compute_time)
+    message.views = [
+        ViewInfo(header=source.header, name=source.view, width=source.width, height=source.height) for source in sources
+    ]
+    _, samples, steps, rows, columns, _ = forecast.tracks.shape
+    message.num_samples = samples
+    message.num_steps = steps
+    message.grid_height = rows
+    message.grid_width = columns
+    message.seed = forecast.seed
+
+
+def _fill(field, values: np.ndarray) -> None:
+    """Appends to an array field; the cast matters, for the bytes of any other type would be taken as float32."""
+    field.frombytes(memoryview(np.ascontiguousarray(values, dtype=np.float32)).cast("B"))
+
+
+def _read(name: str, field, shape: tuple[int, ...]) -> np.ndarray:
+    values = np.frombuffer(field, dtype=np.float32)
+    if values.size != np.prod(shape):
+        raise ValueError(f"{name} should have {' x '.join(map(str, shape))} numbers, got {values.size}")
+    values = values.reshape(shape)
+    values.flags.writeable = False
+    return values
+
+
+def _steps_and_grid(message: PredictedTracks | TrackSummary) -> tuple[int, int, int]:
+    return message.num_steps, message.grid_height, message.grid_width
+
+
+def _views_and_times(message: PredictedTracks | TrackSummary) -> tuple:
+    return (
+        tuple(view.name for view in message.views),
+        nanoseconds(message.header) / 1e9,
+        message.dt,
+        tuple((view.height, view.width) for view in message.views),
+    )
+
+
+def nanoseconds(header: Header) -> int:
+    """A header's stamp."""
+    return header.stamp.sec * 1_000_000_000 + header.stamp.nanosec

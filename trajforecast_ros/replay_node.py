@@ -1,0 +1,96 @@
+"""Plays a recorded episode onto the camera topics, as two cameras would, and says the instruction.
+
+Stamps count in the episode's own time from `start_stamp`, whatever the playing speed, as a bag's do.
+"""
+
+import sys
+
+import rclpy
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header, String
+from trajforecast_model.data.episode import Episode
+
+from trajforecast_ros.forecast_node import LATCHED
+from trajforecast_ros.images import to_message
+from trajforecast_ros.resources import shipped_episode
+
+# A slow subscriber that asks for reliability should get every frame.
+CAMERA = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+
+
+class ReplayNode(Node):
+    """Raises ValueError or OSError when the episode cannot be read."""
+
+    def __init__(self):
+        super().__init__("replay_node")
+        path = self.declare_parameter("episode", "").value
+        self._loop = self.declare_parameter("loop", True).value
+        self._speed = self.declare_parameter("speed", 1.0).value
+        self._wait_for = self.declare_parameter("wait_for_subscribers", 1).value
+        self._start = self.declare_parameter("start_stamp", 0).value or self.get_clock().now().nanoseconds
+        if not self._speed > 0:
+            raise ValueError(f"parameter speed is {self._speed}; it must be above 0, and 1.0 is real time")
+        self._episode = Episode.load(path or shipped_episode())
+        self._publishers = {
+            view: self.create_publisher(Image, f"{view}/image_raw", CAMERA) for view in self._episode.frames
+        }
+        self._instruction_publisher = self.create_publisher(String, "forecast_node/instruction", LATCHED)
+        self._instruction_publisher.publish(String(data=self._episode.instruction))
+        self._next = 0
+        self._length = min(len(frames) for frames in self._episode.frames.values())
+        self._finished = False
+        self._timer = self.create_timer(self._episode.dt / self._speed, self._on_timer)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last frame has been published and nothing follows."""
+        return self._finished
+
+    def _on_timer(self) -> None:
+        if self._next == 0 and not self._is_everybody_there():
+            return
+        if self._next == 0:
+            self.get_logger().info(f"playing {self._length} frames at {self._speed:g} x: {self._episode.instruction}")
+        stamp = Time(nanoseconds=self._start + round(self._next * self._episode.dt * 1e9)).to_msg()
+        for view, publisher in self._publishers.items():
+            header = Header(stamp=stamp, frame_id=f"{view}_camera_optical_frame")
+            publisher.publish(to_message(self._episode.frames[view][self._next], header))
+        self._next += 1
+        if self._next == self._length and self._loop:
+            self._next = 0
+            self._wait_for = 0
+            self._start = self.get_clock().now().nanoseconds
+        elif self._next == self._length:
+            self._timer.cancel()
+            for publisher in self._publishers.values():
+                publisher.wait_for_all_acked(Duration(seconds=5))
+            self._finished = True
+
+    def _is_everybody_there(self) -> bool:
+        publishers = self._publishers.values()
+        return all(publisher.get_subscription_count() >= self._wait_for for publisher in publishers)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    rclpy.init(args=arguments)
+    try:
+        node = ReplayNode()
+        while not node.finished:
+            rclpy.spin_once(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except (ValueError, OSError) as error:
+        print(f"replay_node: error: {error}", file=sys.stderr)
+        return 2
+    finally:
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
