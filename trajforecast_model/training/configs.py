@@ -1,0 +1,75 @@
+"""What a training YAML may say. Values without a default must be given; config/train/ has commented examples."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from trajforecast_model.networks.image_encoder import ImageEncoderConfig
+from trajforecast_model.networks.text_encoder import TextEncoderConfig
+from trajforecast_model.networks.track_vae import TrackVAEConfig
+
+
+@dataclass(frozen=True)
+class OptimisationConfig:
+    steps: int  # optimiser steps
+    batch_size: int  # windows a step
+    learning_rate: float = 6e-5
+    weight_decay: float = 0.01
+    warmup_steps: int = 1448  # linear warm-up
+    decay: Literal["constant", "cosine"] = "constant"  # after the warm-up
+    clip_norm: float = 1.0
+    ema_decay: float = 0.999
+    precision: Literal["float32", "bfloat16"] = "bfloat16"  # of autocast; weights stay float32
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class LoggingConfig:
+    log_every: int = 50  # steps between two TensorBoard points
+    checkpoint_every: int = 1000  # steps between two checkpoints
+    validate_every: int = 1000  # steps between two validations
+    validation_windows: int = 128  # of the val split, drawn evenly
+    validation_samples: int = 4  # k of the denoiser's validation
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    folder: str  # written by `trajforecast prepare`
+    workers: int = 2  # loader processes
+
+
+@dataclass(frozen=True)
+class VAETrainConfig:
+    out: str  # run folder: TensorBoard, resume state, checkpoint
+    data: DataConfig
+    optimisation: OptimisationConfig
+    vae: TrackVAEConfig = field(default_factory=TrackVAEConfig)
+    image_encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)  # read if vae.image_conditioned
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+    huber_delta: float = 1.0
+    kl_weight: float = 1e-6
+    moving_weight: float = 1.0  # weight of the points that move (protocol's filter) beside 1 for the others
+
+
+@dataclass(frozen=True)
+class DenoiserSizeConfig:
+    patch_size: int = 1
+    dim: int = 384
+    depth: int = 12
+    heads: int = 6
+    aligned_image: bool = False
+
+
+@dataclass(frozen=True)
+class DenoiserTrainConfig:
+    out: str
+    data: DataConfig
+    optimisation: OptimisationConfig
+    vae: str | None = None  # checkpoint folder of a trained VAE; null trains on tracks themselves
+    denoiser: DenoiserSizeConfig = field(default_factory=DenoiserSizeConfig)
+    image_encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
+    text_encoder: TextEncoderConfig | None = field(default_factory=TextEncoderConfig)
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+    draws_per_window: int = 1  # noises and flow times a window, which share the image's tokens
+    moving_weight: float = 1.0  # weight of latent tokens with a moving point beside 1 for the others
+    sampling_steps: int = 9  # solver steps of the exported checkpoint
+    anchor_first_frame: bool = True

@@ -1,0 +1,33 @@
+"""`trajforecast train`: reads the YAML, builds the stage, runs the loop."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from trajforecast_model.checkpoint import write_atomically
+from trajforecast_model.config import load, to_dict
+from trajforecast_model.training.configs import DenoiserTrainConfig, VAETrainConfig
+from trajforecast_model.training.denoiser_stage import DenoiserStage
+from trajforecast_model.training.loop import run_training
+from trajforecast_model.training.vae_stage import VAEStage
+
+_STAGES = {"vae": (VAETrainConfig, VAEStage), "denoiser": (DenoiserTrainConfig, DenoiserStage)}
+
+
+def train(stage: str, config_path: Path, overrides: list[str]) -> None:
+    """Trains "vae" or "denoiser"; a run that was stopped goes on where its last checkpoint left it.
+
+    Raises:
+        ValueError: for an unreadable config or data folder, or a run folder of another config.
+    """
+    config_class, stage_class = _STAGES[stage]
+    config = load(config_class, config_path, overrides)
+    out = Path(config.out)
+    values = to_dict(config)
+    built = stage_class(config)
+    write_atomically(out / "config.json", (json.dumps(values, indent=2) + "\n").encode())
+    # How often a run logs or how many processes load its data may change on resume; what it computes may not.
+    identity = {key: value for key, value in values.items() if key not in ("logging", "data", "out")}
+    fingerprint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    run_training(built, out, config.data, config.optimisation, config.logging, fingerprint)
+    print(f"checkpoint: {out / 'checkpoint'}", flush=True)

@@ -1,0 +1,125 @@
+"""Training of the track VAE (WHN section 3.2): Huber loss of the tracks, heavier on what moves, and a small KL term."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+
+from trajforecast_model.checkpoint import load_weights, save_weights, write_atomically
+from trajforecast_model.config import from_dict, to_dict
+from trajforecast_model.data.shards import ShardDataset
+from trajforecast_model.networks.image_encoder import ImageEncoderConfig, build_image_encoder, standardise
+from trajforecast_model.networks.track_vae import TrackVAE, TrackVAEConfig
+from trajforecast_model.tracks.grid import denormalise, normalise
+from trajforecast_model.tracks.motion import moving_points
+from trajforecast_model.training.batches import Batch, collate, spread_evenly
+from trajforecast_model.training.configs import VAETrainConfig
+
+CONFIG_FILE = "vae.json"
+_STATISTICS_WINDOWS = 2048  # of the training split, for the standard deviation of the latents
+
+
+@dataclass(frozen=True)
+class TrainedVAEConfig:
+    vae: TrackVAEConfig
+    latent_std: tuple[float, ...]
+    image_encoder: ImageEncoderConfig | None  # the encoder whose tokens an image-conditioned VAE was trained with
+
+
+class VAEWithEncoder(nn.Module):
+    """The VAE and, where it looks at the image, the encoder that is trained along (or frozen DINOv2)."""
+
+    def __init__(self, config: TrainedVAEConfig):
+        super().__init__()
+        self.vae = TrackVAE(config.vae)
+        self.image_encoder = None if config.image_encoder is None else build_image_encoder(config.image_encoder)
+
+    def image_tokens(self, images: Tensor) -> Tensor | None:
+        """uint8 [B, H, W, 3] -> [B, M, D], or None for a VAE that does not look at the image."""
+        if self.image_encoder is None:
+            return None
+        return self.image_encoder(standardise(images, self.image_encoder.config.input_size))
+
+
+class VAEStage:
+    def __init__(self, config: VAETrainConfig):
+        self.config = config
+        encoder = config.image_encoder if config.vae.image_conditioned else None
+        self.trained = TrainedVAEConfig(config.vae, (1.0,) * config.vae.latent_channels, encoder)
+        torch.manual_seed(config.optimisation.seed)
+        self.model = VAEWithEncoder(self.trained)
+        self.validation = _loader(ShardDataset(config.data.folder, "val"), config.logging.validation_windows)
+
+    def loss(self, model: VAEWithEncoder, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        config = self.config
+        tracks = normalise(batch.tracks, config.vae.image_size).movedim(-1, 2)  # [B, T, 2, H, W]
+        tokens = model.image_tokens(batch.images)
+        mean, std = model.vae.encode(tracks, tokens)
+        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+        decoded = model.vae.decode(mean + std * noise, tokens).float()
+        mean, std = mean.float(), std.float()
+        scale = config.vae.offset_scale or 1.0
+        error = F.huber_loss(decoded * scale, tracks * scale, delta=config.huber_delta, reduction="none")
+        weight = 1 + (config.moving_weight - 1) * moving_points(batch.tracks).float()  # [B, H, W]
+        reconstruction = (error * weight[:, None, None]).mean() / weight.mean()
+        kl = 0.5 * (mean**2 + std**2 - 1 - 2 * std.log()).mean()
+        return reconstruction + config.kl_weight * kl, {"reconstruction": reconstruction.detach(), "kl": kl.detach()}
+
+    @torch.no_grad()
+    def validate(self, model: VAEWithEncoder) -> dict[str, float]:
+        """Squared reconstruction error of moving points, px^2 summed over x and y, beside nothing moves."""
+        size = self.config.vae.image_size
+        device = model.vae.anchors.device
+        errors, still = [], []
+        for batch in self.validation:
+            batch = batch.to(device)
+            tokens = model.image_tokens(batch.images)
+            mean, _ = model.vae.encode(normalise(batch.tracks, size).movedim(-1, 2), tokens)
+            decoded = denormalise(model.vae.decode(mean, tokens).movedim(2, -1), size)
+            moving = moving_points(batch.tracks)
+            errors.append(((decoded - batch.tracks) ** 2).sum(-1).mean(1)[moving])
+            still.append(((batch.tracks[:, :1] - batch.tracks) ** 2).sum(-1).mean(1)[moving])
+        return {
+            "moving_points_px2": torch.cat(errors).mean().item(),
+            "nothing_moves_px2": torch.cat(still).mean().item(),
+        }
+
+    @torch.no_grad()
+    def export(self, model: VAEWithEncoder, folder: Path) -> None:
+        device = model.vae.anchors.device
+        training = _loader(ShardDataset(self.config.data.folder, "train"), _STATISTICS_WINDOWS)
+        latents = []
+        for batch in training:
+            batch = batch.to(device)
+            tracks = normalise(batch.tracks, self.config.vae.image_size).movedim(-1, 2)
+            mean, std = model.vae.encode(tracks, model.image_tokens(batch.images))
+            generator = torch.Generator().manual_seed(0)
+            latents.append((mean + std * torch.randn(mean.shape, generator=generator).to(device)).flatten(0, 2).cpu())
+        trained = TrainedVAEConfig(
+            self.trained.vae, tuple(torch.cat(latents).std(0).tolist()), self.trained.image_encoder
+        )
+        save_weights(model.vae, folder / "vae.safetensors")
+        if model.image_encoder is not None and trained.image_encoder.kind == "patch":
+            save_weights(model.image_encoder, folder / "image_encoder.safetensors")
+        write_atomically(folder / CONFIG_FILE, (json.dumps(to_dict(trained), indent=2) + "\n").encode())
+
+
+def load_trained_vae(folder: Path) -> tuple[TrainedVAEConfig, VAEWithEncoder]:
+    """Raises ValueError where the folder was not written by `trajforecast train vae`."""
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise ValueError(f"vae: {folder} has no {CONFIG_FILE}; give the checkpoint folder of `trajforecast train vae`")
+    trained = from_dict(TrainedVAEConfig, json.loads(path.read_text()))
+    model = VAEWithEncoder(trained)
+    load_weights(model.vae, folder / "vae.safetensors")
+    if model.image_encoder is not None and trained.image_encoder.kind == "patch":
+        load_weights(model.image_encoder, folder / "image_encoder.safetensors")
+    return trained, model.eval().requires_grad_(False)
+
+
+def _loader(dataset: ShardDataset, windows: int) -> DataLoader:
+    return DataLoader(Subset(dataset, spread_evenly(len(dataset), windows)), batch_size=32, collate_fn=collate)
