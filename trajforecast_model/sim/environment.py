@@ -87,6 +87,8 @@ class TaskEnvironment:
                 ignore_done=True,
                 # The model is the same in every episode; compiling it again would cost seconds each time.
                 hard_reset=False,
+                # Small random joint angles at the start, as in LIBERO's own initial states.
+                initialization_noise="default",
                 control_freq=CONTROL_HZ,
             )
         self.problem_name: str = self._env.problem_name
@@ -125,6 +127,9 @@ class TaskEnvironment:
         self._env.seed(seed % 2**32)
         with _quiet_libero():
             self._env.reset()
+        # robosuite forgets to reset the gripper's integrator.
+        gripper = self._env.robots[0].gripper
+        gripper.current_action = np.zeros_like(gripper.current_action)
         for _ in range(SETTLE_STEPS):
             self.step(np.array([0.0] * 6 + [OPEN_GRIPPER]))
 
