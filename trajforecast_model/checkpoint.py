@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from trajforecast_model.config import from_dict, to_dict
@@ -75,12 +75,8 @@ def load_config(folder: Path) -> ForecastConfig:
 
 
 def save_weights(module: nn.Module, path: Path) -> None:
-    temporary = temporary_beside(path)
-    try:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    write_atomically(path, save(state))
 
 
 def load_weights(module: nn.Module, path: Path) -> None:

@@ -1,0 +1,25 @@
+"""Fixtures that several packages' tests share."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent / "model" / "networks"))  # formula_weights, the goldens' weights
+
+
+@pytest.fixture(autouse=True)
+def _two_threads():
+    torch.set_num_threads(2)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory) -> Path:
+    """A real checkpoint folder of a small model with random weights, quick enough for every test."""
+    from tiny_model import write_tiny_checkpoint
+
+    folder = tmp_path_factory.mktemp("tiny_checkpoint")
+    write_tiny_checkpoint(folder)
+    return folder
