@@ -24,7 +24,6 @@ from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
-from trajforecast_model.tracks.overlay import draw_forecast
 
 import trajforecast_model
 from trajforecast_model.forecaster import Forecast, Forecaster
@@ -61,16 +60,16 @@ class ForecastNode(Node):
 
     def __init__(self, **node_options):
         super().__init__("forecast_node", **node_options)
-        self._parameters = parameters.declare(self)
+        self._settings = parameters.declare(self)
         self._forecaster = self._load()
 
         now = time.monotonic()
         # A model that was trained without text needs none.
         self._needs_instruction = self._forecaster.config.text_encoder is not None
-        self._instruction = self._parameters.instruction.strip()
-        self._enabled = self._parameters.enabled
+        self._instruction = self._settings.instruction.strip()
+        self._enabled = self._settings.enabled
         self._pairing = Pairing(
-            self._parameters.views, self._parameters.max_pair_skew, self._parameters.camera_timeout, now
+            self._settings.views, self._settings.max_pair_skew, self._settings.camera_timeout, now
         )
         self._statistics = Statistics(now)
         self._requests: deque[Job] = deque()
@@ -90,7 +89,7 @@ class ForecastNode(Node):
     # Setting up and tearing down
 
     def _load(self) -> Forecaster:
-        wanted = self._parameters
+        wanted = self._settings
         started = time.monotonic()
         self.get_logger().info(f"loading checkpoint {wanted.checkpoint} on {wanted.device}")
         forecaster = Forecaster.from_pretrained(
@@ -118,11 +117,11 @@ class ForecastNode(Node):
             TrackSummary, "predicted_tracks/summary", RESULT, qos_overriding_options=overridable
         )
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        views = self._parameters.views
+        views = self._settings.views
         self._overlay_publishers = {view: self.create_publisher(Image, f"~/overlay/{view}", RESULT) for view in views}
         for view in views:
             topic, message_type = f"{view}/image_raw", Image
-            if self._parameters.image_transport == "compressed":
+            if self._settings.image_transport == "compressed":
                 # The transport's name goes behind the topic that the user may have remapped.
                 topic, message_type = f"{self.resolve_topic_name(topic)}/compressed", CompressedImage
             self.create_subscription(
@@ -173,8 +172,8 @@ class ForecastNode(Node):
             job = Job(
                 self._pairing.newest(time.monotonic()),
                 request.instruction.strip() or self._instruction,
-                request.num_samples or self._parameters.num_samples,
-                request.num_solver_steps or self._parameters.solver_steps,
+                request.num_samples or self._settings.num_samples,
+                request.num_solver_steps or self._settings.solver_steps,
                 self._seed() if request.seed < 0 else request.seed,
                 answer=Future(),
             )
@@ -187,7 +186,7 @@ class ForecastNode(Node):
     def _why_not(self, job: Job) -> str:
         """What a ~/predict call lacks; empty when it can be carried out."""
         if not job.frames:
-            return f"no image from {' or '.join(self._parameters.views)}; are the cameras publishing?"
+            return f"no image from {' or '.join(self._settings.views)}; are the cameras publishing?"
         if self._needs_instruction and not job.instruction:
             return "there is no instruction; put one into the request or publish it on ~/instruction"
         if job.num_samples > parameters.MAX_SAMPLES:
@@ -221,7 +220,7 @@ class ForecastNode(Node):
                 waiting_for = "an instruction"
             elif not heard:
                 waiting_for = "images"
-        missing = [view for view in self._parameters.views if view not in heard]
+        missing = [view for view in self._settings.views if view not in heard]
         status = self._statistics.status(now, self.get_fully_qualified_name(), missing, waiting_for, left_out)
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
@@ -256,9 +255,9 @@ class ForecastNode(Node):
                 ready = self._enabled and not self._lacks_instruction() and now >= self._earliest_next
                 frames = self._pairing.take(now) if ready else None
                 if frames:
-                    if self._parameters.max_rate > 0:
-                        self._earliest_next = now + 1 / self._parameters.max_rate
-                    wanted = self._parameters
+                    if self._settings.max_rate > 0:
+                        self._earliest_next = now + 1 / self._settings.max_rate
+                    wanted = self._settings
                     return Job(frames, self._instruction, wanted.num_samples, wanted.solver_steps, self._seed())
                 self._wake.wait(timeout=max(self._earliest_next - now, 0) or None)
         return None
@@ -312,6 +311,8 @@ class ForecastNode(Node):
     def _publish_overlays(
         self, images: dict[str, np.ndarray], forecast: Forecast, circumstances: Circumstances
     ) -> None:
+        from trajforecast_model.tracks.overlay import draw_forecast
+
         for index, source in enumerate(circumstances.sources):
             publisher = self._overlay_publishers[source.view]
             if publisher.get_subscription_count():
@@ -322,8 +323,8 @@ class ForecastNode(Node):
         return self._needs_instruction and not self._instruction
 
     def _seed(self) -> int:
-        if self._parameters.seed >= 0:
-            return self._parameters.seed
+        if self._settings.seed >= 0:
+            return self._settings.seed
         return int(np.random.default_rng().integers(2**31))
 
 

@@ -63,7 +63,7 @@ def to_rgb(message: Image | CompressedImage) -> np.ndarray:
     if channel_bytes == 2:
         pixels = (pixels >> 8).astype(np.uint8)
     if conversion is None:
-        return np.ascontiguousarray(pixels)
+        return np.array(pixels)  # a copy: the message's memory is not ours to keep
     return cv2.cvtColor(np.ascontiguousarray(pixels), conversion)
 
 

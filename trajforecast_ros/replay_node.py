@@ -36,7 +36,7 @@ class ReplayNode(Node):
         if not self._speed > 0:
             raise ValueError(f"parameter speed is {self._speed}; it must be above 0, and 1.0 is real time")
         self._episode = Episode.load(path or shipped_episode())
-        self._publishers = {
+        self._cameras = {
             view: self.create_publisher(Image, f"{view}/image_raw", CAMERA) for view in self._episode.frames
         }
         self._instruction_publisher = self.create_publisher(String, "forecast_node/instruction", LATCHED)
@@ -57,7 +57,7 @@ class ReplayNode(Node):
         if self._next == 0:
             self.get_logger().info(f"playing {self._length} frames at {self._speed:g} x: {self._episode.instruction}")
         stamp = Time(nanoseconds=self._start + round(self._next * self._episode.dt * 1e9)).to_msg()
-        for view, publisher in self._publishers.items():
+        for view, publisher in self._cameras.items():
             header = Header(stamp=stamp, frame_id=f"{view}_camera_optical_frame")
             publisher.publish(to_message(self._episode.frames[view][self._next], header))
         self._next += 1
@@ -67,12 +67,12 @@ class ReplayNode(Node):
             self._start = self.get_clock().now().nanoseconds
         elif self._next == self._length:
             self._timer.cancel()
-            for publisher in self._publishers.values():
+            for publisher in self._cameras.values():
                 publisher.wait_for_all_acked(Duration(seconds=5))
             self._finished = True
 
     def _is_everybody_there(self) -> bool:
-        publishers = self._publishers.values()
+        publishers = self._cameras.values()
         return all(publisher.get_subscription_count() >= self._wait_for for publisher in publishers)
 
 

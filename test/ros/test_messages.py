@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+from rclpy.serialization import deserialize_message, serialize_message
+from std_msgs.msg import Header
+
+from trajforecast_model.forecaster import Forecast
+from trajforecast_msgs.msg import PredictedTracks, TrackSummary
+from trajforecast_ros.messages import Circumstances, Source, read_summary, read_tracks, summary_message, tracks_message
+
+VIEWS, SAMPLES, STEPS, ROWS, COLUMNS = 2, 3, 4, 5, 6
+
+
+def header(seconds: int, frame: str) -> Header:
+    message = Header(frame_id=frame)
+    message.stamp.sec = seconds
+    message.stamp.nanosec = 250_000_000
+    return message
+
+
+def forecast(visibility: bool = False, dtype=np.float32) -> Forecast:
+    random = np.random.default_rng(0)
+    shape = (VIEWS, SAMPLES, STEPS, ROWS, COLUMNS)
+    tracks = random.normal(size=(*shape, 2)).astype(dtype)
+    return Forecast(
+        views=("side", "effector"),
+        tracks=tracks,
+        mean_track=tracks.mean(axis=1),
+        medoid=np.array([2, 0]),
+        spread=random.random((VIEWS, STEPS, ROWS, COLUMNS)).astype(dtype),
+        visibility=random.random(shape).astype(dtype) if visibility else None,
+        steps=9,
+        seed=11,
+        dt=0.05,
+    )
+
+
+CIRCUMSTANCES = Circumstances(
+    sources=[
+        Source("side", header(7, "side_camera"), width=640, height=480),
+        Source("effector", header(8, "hand_camera"), width=128, height=96),
+    ],
+    instruction="pick up the milk",
+    model_id="some model",
+    compute_time=0.5,
+)
+
+
+def over_the_wire(message):
+    return deserialize_message(serialize_message(message), type(message))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+def test_tracks_come_back_as_they_were(dtype):
+    made = forecast(visibility=True, dtype=dtype)
+    arrays = read_tracks(over_the_wire(tracks_message(made, CIRCUMSTANCES)))
+
+    assert arrays.tracks.shape == (VIEWS, SAMPLES, STEPS, ROWS, COLUMNS, 2)
+    assert np.array_equal(arrays.tracks, made.tracks.astype(np.float32))
+    assert np.array_equal(arrays.visibility, made.visibility.astype(np.float32))
+    assert arrays.views == ("side", "effector")
+    assert arrays.image_sizes == ((480, 640), (96, 128))
+    assert (arrays.stamp, arrays.dt) == (8.25, 0.05)
+
+
+def test_summary_comes_back_as_it_was():
+    made = forecast()
+    arrays = read_summary(over_the_wire(summary_message(made, CIRCUMSTANCES)))
+
+    assert np.array_equal(arrays.mean_t, made.mean_track)
+    assert np.array_equal(arrays.min, [made.tracks[0, 2], made.tracks[1, 0]])
+    assert arrays.min_index.tolist() == [2, 0]
+    assert np.array_equal(arrays.spread, made.spread)
+
+
+@pytest.mark.parametrize("make", [tracks_message, summary_message])
+def test_messages_tell_where_they_come_from(make):
+    message = over_the_wire(make(forecast(), CIRCUMSTANCES))
+
+    assert message.header == CIRCUMSTANCES.sources[1].header, "the newest image's header"
+    assert [view.name for view in message.views] == ["side", "effector"]
+    assert [view.header.frame_id for view in message.views] == ["side_camera", "hand_camera"]
+    assert (message.instruction, message.model_id, message.seed) == ("pick up the milk", "some model", 11)
+    assert (message.num_samples, message.num_steps, message.grid_height, message.grid_width) == (3, 4, 5, 6)
+
+
+def test_no_visibility_is_an_empty_array():
+    message = tracks_message(forecast(visibility=False), CIRCUMSTANCES)
+
+    assert len(message.visibility) == 0
+    assert read_tracks(message).visibility is None
+
+
+def test_last_axis_is_x_then_y_and_varies_fastest():
+    message = tracks_message(forecast(), CIRCUMSTANCES)
+
+    assert list(message.tracks[:2]) == forecast().tracks[0, 0, 0, 0, 0].tolist()
+
+
+@pytest.mark.parametrize(("read", "message"), [(read_tracks, PredictedTracks()), (read_summary, TrackSummary())])
+def test_arrays_of_another_size_than_announced_are_refused(read, message):
+    message.num_steps = 3
+    name = "tracks" if read is read_tracks else "mean_t"
+    getattr(message, name).frombytes(np.zeros(5, np.float32).tobytes())
+
+    with pytest.raises(ValueError, match="got 5"):
+        read(message)
