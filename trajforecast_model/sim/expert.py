@@ -92,7 +92,7 @@ class PickAndPlace:
         # The object's centre, not the gripper, goes over the target.
         above_target = np.array([*(place[:2] + grasp.offset + self._rng.uniform(-0.01, 0.01, 2)), carry_height])
         jitter = [self._rng.uniform(-0.01, 0.01), self._rng.uniform(-0.01, 0.01), self._rng.uniform(0, 0.04)]
-        above_item = grasp.position + [0, 0, APPROACH_HEIGHT] + jitter
+        above_item = grasp.position + np.array([0, 0, APPROACH_HEIGHT]) + jitter
         lifted = np.array([*grasp.position[:2], carry_height])
         into_basket = "basket" in self._goal.target
         lowered = above_target - [0, 0, min(CARRY_CLEARANCE, grasp.height) if into_basket else 0.045]
@@ -105,7 +105,7 @@ class PickAndPlace:
             Phase("move", above_target, CLOSE_GRIPPER, 0.015, 70),
             Phase("move", lowered, CLOSE_GRIPPER, 0.01, 15),
             Phase("release", release, OPEN_GRIPPER, 0, 12),
-            Phase("move", above_target + [0, 0, 0.05], OPEN_GRIPPER, 0.02, 12),
+            Phase("move", above_target + np.array([0, 0, 0.05]), OPEN_GRIPPER, 0.02, 12),
         ]
 
     def _advance(self, phase: Phase, distance: float, angle: float) -> None:
