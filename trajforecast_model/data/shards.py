@@ -1,0 +1,211 @@
+"""Prepared windows on disk: Apache Arrow IPC files, one a demo, one row a (window, view), read through a memory map.
+
+Every row is a compressed record batch of its own, so any order of reading is cheap and the data may exceed memory.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+from torch.utils.data import Dataset
+
+from trajforecast_model.checkpoint import temporary_beside, write_atomically
+from trajforecast_model.config import from_dict, to_dict
+from trajforecast_model.tracks.grid import query_points
+
+INFO_FILE = "dataset.json"
+FORMAT_VERSION = 1
+SPLITS = ("train", "val")
+
+SCHEMA = pa.schema(
+    {
+        "task": pa.string(),
+        "demo": pa.string(),
+        "start": pa.int32(),
+        "view": pa.string(),
+        "instruction": pa.string(),
+        "image": pa.binary(),  # PNG, RGB, upright
+        "offsets": pa.binary(),  # float16 [T, H, W, 2]: track minus query point, pixels
+        "visibility": pa.binary(),  # packed bits of [T, H, W]
+        "num_real_frames": pa.int32(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """The conventions that all windows of a prepared folder share."""
+
+    labeler: str
+    stride: int  # frames between the starts of two windows
+    num_frames: int = 16
+    grid: tuple[int, int] = (64, 64)  # rows, columns of query points
+    image_size: tuple[int, int] = (128, 128)  # height, width
+    dt: float = 0.05  # seconds between frames
+    views: tuple[str, ...] = ("side", "effector")
+    window_end: Literal["repeat_last_frame"] = "repeat_last_frame"  # ATM's; num_real_frames tells which are whole
+    format_version: int = FORMAT_VERSION
+
+
+@dataclass(frozen=True)
+class Window:
+    """What one camera saw at one moment, and where its points went."""
+
+    task: str
+    demo: str
+    start: int  # frame of the demo
+    view: str
+    instruction: str
+    image: np.ndarray  # uint8 [H_image, W_image, 3]
+    tracks: np.ndarray  # float32 [T, H, W, 2], pixels
+    visibility: np.ndarray  # bool [T, H, W]
+    num_real_frames: int  # frames before the last one is repeated
+
+
+@dataclass(frozen=True)
+class WindowRows:
+    """What is known of every window without decoding its image and tracks; arrays of one entry a window."""
+
+    task: np.ndarray
+    demo: np.ndarray
+    start: np.ndarray
+    view: np.ndarray
+    instruction: np.ndarray
+    num_real_frames: np.ndarray
+
+
+def write_shard(path: Path, windows: list[Window], info: DatasetInfo) -> None:
+    """Writes the windows of a demo; the file appears only when it is whole."""
+    temporary = temporary_beside(path)
+    points = query_points(info.grid, info.image_size)
+    try:
+        options = pa.ipc.IpcWriteOptions(compression="zstd")
+        with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, SCHEMA, options=options) as writer:
+            for window in windows:
+                writer.write_batch(pa.RecordBatch.from_pylist([_row(window, points)], schema=SCHEMA))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_info(folder: Path, info: DatasetInfo) -> None:
+    write_atomically(folder / INFO_FILE, (json.dumps(to_dict(info), indent=2) + "\n").encode())
+
+
+def read_info(folder: Path) -> DatasetInfo:
+    """Raises ValueError where `folder` was not written by `trajforecast prepare`."""
+    path = Path(folder) / INFO_FILE
+    if not path.is_file():
+        raise ValueError(
+            f"data folder {folder} has no {INFO_FILE}: it is not a folder written by `trajforecast prepare`"
+        )
+    try:
+        info = from_dict(DatasetInfo, json.loads(path.read_text()))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if info.format_version != FORMAT_VERSION:
+        raise ValueError(
+            f"{path}: format version {info.format_version}, this program reads {FORMAT_VERSION}; prepare again"
+        )
+    return info
+
+
+class ShardDataset(Dataset):
+    """Windows of a prepared folder by index, in the order of task, demo, start, view.
+
+    Raises:
+        ValueError: where the folder is not prepared data, has no windows, or a file in it is damaged.
+    """
+
+    def __init__(self, folder: str | Path, split: Literal["train", "val", "all"] = "train", views=None):
+        self.folder = Path(folder)
+        self.info = read_info(self.folder)
+        splits = SPLITS if split == "all" else (split,)
+        self._paths = [path for name in splits for path in sorted((self.folder / name).glob("*.arrow"))]
+        self._points = query_points(self.info.grid, self.info.image_size)
+        self._index: list[tuple[int, int]] = []  # (file, row in it)
+        columns: dict[str, list] = {name: [] for name in WindowRows.__dataclass_fields__}
+        for number, path in enumerate(self._paths):
+            rows = _metadata(path, tuple(columns))
+            for row in range(len(rows["view"])):
+                if views is None or rows["view"][row] in views:
+                    self._index.append((number, row))
+                    for name, values in columns.items():
+                        values.append(rows[name][row])
+        if not self._index:
+            raise ValueError(f"data folder {self.folder} has no windows in its {split} split; prepare more demos")
+        self.rows = WindowRows(**{name: np.array(values) for name, values in columns.items()})
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __getitem__(self, index: int) -> Window:
+        number, row = self._index[index]
+        path = self._paths[number]
+        values = _read_row(path, row)
+        shape = (self.info.num_frames, *self.info.grid)
+        offsets = np.frombuffer(values["offsets"], np.float16).reshape(*shape, 2).astype(np.float32)
+        bits = np.unpackbits(np.frombuffer(values["visibility"], np.uint8), count=int(np.prod(shape)))
+        image = cv2.imdecode(np.frombuffer(values["image"], np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise ValueError(f"shard {path}: the image of row {row} does not decode; prepare this demo again")
+        return Window(
+            task=values["task"],
+            demo=values["demo"],
+            start=values["start"],
+            view=values["view"],
+            instruction=values["instruction"],
+            image=cv2.cvtColor(image, cv2.COLOR_BGR2RGB),
+            tracks=self._points + offsets,
+            visibility=bits.reshape(shape).astype(bool),
+            num_real_frames=values["num_real_frames"],
+        )
+
+
+def _row(window: Window, points: np.ndarray) -> dict:
+    encoded, png = cv2.imencode(".png", cv2.cvtColor(window.image, cv2.COLOR_RGB2BGR))
+    if not encoded:
+        raise ValueError(f"{window.task} {window.demo} frame {window.start}: the image does not encode as PNG")
+    # float16 overflows at 65504 px; points that near the camera plane carry no information that far out.
+    offsets = np.clip(window.tracks - points, -60000, 60000).astype(np.float16)
+    return {
+        "task": window.task,
+        "demo": window.demo,
+        "start": window.start,
+        "view": window.view,
+        "instruction": window.instruction,
+        "image": png.tobytes(),
+        "offsets": offsets.tobytes(),
+        "visibility": np.packbits(window.visibility).tobytes(),
+        "num_real_frames": window.num_real_frames,
+    }
+
+
+@lru_cache(maxsize=64)
+def _open(path: Path) -> pa.ipc.RecordBatchFileReader:
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path)))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"shard {path} is damaged ({error}); delete it and prepare again") from error
+
+
+def _read_row(path: Path, row: int) -> dict:
+    try:
+        return _open(path).get_batch(row).to_pylist()[0]
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"shard {path} is damaged in row {row} ({error}); delete it and prepare again") from error
+
+
+def _metadata(path: Path, columns: tuple[str, ...]) -> dict[str, list]:
+    """Some columns of a whole file, without decompressing the others."""
+    _open(path)  # a damaged file is named here
+    fields = sorted(SCHEMA.get_field_index(name) for name in columns)
+    options = pa.ipc.IpcReadOptions(included_fields=fields)
+    with pa.memory_map(str(path)) as source:
+        return pa.ipc.open_file(source, options=options).read_all().to_pydict()
