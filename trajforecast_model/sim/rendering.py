@@ -38,7 +38,7 @@ class SceneRenderer:
         self._options = mujoco.MjvOption()
         self._options.geomgroup[_COLLISION_GROUP] = 0
         self._options.sitegroup[:] = 0
-        self._cameras = {view: _fixed_camera(model, name) for view, name in VIEW_CAMERAS.items()}
+        self._cameras = {view: _fixed_camera(model, view) for view in VIEW_CAMERAS}
 
     def image(self, data: mujoco.MjData, view: str) -> np.ndarray:
         """RGB, uint8 [H, W, 3]."""
@@ -88,24 +88,26 @@ class SceneRenderer:
 
 def focal_length(model: mujoco.MjModel, view: str, image_height: int) -> float:
     """Focal length in pixels of a view, the same along x and y."""
-    fovy = model.cam_fovy[_camera_id(model, VIEW_CAMERAS[view])]
+    fovy = model.cam_fovy[camera_id(model, view)]
     return 0.5 * image_height / np.tan(np.deg2rad(fovy) / 2)
 
 
 def camera_pose(model: mujoco.MjModel, data: mujoco.MjData, view: str) -> tuple[np.ndarray, np.ndarray]:
     """Position [3] and rotation [3, 3] (camera to world; it looks along its -z, y is up) of a view's camera."""
-    camera = _camera_id(model, VIEW_CAMERAS[view])
+    camera = camera_id(model, view)
     return data.cam_xpos[camera].copy(), data.cam_xmat[camera].reshape(3, 3).copy()
 
 
-def _fixed_camera(model: mujoco.MjModel, name: str) -> mujoco.MjvCamera:
+def _fixed_camera(model: mujoco.MjModel, view: str) -> mujoco.MjvCamera:
     camera = mujoco.MjvCamera()
     camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
-    camera.fixedcamid = _camera_id(model, name)
+    camera.fixedcamid = camera_id(model, view)
     return camera
 
 
-def _camera_id(model: mujoco.MjModel, name: str) -> int:
+def camera_id(model: mujoco.MjModel, view: str) -> int:
+    """Raises ValueError if the model lacks the view's camera."""
+    name = VIEW_CAMERAS[view]
     camera = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, name)
     if camera < 0:
         raise ValueError(f"the scene has no camera {name!r}; is it a LIBERO scene?")
