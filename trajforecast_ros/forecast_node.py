@@ -27,6 +27,7 @@ from std_srvs.srv import SetBool
 
 import trajforecast_model
 from trajforecast_model.forecaster import Forecast, Forecaster
+from trajforecast_model.tracks.overlay import draw_forecast
 from trajforecast_msgs.msg import PredictedTracks, TrackSummary
 from trajforecast_msgs.srv import Predict
 from trajforecast_ros import parameters
@@ -68,9 +69,7 @@ class ForecastNode(Node):
         self._needs_instruction = self._forecaster.config.text_encoder is not None
         self._instruction = self._settings.instruction.strip()
         self._enabled = self._settings.enabled
-        self._pairing = Pairing(
-            self._settings.views, self._settings.max_pair_skew, self._settings.camera_timeout, now
-        )
+        self._pairing = Pairing(self._settings.views, self._settings.max_pair_skew, self._settings.camera_timeout, now)
         self._statistics = Statistics(now)
         self._requests: deque[Job] = deque()
         self._refused: set[tuple[str, str]] = set()
@@ -203,8 +202,11 @@ class ForecastNode(Node):
             # A camera that has just gone missing may make the other's image ready to go alone.
             self._wake.notify()
         for change in changes:
-            log = self.get_logger().info if change.present else self.get_logger().warning
-            log(change.text)
+            # Two calls: rclpy ties a severity to the line that logs.
+            if change.present:
+                self.get_logger().info(change.text)
+            else:
+                self.get_logger().warning(change.text)
         if skew_warning:
             self.get_logger().warning(skew_warning)
 
@@ -311,8 +313,6 @@ class ForecastNode(Node):
     def _publish_overlays(
         self, images: dict[str, np.ndarray], forecast: Forecast, circumstances: Circumstances
     ) -> None:
-        from trajforecast_model.tracks.overlay import draw_forecast
-
         for index, source in enumerate(circumstances.sources):
             publisher = self._overlay_publishers[source.view]
             if publisher.get_subscription_count():
@@ -350,6 +350,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (ValueError, OSError) as error:
+        if node is not None:
+            raise  # not something that the user gave us
         print(f"forecast_node: error: {error}", file=sys.stderr)
         return 2
     finally:

@@ -6,6 +6,7 @@ config/forecast.yaml holds the same defaults for users to copy; a test compares 
 from dataclasses import MISSING, Field, dataclass, field, fields
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 
 MAX_SAMPLES = 64
@@ -68,13 +69,16 @@ def declare(node: Node) -> ForecastParameters:
     """Declares every parameter on the node and reads it.
 
     Raises:
-        ValueError: for a value that is not one of a parameter's choices, and for views that are empty or repeated.
-            rclpy itself refuses wrong types and numbers out of range.
+        ValueError: for a wrong type, a number out of range, a value that is not one of the choices, and for views that
+            are empty or repeated.
     """
     values = {}
     for item in fields(ForecastParameters):
         default = item.default if item.default_factory is MISSING else item.default_factory()
-        values[item.name] = node.declare_parameter(item.name, default, _descriptor(item)).value
+        try:
+            values[item.name] = node.declare_parameter(item.name, default, _descriptor(item)).value
+        except ParameterException as error:
+            raise ValueError(f"parameter {item.name} ({item.metadata['description']}): {error}") from error
         choices = item.metadata["choices"]
         if choices and values[item.name] not in choices:
             raise ValueError(f"parameter {item.name} is {values[item.name]!r}; choose one of {', '.join(choices)}")

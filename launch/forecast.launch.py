@@ -1,0 +1,82 @@
+"""The forecast node, with its cameras and model named on the command line.
+
+ros2 launch trajforecast_ros forecast.launch.py instruction:="open the drawer" side_image:=/front/image_raw
+"""
+
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+from launch import LaunchContext, LaunchDescription
+
+CONFIG = PathJoinSubstitution([FindPackageShare("trajforecast_ros"), "config"])
+
+# Parameters of the node that have an argument of their own: type and description. Left empty they are the file's.
+PARAMETERS = {
+    "checkpoint": (str, "A shipped checkpoint's name, a checkpoint folder, or a cached hub id"),
+    "device": (str, "Where the networks run: cpu, cuda, cuda:1"),
+    "dtype": (str, "Number format of the networks: float32 or bfloat16"),
+    "instruction": (str, "What the robot is to do; without one the node waits for ~/instruction"),
+    "num_samples": (int, "k: futures sampled in a forecast, 1 to 64"),
+    "max_rate": (float, "Most forecasts a second; 0 forecasts as fast as it can"),
+    "image_transport": (str, "raw, or compressed for the image topics' /compressed"),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    arguments = [
+        DeclareLaunchArgument(
+            "params_file",
+            default_value=PathJoinSubstitution([CONFIG, "forecast.yaml"]),
+            description="YAML with the node's parameters; the arguments below win over it",
+        ),
+        *(
+            DeclareLaunchArgument(name, default_value="", description=f"({kind.__name__}) {description}")
+            for name, (kind, description) in PARAMETERS.items()
+        ),
+        DeclareLaunchArgument("side_image", default_value="side/image_raw", description="Image topic, side view"),
+        DeclareLaunchArgument(
+            "effector_image", default_value="effector/image_raw", description="Image topic, camera on the hand"
+        ),
+        DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node and its topics"),
+        DeclareLaunchArgument(
+            "use_sim_time", default_value="false", choices=["true", "false"], description="Take the time from /clock"
+        ),
+    ]
+    # Images and tracks are larger than Fast DDS lets through by default. Kilted reads the first variable, Jazzy the
+    # second. The cameras' processes need the same.
+    profile = PathJoinSubstitution([CONFIG, "fastdds.xml"])
+    return LaunchDescription(
+        [
+            *arguments,
+            SetEnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", profile),
+            SetEnvironmentVariable("FASTRTPS_DEFAULT_PROFILES_FILE", profile),
+            OpaqueFunction(function=_forecast_node),
+        ]
+    )
+
+
+def _forecast_node(context: LaunchContext) -> list[Node]:
+    value = {name: LaunchConfiguration(name) for name in context.launch_configurations}
+    chosen = {
+        name: ParameterValue(value[name], value_type=kind)
+        for name, (kind, _) in PARAMETERS.items()
+        if value[name].perform(context)
+    }
+    chosen["use_sim_time"] = ParameterValue(value["use_sim_time"], value_type=bool)
+    return [
+        Node(
+            package="trajforecast_ros",
+            executable="forecast_node",
+            name="forecast_node",
+            namespace=value["namespace"],
+            output="screen",
+            parameters=[value["params_file"], chosen],
+            remappings=[
+                ("side/image_raw", value["side_image"]),
+                ("effector/image_raw", value["effector_image"]),
+            ],
+        )
+    ]
