@@ -34,6 +34,7 @@ setup(
         "huggingface_hub",
         "numpy",
         OPENCV,
+        "pillow>=10.1",
         "pyyaml",
         "safetensors",
         "torch>=2.4",
