@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent / "model" / "networks"))  # formula_weights, the goldens' weights
+for folder in ("networks", "training"):  # modules that tests share
+    sys.path.insert(0, str(Path(__file__).parent / "model" / folder))
 
 
 @pytest.fixture(autouse=True)

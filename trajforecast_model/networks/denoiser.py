@@ -37,6 +37,7 @@ class DenoiserConfig:
     image_dim: int = 1024
     text_dim: int | None = 768  # width of the text embedding; null for a model without text
     track_encoding: bool = False  # Fourier features of positions, for tracks without a VAE
+    skip_first_frame: bool = False  # leave the known frame out: it is a constant where the VAE does not see the image
     aligned_image: bool = False  # add the image tokens under a latent token to it (TrajLoom's token-aligned fusion)
 
     def __post_init__(self):
@@ -125,7 +126,10 @@ class Denoiser(nn.Module):
         Args:
             t: [N, S], or [N, 1] where all samples of an image are at the same time: then conditioning is computed once.
         """
-        images, samples, frames = x.shape[:3]
+        images, samples = x.shape[:2]
+        skipped = int(self.config.skip_first_frame)
+        x = x[:, :, skipped:]
+        frames = x.shape[2]
         condition = self.timestep_embedding(timestep_features(t).to(x.dtype))  # [N, S or 1, D]
         if context.text is not None:
             condition = condition + context.text[:, None]
@@ -137,13 +141,14 @@ class Denoiser(nn.Module):
             tokens = tokens + context.aligned[:, None, None]
         for i, block in enumerate(self.blocks):
             if i == 1:
-                tokens = tokens + self.time_positions
+                tokens = tokens + self.time_positions[skipped:]
             tokens = block(tokens, condition, context.keys_values[i])
 
         shift, scale = self.final_modulation(condition).chunk(2, dim=-1)
         tokens = self.final_linear(_modulate(self.final_norm(tokens), shift, scale))
         velocity = unpatchify(tokens.flatten(0, 2), self.config.patch_size, self.token_rows)
-        return velocity.unflatten(0, (images, samples, frames))
+        velocity = velocity.unflatten(0, (images, samples, frames))
+        return F.pad(velocity, (0, 0, 0, 0, 0, 0, skipped, 0))
 
     def _initialise(self) -> None:
         for module in self.modules():

@@ -56,6 +56,7 @@ class DenoiserSizeConfig:
     dim: int = 384
     depth: int = 12
     heads: int = 6
+    skip_first_frame: bool = False
     aligned_image: bool = False
 
 

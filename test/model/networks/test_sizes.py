@@ -101,3 +101,13 @@ def test_a_vae_can_learn_one_window_by_heart():
         optimiser.step()
         errors.append(error.item())
     assert errors[-1] < 0.05 * errors[0]
+
+
+def test_skipping_the_known_frame_ignores_it():
+    config = dict(num_frames=3, grid=(4, 4), dim=64, depth=2, heads=1, image_grid=(3, 3), image_dim=16, text_dim=None)
+    denoiser = randomise(Denoiser(DenoiserConfig(**config, skip_first_frame=True)))
+    tokens, x, t = torch.randn(2, 9, 16), torch.randn(2, 3, 8, 4, 4), torch.tensor([0.2, 0.7])
+    velocity = denoiser(x, t, tokens)
+    assert velocity.shape == x.shape and not velocity[:, 0].any() and velocity[:, 1:].abs().min() > 0
+    x[:, 0] = 100.0
+    assert torch.equal(denoiser(x, t, tokens), velocity)
