@@ -1,22 +1,10 @@
-"""Records camera images and the forecasts made from them, one file a forecast as it comes.
+"""Records camera images and the forecasts made from them, each to a file as it comes; see recording.py."""
 
-OUTPUT/forecast_<stamp>.npz  views, tracks [V,k,T,H,W,2], mean_t and min [V,T,H,W,2], min_index [V], spread [V,T,H,W],
-                             instruction, model_id, dt, compute_time, latency (seconds from the arrival of the newest
-                             image here to that of the tracks)
-OUTPUT/image_<view>_<stamp>.png  every image
-
-Stamps are nanoseconds. Files appear whole: they are written beside their place and then renamed.
-"""
-
-import io
-import os
 import sys
 import time
 from functools import partial
 from pathlib import Path
 
-import cv2
-import numpy as np
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
@@ -26,12 +14,15 @@ from sensor_msgs.msg import Image
 from trajforecast_msgs.msg import PredictedTracks, TrackSummary
 from trajforecast_ros.images import ImageRefused, to_rgb
 from trajforecast_ros.messages import nanoseconds, read_summary, read_tracks
+from trajforecast_ros.recording import RecordedForecast, Recording
 
 EVERYTHING = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
+# Tracks come just before their summary; older ones without a summary are given up.
+MAX_WAITING_TRACKS = 4
 
 
 class RecordNode(Node):
-    """Raises ValueError when the output folder cannot be made."""
+    """Raises ValueError or OSError when there is no folder to record into."""
 
     def __init__(self):
         super().__init__("record_node")
@@ -39,10 +30,10 @@ class RecordNode(Node):
         output = self.declare_parameter("output", "").value
         if not output:
             raise ValueError("parameter output is empty; name the folder to record into")
-        self._folder = Path(output)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        Path(output).mkdir(parents=True, exist_ok=True)
+        self._recording = Recording(output)
         self._arrivals: dict[int, float] = {}
-        self._tracks: dict[int, tuple[PredictedTracks, float]] = {}
+        self._waiting: dict[int, tuple[PredictedTracks, float]] = {}
         for view in views:
             self.create_subscription(Image, f"{view}/image_raw", partial(self._on_image, view), EVERYTHING)
         self.create_subscription(PredictedTracks, "predicted_tracks", self._on_tracks, EVERYTHING)
@@ -52,46 +43,35 @@ class RecordNode(Node):
         stamp = nanoseconds(message.header)
         self._arrivals[stamp] = time.monotonic()
         try:
-            rgb = to_rgb(message)
+            self._recording.write_image(view, stamp, to_rgb(message))
         except ImageRefused as error:
-            self.get_logger().error(f"an image of camera {view} is not recorded: {error}", once=True)
-            return
-        # Little compression: the recorder shares its cores with the forecast.
-        _, png = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        self._write(f"image_{view}_{stamp}.png", png.tobytes())
+            self.get_logger().error(f"images of camera {view} are not recorded: {error}", once=True)
 
     def _on_tracks(self, message: PredictedTracks) -> None:
-        self._tracks[nanoseconds(message.header)] = (message, time.monotonic())
+        self._waiting[nanoseconds(message.header)] = (message, time.monotonic())
+        while len(self._waiting) > MAX_WAITING_TRACKS:
+            del self._waiting[next(iter(self._waiting))]
 
     def _on_summary(self, message: TrackSummary) -> None:
         stamp = nanoseconds(message.header)
-        if stamp not in self._tracks:
-            self.get_logger().error(f"a summary came without its tracks, stamp {stamp}")
+        if stamp not in self._waiting:
+            self.get_logger().error(f"a summary came without its tracks, stamp {stamp} ns")
             return
-        tracks_message, arrived = self._tracks.pop(stamp)
+        tracks_message, arrived = self._waiting.pop(stamp)
         tracks, summary = read_tracks(tracks_message), read_summary(message)
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            views=np.array(tracks.views),
-            image_sizes=np.array(tracks.image_sizes),
-            tracks=tracks.tracks,
-            mean_t=summary.mean_t,
-            min=summary.min,
-            min_index=summary.min_index,
-            spread=summary.spread,
-            instruction=message.instruction,
-            model_id=message.model_id,
-            dt=message.dt,
-            compute_time=message.compute_time,
-            latency=arrived - self._arrivals.get(stamp, float("nan")),
+        self._recording.write_forecast(
+            RecordedForecast(
+                stamp=stamp,
+                views=tracks.views,
+                tracks=tracks.tracks,
+                mean_t=summary.mean_t,
+                min=summary.min,
+                instruction=message.instruction,
+                model_id=message.model_id,
+                compute_time=message.compute_time,
+                latency=arrived - self._arrivals.get(stamp, float("nan")),
+            )
         )
-        self._write(f"forecast_{stamp}.npz", buffer.getvalue())
-
-    def _write(self, name: str, data: bytes) -> None:
-        temporary = self._folder / f".{name}.tmp"
-        temporary.write_bytes(data)
-        os.replace(temporary, self._folder / name)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,0 +1,163 @@
+"""`make demo`: a shipped episode through real ROS 2 nodes, and pictures and numbers of what they forecast.
+
+Three processes talk over DDS: replay_node is the two cameras, forecast_node the model, record_node writes down what
+both say. Afterwards the forecasts are drawn, and compared with what then really happened in the episode.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+from trajforecast_model.data.episode import Episode
+
+from trajforecast_ros import film
+from trajforecast_ros.hindsight import ViewErrors, score
+from trajforecast_ros.processes import NodeFailed, Nodes
+from trajforecast_ros.recording import RecordedForecast, Recording
+from trajforecast_ros.resources import shipped_episode
+
+START_SECONDS = 60
+LAST_FORECAST_SECONDS = 30
+POLL_SECONDS = 0.1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m trajforecast_ros.demo", description=__doc__.splitlines()[0])
+    parser.add_argument("--checkpoint", default="libero_object_tiny", help="shipped name, folder or cached hub id")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--samples", type=int, default=8, help="k, futures sampled in a forecast")
+    parser.add_argument(
+        "--speed",
+        type=float,
+        default=0.25,
+        help="of the replay; below 1 so that a CPU forecasts often enough for a film",
+    )
+    parser.add_argument("--episode", type=Path, default=None, help="instead of the shipped one")
+    parser.add_argument("--out", type=Path, default=Path("out"))
+    args = parser.parse_args(arguments)
+    try:
+        episode_path = args.episode or shipped_episode()
+        episode = Episode.load(episode_path)
+        args.out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="trajforecast_demo_") as folder:
+            recording = Recording(folder)
+            start_stamp = time.time_ns()
+            _run_nodes(args, episode, episode_path, recording, start_stamp)
+            forecasts = [recording.forecast(stamp) for stamp in recording.forecast_stamps()]
+            _draw(recording, forecasts, episode, args.out)
+            print(_table(forecasts, score(episode, start_stamp, forecasts), args.speed))
+    except (ValueError, OSError) as error:
+        print(f"demo: error: {error}", file=sys.stderr)
+        return 2
+    except NodeFailed as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("demo: interrupted", file=sys.stderr)
+        return 130
+    print(f"wrote {args.out / 'forecast.mp4'} and {args.out / 'forecast.png'}")
+    return 0
+
+
+def _run_nodes(args, episode: Episode, episode_path: Path, recording: Recording, start_stamp: int) -> None:
+    frames = len(next(iter(episode.frames.values())))
+    view = next(iter(episode.frames))
+    last_stamp = start_stamp + round((frames - 1) * episode.dt * 1e9)
+    print(f'episode "{episode.instruction}": {frames} frames; loading the checkpoint in forecast_node')
+    # Other domains of this machine belong to others; the range is what ROS 2 allows everywhere.
+    with Nodes(recording.folder, domain=1 + os.getpid() % 100) as nodes:
+        nodes.start("record_node", {"output": recording.folder})
+        nodes.start(
+            "forecast_node",
+            {
+                "checkpoint": args.checkpoint,
+                "device": args.device,
+                "num_samples": args.samples,
+                # Nobody should be late, and a slow machine's camera is not a missing one.
+                "camera_timeout": 10.0,
+            },
+        )
+        nodes.start(
+            "replay_node",
+            {
+                "episode": episode_path.resolve(),
+                "loop": False,
+                "speed": args.speed,
+                "start_stamp": start_stamp,
+                # The forecast node, which subscribes when its checkpoint is loaded, and the recorder.
+                "wait_for_subscribers": 2,
+            },
+        )
+        _wait(nodes, lambda: recording.image_stamps(view), START_SECONDS, "the replay did not start", others_run=True)
+        with tqdm(total=frames, desc="frames", bar_format="{l_bar}{bar}| {n}/{total} frames{postfix}") as bar:
+
+            def finished() -> bool:
+                bar.set_postfix_str(f"{len(recording.forecast_stamps())} forecasts", refresh=False)
+                bar.update(len(recording.image_stamps(view)) - bar.n)
+                return nodes.ended("replay_node")
+
+            _wait(nodes, finished, START_SECONDS + frames * episode.dt / args.speed, "the replay did not end")
+            _wait(
+                nodes,
+                lambda: recording.forecast_stamps()[-1:] == [last_stamp],
+                LAST_FORECAST_SECONDS,
+                "there is no forecast of the last images",
+            )
+            finished()
+
+
+def _wait(nodes: Nodes, condition, seconds: float, complaint: str, others_run: bool = False) -> None:
+    """Polls the condition, and that the nodes are alive."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        for name in ("forecast_node", "record_node", *(["replay_node"] if others_run else [])):
+            nodes.check_running(name)
+        if time.monotonic() > deadline:
+            raise NodeFailed(
+                f"{complaint} within {seconds:.0f} s; forecast_node said:\n{nodes.log_tail('forecast_node')}"
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _draw(recording: Recording, forecasts: list[RecordedForecast], episode: Episode, out: Path) -> None:
+    steps = forecasts[0].mean_t.shape[1]
+    shots = film.shots(recording, forecasts[0].views[0], (steps - 1) * episode.dt)
+    busiest = max(forecasts, key=_motion)
+    film.write_picture(film.draw_shot(recording, film.Shot(busiest.stamp, busiest.stamp)), out / "forecast.png")
+    with tqdm(total=len(shots), desc="drawing", bar_format="{l_bar}{bar}| {n}/{total} frames") as bar:
+        film.write_film(recording, shots, 1 / episode.dt, out / "forecast.mp4", bar.update)
+
+
+def _motion(forecast: RecordedForecast) -> float:
+    """How far the mean tracks go, over all views."""
+    return float(np.linalg.norm(forecast.mean_t[:, -1] - forecast.mean_t[:, 0], axis=-1).mean())
+
+
+def _table(forecasts: list[RecordedForecast], errors: list[ViewErrors], speed: float) -> str:
+    _, samples, steps, rows, columns, _ = forecasts[0].tracks.shape
+    model_time = np.median([forecast.compute_time for forecast in forecasts])
+    latency = np.nanmedian([forecast.latency for forecast in forecasts])
+    lines = [
+        "",
+        f"{'view':<10} {'k':>3} {'T':>3} {'grid':>7} {'forecasts':>10} {'nothing moves':>14} {'MeanT':>8} {'Min':>8}",
+        *(
+            f"{error.view:<10} {samples:>3} {steps:>3} {f'{rows}x{columns}':>7} {error.forecasts:>10} "
+            f"{error.nothing_moves:>14.1f} {error.mean_t:>8.1f} {error.min:>8.1f}"
+            for error in errors
+        ),
+        "errors: px^2 at 128 px on the points that moved, against what then really happened in the episode",
+        f"latency: {latency:.2f} s from image to tracks over DDS, {model_time:.2f} s of it the model (medians of "
+        f"{len(forecasts)} forecasts, episode played at {speed:g} x)",
+        f"model: {forecasts[0].model_id}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
