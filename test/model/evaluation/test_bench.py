@@ -1,0 +1,25 @@
+import json
+
+import pytest
+
+from trajforecast_model.cli import main
+
+
+def test_reports_time_and_memory(tiny_checkpoint, tmp_path, capsys):
+    out = tmp_path / "bench.json"
+    arguments = ["bench", "--checkpoint", str(tiny_checkpoint), "-k", "2", "--steps", "3", "--runs", "3"]
+    assert main([*arguments, "--out", str(out)]) == 0
+    report = json.loads(out.read_text())
+    assert (report["k"], report["solver_steps"], report["views"], report["runs"]) == (2, 3, 2, 3)
+    assert 0 < report["seconds"]["p50"] <= report["seconds"]["p99"]
+    assert report["peak_process_memory_bytes"] > 50e6  # PyTorch alone needs more
+    assert "median" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--runs", "0"], "runs: got 0"), (["--views", "3"], "views: got 3"), (["-k", "0"], "k: got 0")],
+)
+def test_bad_numbers_are_refused(tiny_checkpoint, capsys, arguments, message):
+    assert main(["bench", "--checkpoint", str(tiny_checkpoint), *arguments]) == 2
+    assert message in capsys.readouterr().err
