@@ -39,6 +39,7 @@ def test_colour_tells_the_time():
     tracks = one_row_moves(90)
     picture = draw(tracks, style=OverlayStyle(height=480, still_opacity=0)).astype(int)
     colours = time_colours(16).astype(int)
+    assert (np.diff(colours @ [2126, 7152, 722]) > 0).all()  # darkest now, brightest at the horizon
 
     def frame_of_colour_near(column: int) -> int:
         strip = picture[220:275, column - 3 : column + 3].reshape(-1, 3)
