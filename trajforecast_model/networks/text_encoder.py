@@ -22,7 +22,9 @@ class BertTextEncoder(nn.Module):
     def __init__(self, config: TextEncoderConfig, allow_download: bool = False):
         super().__init__()
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()  # a 90 MB file is loaded before anybody could read it
         self.config = config
         source = _minilm_folder() if config.source == "minilm" else config.source
         try:

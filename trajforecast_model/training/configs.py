@@ -72,5 +72,6 @@ class DenoiserTrainConfig:
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     draws_per_window: int = 1  # noises and flow times a window, which share the image's tokens
     moving_weight: float = 1.0  # weight of latent tokens with a moving point beside 1 for the others
+    stored_dtype: Literal["float32", "float16"] = "float32"  # of the exported weights
     sampling_steps: int = 9  # solver steps of the exported checkpoint
     anchor_first_frame: bool = True

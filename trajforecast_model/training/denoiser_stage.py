@@ -124,11 +124,12 @@ class DenoiserStage:
         return figures
 
     def export(self, model: DenoiserWithEncoder, folder: Path) -> None:
-        save_weights(model.denoiser, folder / "denoiser.safetensors")
+        dtype = getattr(torch, self.config.stored_dtype)
+        save_weights(model.denoiser, folder / "denoiser.safetensors", dtype)
         if self.vae is not None:
-            save_weights(self.vae, folder / "vae.safetensors")
+            save_weights(self.vae, folder / "vae.safetensors", dtype)
         if self.forecast_config.image_encoder.kind == "patch":
-            save_weights(model.image_encoder, folder / "image_encoder.safetensors")
+            save_weights(model.image_encoder, folder / "image_encoder.safetensors", dtype)
         save_config(self.forecast_config, folder)
 
     @torch.no_grad()
