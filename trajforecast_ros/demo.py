@@ -94,7 +94,7 @@ def _run_nodes(args, episode: Episode, episode_path: Path, recording: Recording,
             },
         )
         _wait(nodes, lambda: recording.image_stamps(view), START_SECONDS, "the replay did not start", others_run=True)
-        with tqdm(total=frames, desc="frames", bar_format="{l_bar}{bar}| {n}/{total} frames{postfix}") as bar:
+        with _progress(frames, "playing") as bar:
 
             def finished() -> bool:
                 bar.set_postfix_str(f"{len(recording.forecast_stamps())} forecasts", refresh=False)
@@ -129,8 +129,15 @@ def _draw(recording: Recording, forecasts: list[RecordedForecast], episode: Epis
     shots = film.shots(recording, forecasts[0].views[0], (steps - 1) * episode.dt)
     busiest = max(forecasts, key=_motion)
     film.write_picture(film.draw_shot(recording, film.Shot(busiest.stamp, busiest.stamp)), out / "forecast.png")
-    with tqdm(total=len(shots), desc="drawing", bar_format="{l_bar}{bar}| {n}/{total} frames") as bar:
+    with _progress(len(shots), "drawing") as bar:
         film.write_film(recording, shots, 1 / episode.dt, out / "forecast.mp4", bar.update)
+
+
+def _progress(frames: int, doing: str) -> tqdm:
+    # In a log, where each update is a new line, a few are enough.
+    seconds = 0.1 if sys.stderr.isatty() else 10
+    form = "{l_bar}{bar}| {n}/{total} frames{postfix}"
+    return tqdm(total=frames, desc=doing, bar_format=form, mininterval=seconds, maxinterval=seconds)
 
 
 def _motion(forecast: RecordedForecast) -> float:

@@ -14,11 +14,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
@@ -34,11 +31,9 @@ from trajforecast_ros import parameters
 from trajforecast_ros.images import ImageRefused, to_message, to_rgb
 from trajforecast_ros.messages import Circumstances, Source, nanoseconds, summary_message, tracks_message
 from trajforecast_ros.pairing import Frame, Pairing
+from trajforecast_ros.qos import LATCHED, NEWEST_IMAGE, RESULT
+from trajforecast_ros.running import run
 from trajforecast_ros.statistics import Published, Statistics
-
-NEWEST_IMAGE = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
-RESULT = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
-LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 HOUSEKEEPING_PERIOD = 0.1  # seconds
 DIAGNOSTICS_PERIOD = 1.0
@@ -340,25 +335,7 @@ def _source(frame: Frame, image: np.ndarray) -> Source:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    rclpy.init(args=arguments)
-    node = None
-    try:
-        node = ForecastNode()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (ValueError, OSError) as error:
-        if node is not None:
-            raise  # not something that the user gave us
-        print(f"forecast_node: error: {error}", file=sys.stderr)
-        return 2
-    finally:
-        if node is not None:
-            node.close()
-        rclpy.try_shutdown()
-    return 0
+    return run(ForecastNode, arguments, close=ForecastNode.close)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ class Pairing:
             silent = self._is_silent(view, now)
             if silent and self._present[view] is not False:
                 others = [other for other in self.views if not self._is_silent(other, now)]
-                consequence = f"forecasting {' and '.join(others)} alone" if others else "no camera is left"
+                consequence = f"forecasting {' and '.join(others)} alone" if others else "waiting for images"
                 text = f"no image from camera {view} for {now - self._last_heard[view]:.1f} s; {consequence}"
                 changes.append(CameraChange(view, False, text))
                 self._present[view] = False

@@ -5,18 +5,16 @@ import time
 from functools import partial
 from pathlib import Path
 
-import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from trajforecast_msgs.msg import PredictedTracks, TrackSummary
 from trajforecast_ros.images import ImageRefused, to_rgb
 from trajforecast_ros.messages import nanoseconds, read_summary, read_tracks
+from trajforecast_ros.qos import EVERYTHING
 from trajforecast_ros.recording import RecordedForecast, Recording
+from trajforecast_ros.running import run
 
-EVERYTHING = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
 # Tracks come just before their summary; older ones without a summary are given up.
 MAX_WAITING_TRACKS = 4
 
@@ -75,17 +73,7 @@ class RecordNode(Node):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    rclpy.init(args=arguments)
-    try:
-        rclpy.spin(RecordNode())
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (ValueError, OSError) as error:
-        print(f"record_node: error: {error}", file=sys.stderr)
-        return 2
-    finally:
-        rclpy.try_shutdown()
-    return 0
+    return run(RecordNode, arguments)
 
 
 if __name__ == "__main__":

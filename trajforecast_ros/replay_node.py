@@ -5,22 +5,17 @@ Stamps count in the episode's own time from `start_stamp`, whatever the playing 
 
 import sys
 
-import rclpy
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
 from trajforecast_model.data.episode import Episode
 
-from trajforecast_ros.forecast_node import LATCHED
 from trajforecast_ros.images import to_message
+from trajforecast_ros.qos import EVERY_IMAGE, LATCHED
 from trajforecast_ros.resources import shipped_episode
-
-# A slow subscriber that asks for reliability should get every frame.
-CAMERA = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+from trajforecast_ros.running import run
 
 
 class ReplayNode(Node):
@@ -37,7 +32,7 @@ class ReplayNode(Node):
             raise ValueError(f"parameter speed is {self._speed}; it must be above 0, and 1.0 is real time")
         self._episode = Episode.load(path or shipped_episode())
         self._cameras = {
-            view: self.create_publisher(Image, f"{view}/image_raw", CAMERA) for view in self._episode.frames
+            view: self.create_publisher(Image, f"{view}/image_raw", EVERY_IMAGE) for view in self._episode.frames
         }
         self._instruction_publisher = self.create_publisher(String, "forecast_node/instruction", LATCHED)
         self._instruction_publisher.publish(String(data=self._episode.instruction))
@@ -77,19 +72,7 @@ class ReplayNode(Node):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    rclpy.init(args=arguments)
-    try:
-        node = ReplayNode()
-        while not node.finished:
-            rclpy.spin_once(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (ValueError, OSError) as error:
-        print(f"replay_node: error: {error}", file=sys.stderr)
-        return 2
-    finally:
-        rclpy.try_shutdown()
-    return 0
+    return run(ReplayNode, arguments, finished=lambda node: node.finished)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def listener(ros, request):
 class NodeProcess:
     """A node in a process of its own; its output goes to a file that failing tests show."""
 
-    def __init__(self, module: str, arguments: list[str], log: Path, environment: dict[str, str]):
+    def __init__(self, module: str, arguments: list[str], log: Path):
         self._log = log
         with open(log, "wb") as output:
             self.process = subprocess.Popen(
@@ -83,7 +83,8 @@ class NodeProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **environment},
+                # One thread: the networks are tiny, and the machine has other things to do.
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
             )
 
     @property
@@ -120,11 +121,20 @@ def ros_arguments(parameters: dict, remappings: dict[str, str] | None = None) ->
 @pytest.fixture
 def start_node(tmp_path):
     """start_node("trajforecast_ros.forecast_node", {"num_samples": 2}) -> NodeProcess, ended after the test."""
+    yield from starting_nodes(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def start_module_node(tmp_path_factory):
+    """As start_node, for a node that a whole module's tests share."""
+    yield from starting_nodes(tmp_path_factory.mktemp("nodes"))
+
+
+def starting_nodes(logs: Path):
     started = []
 
-    def start(module: str, parameters: dict, remappings: dict[str, str] | None = None, **environment) -> NodeProcess:
-        log = tmp_path / f"node_{len(started)}.log"
-        node = NodeProcess(module, ros_arguments(parameters, remappings), log, environment)
+    def start(module: str, parameters: dict, remappings: dict[str, str] | None = None) -> NodeProcess:
+        node = NodeProcess(module, ros_arguments(parameters, remappings), logs / f"node_{len(started)}.log")
         started.append(node)
         return node
 

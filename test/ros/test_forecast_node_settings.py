@@ -1,0 +1,161 @@
+"""forecast_node started with other parameters, remappings and endings, a process for each test."""
+
+import signal
+
+import cv2
+import numpy as np
+import pytest
+from rclpy.qos import qos_profile_sensor_data
+from robot import FORECAST_SECONDS, NODE, RELIABLE, SIZES, Robot, header, picture, settings
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import String
+from tiny_checkpoint import FRAMES, GRID
+
+from trajforecast_msgs.msg import PredictedTracks
+from trajforecast_msgs.srv import Predict
+from trajforecast_ros.images import to_message
+from trajforecast_ros.messages import read_summary, read_tracks
+
+
+@pytest.fixture
+def forecast_node(start_node, tiny_checkpoint):
+    """A node with parameters of the test's own."""
+
+    def start(remappings=None, **parameters):
+        return start_node(NODE, settings(tiny_checkpoint, **parameters), remappings)
+
+    return start
+
+
+def test_it_waits_for_an_instruction_and_says_so_once(forecast_node, listener):
+    robot = Robot(listener)
+    node = forecast_node(enabled=True)
+    robot.wait_until_connected(node)
+    robot.see(stamp=1)
+    listener.wait_for(
+        lambda: robot.diagnostics and "instruction" in robot.diagnostics[-1].status[0].message, "diagnostics"
+    )
+    assert not robot.tracks
+
+    robot.instruct.publish(String(data="open the drawer"))
+    message, _ = robot.forecast_of(stamp=2)
+
+    assert message.instruction == "open the drawer"
+    assert node.output.count("waiting for an instruction") == 1
+
+
+def test_one_camera_missing_is_announced_once_and_the_other_goes_on(forecast_node, listener):
+    robot = Robot(listener)
+    node = forecast_node(instruction="go", camera_timeout=1.5)
+    robot.wait_until_connected(node)
+
+    message, _ = robot.forecast_of(stamp=5, views=("side",))
+    assert [view.name for view in message.views] == ["side"]
+    robot.forecast_of(stamp=6, views=("side",))
+    assert node.output.count("no image from camera effector") == 1
+
+    def pair_came() -> bool:
+        robot.see(stamp=7)
+        return any(len(message.views) == 2 for message in robot.tracks)
+
+    listener.wait_for(pair_came, "a forecast of both", FORECAST_SECONDS)
+    listener.wait_for(lambda: node.said("camera effector is back"), "the camera's return")
+    assert node.output.count("camera effector is back") == 1
+
+
+def test_compressed_images(forecast_node, listener):
+    robot = Robot(listener, compressed=True)
+    node = forecast_node(instruction="go", image_transport="compressed")
+    robot.wait_until_connected(node)
+
+    def came() -> bool:
+        for view, camera in robot.cameras.items():
+            _, data = cv2.imencode(".png", picture(view)[..., ::-1])
+            camera.publish(CompressedImage(header=header(view, 9), format="png", data=data.tobytes()))
+        return bool(robot.tracks)
+
+    listener.wait_for(came, "a forecast", FORECAST_SECONDS)
+    assert read_tracks(robot.tracks[0]).image_sizes == tuple(SIZES.values())
+
+
+def test_one_shot_service(forecast_node, listener):
+    robot = Robot(listener)
+    node = forecast_node(enabled=False)
+    robot.wait_until_connected(node)
+
+    answer = listener.call(robot.predict, Predict.Request(instruction="go"))
+    assert not answer.success and "no image from side or effector" in answer.message
+
+    def both_seen() -> bool:
+        robot.see(stamp=2)
+        listener.executor.spin_once(timeout_sec=0.05)
+        return bool(robot.diagnostics) and robot.diagnostics[-1].status[0].message == "waiting for ~/enable"
+
+    listener.wait_for(both_seen, "the images' arrival")
+    answer = listener.call(robot.predict, Predict.Request())
+    assert not answer.success and "instruction" in answer.message
+
+    request = Predict.Request(instruction="go", num_samples=3, num_solver_steps=2, seed=5)
+    first, second = (listener.call(robot.predict, request, FORECAST_SECONDS) for _ in range(2))
+    assert first.success, first.message
+    assert read_tracks(first.tracks).tracks.shape == (2, 3, FRAMES, *GRID, 2)
+    assert first.tracks.seed == 5
+    assert first.tracks.tracks == second.tracks.tracks, "the same seed gives the same forecast"
+    assert np.array_equal(read_summary(first.summary).mean_t, read_summary(second.summary).mean_t)
+
+    answer = listener.call(robot.predict, Predict.Request(instruction="go", num_samples=10**6))
+    assert not answer.success and "num_samples" in answer.message
+
+
+def test_remapped_cameras_in_a_namespace(forecast_node, listener):
+    node = forecast_node({"side/image_raw": "/front/color", "__ns": "/robot1"}, instruction="go")
+    camera = listener.node.create_publisher(Image, "/front/color", qos_profile_sensor_data)
+    other = listener.node.create_publisher(Image, "/robot1/effector/image_raw", qos_profile_sensor_data)
+    came = []
+    listener.node.create_subscription(PredictedTracks, "/robot1/predicted_tracks", came.append, RELIABLE)
+
+    def try_again() -> bool:
+        assert node.process.poll() is None, node.output
+        camera.publish(to_message(picture("side"), header("side", 1)))
+        other.publish(to_message(picture("effector"), header("effector", 1)))
+        return bool(came)
+
+    listener.wait_for(try_again, "a forecast", 60)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "complaint"),
+    [
+        ({"checkpoint": "/no/such/folder"}, "/no/such/folder"),
+        ({"dtype": "float8"}, "choose one of float32, bfloat16"),
+        ({"views": "[side, side]"}, "views"),
+        ({"views": "[front]"}, "front"),
+        ({"num_samples": 0}, "num_samples"),
+        ({"device": "abacus"}, "abacus"),
+    ],
+)
+def test_wrong_parameters_end_it_with_one_message(forecast_node, parameters, complaint):
+    node = forecast_node(**parameters)
+
+    assert node.process.wait(timeout=60) == 2, node.output
+    assert complaint in node.output
+    assert "Traceback" not in node.output
+
+
+@pytest.mark.parametrize("with_signal", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_it_cleanly_also_while_it_forecasts(forecast_node, listener, with_signal):
+    robot = Robot(listener)
+    node = forecast_node(instruction="go", solver_steps=10)
+    robot.wait_until_connected(node)
+    robot.forecast_of(stamp=1)
+    robot.see(stamp=2)
+
+    assert node.stop(with_signal) == 0, node.output
+    assert "Traceback" not in node.output
+
+
+def test_signal_while_it_loads(forecast_node, listener):
+    node = forecast_node(instruction="go")
+    listener.wait_for(lambda: node.said("loading checkpoint"), "loading", seconds=60)
+
+    assert node.stop(signal.SIGINT) == 0, node.output

@@ -1,0 +1,18 @@
+"""Quality of service of the topics."""
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+# Images in: best effort takes from every publisher, and only the newest one counts.
+NEWEST_IMAGE = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+# Forecasts out: large, and worth sending again when a part gets lost.
+RESULT = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
+
+# The instruction: who comes late gets the last one.
+LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+# A replayed camera: reliable, for recorders that want every frame.
+EVERY_IMAGE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+
+# A recorder: keeps what comes faster than it writes.
+EVERYTHING = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)

@@ -1,0 +1,50 @@
+"""How every node of this package starts, runs and ends."""
+
+import signal
+import sys
+from collections.abc import Callable
+
+import rclpy
+from rclpy._rclpy_pybind11 import RCLError
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+
+def run(
+    make_node: Callable[[], Node],
+    arguments: list[str] | None = None,
+    close: Callable[[Node], None] = Node.destroy_node,
+    finished: Callable[[Node], bool] = lambda node: False,
+) -> int:
+    """Makes the node and spins it until it has finished or the process is asked to end.
+
+    Returns:
+        The exit code: 0 also after SIGINT and SIGTERM, 2 when `make_node` raises ValueError or OSError, which is then
+        told in one line.
+    """
+    rclpy.init(args=arguments)
+    node = None
+    try:
+        node = make_node()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        while rclpy.ok() and not finished(node):
+            executor.spin_once()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except RCLError:
+        # A signal may shut the context down just before the executor waits on it or a callback publishes.
+        if rclpy.ok():
+            raise
+    except (ValueError, OSError) as error:
+        if node is not None:
+            raise  # not something that the user gave us
+        print(f"{make_node.__name__}: error: {error}", file=sys.stderr)
+        return 2
+    finally:
+        # Ctrl-C reaches a node twice under ros2 launch, from the terminal and from launch; once is enough to end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if node is not None:
+            close(node)
+        rclpy.try_shutdown()
+    return 0
