@@ -69,6 +69,9 @@ class ForecastNode(Node):
         self._requests: deque[Job] = deque()
         self._refused: set[tuple[str, str]] = set()
         self._earliest_next = now
+        self._last_housekeeping = now
+        # The moment as of which cameras are judged silent.
+        self._judged_at = now
         self._closing = False
         # Guards everything above that callbacks and the worker share; notified when there may be something to do.
         self._wake = threading.Condition()
@@ -164,7 +167,7 @@ class ForecastNode(Node):
     async def _on_predict(self, request: Predict.Request, response: Predict.Response) -> Predict.Response:
         with self._wake:
             job = Job(
-                self._pairing.newest(time.monotonic()),
+                self._pairing.newest(self._judged_at),
                 request.instruction.strip() or self._instruction,
                 request.num_samples or self._settings.num_samples,
                 request.num_solver_steps or self._settings.solver_steps,
@@ -192,8 +195,12 @@ class ForecastNode(Node):
     def _on_housekeeping(self) -> None:
         now = time.monotonic()
         with self._wake:
-            changes = self._pairing.changes(now)
-            skew_warning = self._pairing.skew_warning(now)
+            # After this thread itself was held up, images that are waiting for it make no camera a silent one.
+            if now - self._last_housekeeping < 3 * HOUSEKEEPING_PERIOD:
+                self._judged_at = now
+            self._last_housekeeping = now
+            changes = self._pairing.changes(self._judged_at)
+            skew_warning = self._pairing.skew_warning(self._judged_at)
             # A camera that has just gone missing may make the other's image ready to go alone.
             self._wake.notify()
         for change in changes:
@@ -208,7 +215,7 @@ class ForecastNode(Node):
     def _on_diagnostics(self) -> None:
         now = time.monotonic()
         with self._wake:
-            heard = self._pairing.newest(now)
+            heard = self._pairing.newest(self._judged_at)
             left_out = self._pairing.dropped.copy()
             waiting_for = None
             if not self._enabled:
@@ -250,7 +257,7 @@ class ForecastNode(Node):
                     return self._requests.popleft()
                 now = time.monotonic()
                 ready = self._enabled and not self._lacks_instruction() and now >= self._earliest_next
-                frames = self._pairing.take(now) if ready else None
+                frames = self._pairing.take(self._judged_at) if ready else None
                 if frames:
                     if self._settings.max_rate > 0:
                         self._earliest_next = now + 1 / self._settings.max_rate

@@ -5,9 +5,13 @@ jump: a bag that loops or a clock that is set back costs one frame, because stam
 never with earlier ones.
 """
 
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
+
+# A lost image or two shift the cameras against each other for a moment; only more than that is worth a word.
+SKEWED_TOO_OFTEN = 20
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,7 @@ class Pairing:
         self._last_heard = dict.fromkeys(self.views, now)
         # Unknown until the first image or the first timeout, so that a start-up announces nothing too early.
         self._present: dict[str, bool | None] = dict.fromkeys(self.views)
-        self._last_pair = now
-        self._skew_announced = False
+        self._skewed_in_a_row = 0
 
     def add(self, frame: Frame) -> None:
         """Takes a camera's newest image in place of its earlier one."""
@@ -71,14 +74,14 @@ class Pairing:
             return None
         frames = {view: self._newest[view] for view in waited_for}
         times = _comparable_times(frames)
-        if max(times.values()) - min(times.values()) > self.max_skew:
+        if _spread(times) > self.max_skew:
             self._used[min(times, key=times.get)] = True
             self.dropped["skew"] += 1
+            self._skewed_in_a_row += 1
             return None
         for view in waited_for:
             self._used[view] = True
-        self._last_pair = now
-        self._skew_announced = False
+        self._skewed_in_a_row = 0
         return frames
 
     def newest(self, now: float) -> dict[str, Frame]:
@@ -104,15 +107,11 @@ class Pairing:
         return changes
 
     def skew_warning(self, now: float) -> str | None:
-        """A warning, once, when every camera delivers but their stamps have been too far apart for too long."""
-        frames = self.newest(now)
-        if self._skew_announced or len(frames) < 2 or now - self._last_pair < self.camera_timeout:
+        """A warning when every camera delivers but ever so many images in a row found no partner; once a row."""
+        if self._skewed_in_a_row < SKEWED_TOO_OFTEN or (frames := self.newest(now)).keys() != set(self.views):
             return None
-        times = _comparable_times(frames)
-        skew = max(times.values()) - min(times.values())
-        if skew <= self.max_skew:
-            return None
-        self._skew_announced = True
+        self._skewed_in_a_row = -sys.maxsize  # until a pair sets it back
+        skew = _spread(_comparable_times(frames))
         return (
             f"the stamps of {' and '.join(frames)} are {skew:.3f} s apart, more than max_pair_skew ({self.max_skew} s), "
             "so nothing is forecast; synchronise the cameras' clocks or raise max_pair_skew"
@@ -122,8 +121,13 @@ class Pairing:
         return now - self._last_heard[view] > self.camera_timeout
 
 
-def _comparable_times(frames: dict[str, Frame]) -> dict[str, float]:
-    """Seconds at which the images were taken; where one has no stamp, at which they arrived."""
+def _comparable_times(frames: dict[str, Frame]) -> dict[str, int]:
+    """Nanoseconds at which the images were taken; where one has no stamp, at which they arrived."""
     if any(frame.stamp == 0 for frame in frames.values()):
-        return {view: frame.arrived for view, frame in frames.items()}
-    return {view: frame.stamp / 1e9 for view, frame in frames.items()}
+        return {view: round(frame.arrived * 1e9) for view, frame in frames.items()}
+    return {view: frame.stamp for view, frame in frames.items()}
+
+
+def _spread(times: dict[str, int]) -> float:
+    """Seconds between the first and the last."""
+    return (max(times.values()) - min(times.values())) / 1e9

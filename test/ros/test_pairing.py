@@ -145,6 +145,26 @@ def test_clocks_that_are_never_together_are_named_once(offset):
     assert "3.000 s apart" in warning and "max_pair_skew" in warning
 
 
+def test_a_pair_exactly_the_allowed_skew_apart_is_one():
+    """0.1 + 0.05 is not 0.15 in floating point."""
+    pair = pairing(max_skew=0.05)
+    pair.add(frame("side", 0.1))
+    pair.add(frame("effector", 0.15))
+
+    assert pair.take(0.15)
+
+
+def test_a_lost_image_now_and_then_is_no_reason_for_a_warning():
+    pair = pairing()
+    for i in range(1, 100):
+        now = 0.1 * i
+        pair.add(frame("side", now))
+        if i % 3:
+            pair.add(frame("effector", now))
+        pair.take(now)
+        assert pair.skew_warning(now) is None
+
+
 def test_newest_is_there_for_one_shot_forecasts_used_or_not():
     pair = pairing()
     for view in VIEWS:

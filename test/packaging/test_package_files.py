@@ -1,0 +1,81 @@
+"""What the package announces is what it holds."""
+
+import ast
+import configparser
+import dataclasses
+import importlib
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import yaml
+from catkin_pkg.package import parse_package
+
+from trajforecast_ros.parameters import ForecastParameters
+from trajforecast_ros.resources import dds_settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def setup_arguments() -> dict[str, ast.expr]:
+    """The keyword arguments of setup.py's setup()."""
+    tree = ast.parse((ROOT / "setup.py").read_text())
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "setup"]
+    return {keyword.arg: keyword.value for keyword in calls[0].keywords}
+
+
+def test_package_xml_is_valid_and_names_what_the_nodes_use():
+    package = parse_package(str(ROOT / "package.xml"))
+    package.validate()
+    names = {dependency.name for dependency in package.exec_depends}
+
+    ros = {"rclpy", "sensor_msgs", "std_msgs", "std_srvs", "diagnostic_msgs", "visualization_msgs", "cv_bridge"}
+    assert ros | {"trajforecast_msgs"} <= names
+    assert {"python3-numpy", "python3-opencv", "python3-einops-pip", "python3-transformers-pip"} <= names
+    assert [dependency.name for dependency in package.test_depends] == ["python3-pytest"]
+
+
+def test_versions_and_licenses_agree():
+    setup = setup_arguments()
+    packages = [parse_package(str(ROOT / folder / "package.xml")) for folder in (".", "trajforecast_msgs")]
+
+    assert {package.version for package in packages} == {ast.literal_eval(setup["version"])}
+    assert {tuple(package.licenses) for package in packages} == {(ast.literal_eval(setup["license"]),)}
+    assert "Apache License" in (ROOT / "LICENSE").read_text()
+
+
+def test_every_executable_exists():
+    scripts = ast.literal_eval(setup_arguments()["entry_points"])["console_scripts"]
+
+    for script in scripts:
+        module, function = script.split(" = ")[1].split(":")
+        assert callable(getattr(importlib.import_module(module), function)), script
+
+
+def test_executables_go_where_ros2_run_looks():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+
+    assert config["install"]["install_scripts"] == config["develop"]["script_dir"] == "$base/lib/trajforecast_ros"
+
+
+def test_parameter_file_holds_the_nodes_defaults():
+    values = yaml.safe_load((ROOT / "config" / "forecast.yaml").read_text())["/**"]["ros__parameters"]
+
+    assert values == dataclasses.asdict(ForecastParameters())
+
+
+def test_dds_profile_is_there_and_lets_large_messages_through():
+    [path] = set(dds_settings().values())
+    namespace = {"dds": "http://www.eprosima.com"}
+    size = ElementTree.parse(path).find(".//dds:segment_size", namespace)
+
+    assert int(size.text) >= 16 * 2**20
+
+
+def test_docs_name_every_parameter_with_its_default():
+    text = (ROOT / "docs" / "ros.md").read_text()
+
+    for name, default in dataclasses.asdict(ForecastParameters()).items():
+        shown = str(default).lower() if isinstance(default, bool) else str(default) if default != "" else "(empty)"
+        shown = "[side, effector]" if isinstance(default, list) else shown
+        assert f"| `{name}` | {shown} |" in text, name
