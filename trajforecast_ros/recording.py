@@ -11,6 +11,7 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -65,7 +66,7 @@ class Recording:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 values = {field.name: arrays[field.name] for field in dataclasses.fields(RecordedForecast)}
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
             raise ValueError(f"{path} is not a recorded forecast ({error}); record again") from error
         scalars = {name: value.item() for name, value in values.items() if value.ndim == 0}
         return RecordedForecast(**{**values, **scalars, "views": tuple(values["views"].tolist())})

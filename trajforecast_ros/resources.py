@@ -28,7 +28,7 @@ def shipped_episode() -> Path:
         ValueError: when the installation is incomplete.
     """
     folder = Path(trajforecast_ros.__file__).resolve().parent / "episodes"
-    episodes = sorted(path for path in folder.glob("*") if path.is_file() and path.suffix != ".md")
+    episodes = sorted(folder.glob("*.npz"))
     if not episodes:
         raise ValueError(f"no episode in {folder}; install the package again, or name an episode file")
     return episodes[0]
