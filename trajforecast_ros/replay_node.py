@@ -48,6 +48,8 @@ class ReplayNode(Node):
 
     def _on_timer(self) -> None:
         if self._next == 0 and not self._is_everybody_there():
+            text = f"waiting for {self._wait_for} subscribers on each of {', '.join(self._cameras)}"
+            self.get_logger().info(text, once=True)
             return
         if self._next == 0:
             self.get_logger().info(f"playing {self._length} frames at {self._speed:g} x: {self._episode.instruction}")
