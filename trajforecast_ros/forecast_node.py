@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.task import Future
@@ -72,6 +73,7 @@ class ForecastNode(Node):
         self._last_housekeeping = now
         # The moment as of which cameras are judged silent.
         self._judged_at = now
+        self._skipped_judging = False
         self._closing = False
         # Guards everything above that callbacks and the worker share; notified when there may be something to do.
         self._wake = threading.Condition()
@@ -127,8 +129,10 @@ class ForecastNode(Node):
         self.create_subscription(String, "~/instruction", self._on_instruction, LATCHED)
         self.create_service(Predict, "~/predict", self._on_predict)
         self.create_service(SetBool, "~/enable", self._on_enable)
-        self.create_timer(HOUSEKEEPING_PERIOD, self._on_housekeeping)
-        self.create_timer(DIAGNOSTICS_PERIOD, self._on_diagnostics)
+        # A clock of its own: simulated time may stand still, and a camera that is missing then is missing too.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(HOUSEKEEPING_PERIOD, self._on_housekeeping, clock=steady)
+        self.create_timer(DIAGNOSTICS_PERIOD, self._on_diagnostics, clock=steady)
 
     def close(self) -> None:
         """Ends the worker after the forecast it is at, and gives everything back."""
@@ -195,8 +199,11 @@ class ForecastNode(Node):
     def _on_housekeeping(self) -> None:
         now = time.monotonic()
         with self._wake:
-            # After this thread itself was held up, images that are waiting for it make no camera a silent one.
-            if now - self._last_housekeeping < 3 * HOUSEKEEPING_PERIOD:
+            # When this thread itself was held up, images may be waiting for it, and their cameras are not silent: they
+            # are judged the next time, when it has taken those images.
+            held_up = now - self._last_housekeeping > 3 * HOUSEKEEPING_PERIOD
+            self._skipped_judging = held_up and not self._skipped_judging
+            if not self._skipped_judging:
                 self._judged_at = now
             self._last_housekeeping = now
             changes = self._pairing.changes(self._judged_at)

@@ -10,8 +10,8 @@ from rclpy.node import Node
 from rclpy.time import Time
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
-from trajforecast_model.data.episode import Episode
 
+from trajforecast_model.data.episode import Episode
 from trajforecast_ros.images import to_message
 from trajforecast_ros.qos import EVERY_IMAGE, LATCHED
 from trajforecast_ros.resources import shipped_episode
