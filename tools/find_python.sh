@@ -1,5 +1,6 @@
 #!/bin/sh
 # Prints the first Python that ROS 2 can be had for: the sourced ROS 2's own, else 3.11 or 3.12, which have ROS 2 wheels.
+# Without one it prints python3, which the system packages may still bring; with --check it fails instead.
 # A pyenv shim may exist for a Python that does not run, so each candidate is run.
 if [ -n "$ROS_DISTRO" ] && python3 -c "import rclpy" 2>/dev/null; then
     echo python3
@@ -11,5 +12,8 @@ for candidate in python3 python3.12 python3.11; do
         exit
     fi
 done
-echo "trajforecast: no Python 3.11 or 3.12 found, and no ROS 2 is sourced; install one, or name it: make PYTHON=..." >&2
-echo python-not-found
+if [ "${1:-}" = --check ]; then
+    echo "trajforecast: no ROS 2 is sourced, and there is no Python 3.11 or 3.12, which its wheels need; install one" >&2
+    exit 1
+fi
+echo python3

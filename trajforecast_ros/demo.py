@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--speed",
         type=float,
-        default=0.25,
+        default=0.3,
         help="of the replay; below 1 so that a CPU forecasts often enough for a film",
     )
     parser.add_argument("--episode", type=Path, default=None, help="instead of the shipped one")
