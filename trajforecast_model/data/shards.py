@@ -204,8 +204,10 @@ def _read_row(path: Path, row: int) -> dict:
 
 def _metadata(path: Path, columns: tuple[str, ...]) -> dict[str, list]:
     """Some columns of a whole file, without decompressing the others."""
-    _open(path)  # a damaged file is named here
     fields = sorted(SCHEMA.get_field_index(name) for name in columns)
     options = pa.ipc.IpcReadOptions(included_fields=fields)
-    with pa.memory_map(str(path)) as source:
-        return pa.ipc.open_file(source, options=options).read_all().to_pydict()
+    try:
+        with pa.memory_map(str(path)) as source:
+            return pa.ipc.open_file(source, options=options).read_all().to_pydict()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"shard {path} is damaged ({error}); delete it and prepare again") from error

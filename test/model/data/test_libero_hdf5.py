@@ -1,0 +1,194 @@
+"""Demos in LIBERO's layout: which state an image belongs to, which way is up, and every kind of broken file."""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from trajforecast_model.data.libero_hdf5 import demo_names, find_demo_files, fingerprint, read_demo, task_name
+
+FRAMES = 6
+INSTRUCTION = "pick up the milk and place it in the basket"
+FILE_NAME = "pick_up_the_milk_and_place_it_in_the_basket_demo.hdf5"
+
+
+def write_file(path: Path, demos=("demo_0",), images: bool = True, attributes: bool = True) -> Path:
+    rng = np.random.default_rng(0)
+    with h5py.File(path, "w") as file:
+        data = file.create_group("data")
+        if attributes:
+            data.attrs["problem_info"] = json.dumps({"language_instruction": INSTRUCTION})
+        for name in demos:
+            demo = data.create_group(name)
+            demo.attrs["model_file"] = "<mujoco/>"
+            demo["states"] = rng.normal(size=(FRAMES, 11))
+            if images:
+                for dataset in ("agentview_rgb", "eye_in_hand_rgb"):
+                    demo[f"obs/{dataset}"] = stored_images()
+    return path
+
+
+def stored_images() -> np.ndarray:
+    """As a released file holds them. As seen: red corner top left, green corner top right; blue is the number."""
+    upright = np.zeros((FRAMES, 8, 8, 3), np.uint8)
+    upright[:, 0, 0, 0] = 255
+    upright[:, 0, 7, 1] = 255
+    upright[..., 2] = np.arange(FRAMES)[:, None, None]
+    return upright[:, ::-1]
+
+
+def test_images_are_turned_upright_without_mirroring(tmp_path):
+    demo = read_demo(write_file(tmp_path / FILE_NAME), "demo_0")
+    for view in ("side", "effector"):
+        image = demo.image(view, 1)
+        assert image[0, 0, 0] == 255, "what is stored at the bottom left is seen at the top left"
+        assert image[0, 7, 1] == 255, "left and right stay as they are"
+        assert image[7, :, :2].max() == 0
+
+
+def test_the_image_of_a_state_is_the_one_taken_after_the_action_before(tmp_path):
+    demo = read_demo(write_file(tmp_path / FILE_NAME), "demo_0")
+    assert demo.image("side", 0) is None, "no action came before the first state"
+    for frame in range(1, FRAMES):
+        assert demo.image("side", frame)[4, 4, 2] == frame - 1
+
+
+def test_states_and_words_of_a_demo(tmp_path):
+    path = write_file(tmp_path / FILE_NAME)
+    demo = read_demo(path, "demo_0")
+    assert (demo.task, demo.name, demo.instruction) == (FILE_NAME.removesuffix("_demo.hdf5"), "demo_0", INSTRUCTION)
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(demo.states, file["data/demo_0/states"])
+
+
+def test_a_file_may_hold_states_alone(tmp_path):
+    demo = read_demo(write_file(tmp_path / FILE_NAME, images=False), "demo_0")
+    assert demo.images == {} and demo.image("side", 3) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [FILE_NAME, "LIVING_ROOM_SCENE2_" + FILE_NAME, "KITCHEN_SCENE10_" + FILE_NAME],
+    ids=["plain", "living", "kitchen"],
+)
+def test_without_attributes_the_instruction_comes_from_the_file_name(tmp_path, name):
+    assert read_demo(write_file(tmp_path / name, attributes=False), "demo_0").instruction == INSTRUCTION
+
+
+def test_demos_are_in_natural_order(tmp_path):
+    path = write_file(tmp_path / FILE_NAME, demos=[f"demo_{number}" for number in range(12)], images=False)
+    assert demo_names(path) == [f"demo_{number}" for number in range(12)]
+
+
+def test_files_are_found_in_folders_in_natural_order_and_unfinished_ones_are_not(tmp_path):
+    for name in ("b10_demo.hdf5", "b9_demo.hdf5", "inside/a_demo.hdf5", ".unfinished/c_demo.hdf5", "notes.hdf5"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_file(tmp_path / name, images=False)
+    assert [file.name for file in find_demo_files([tmp_path])] == ["a_demo.hdf5", "b9_demo.hdf5", "b10_demo.hdf5"]
+
+
+def test_a_file_given_twice_counts_once(tmp_path):
+    path = write_file(tmp_path / FILE_NAME, images=False)
+    assert find_demo_files([path, tmp_path, path]) == [path]
+
+
+def test_two_files_of_one_task_are_refused(tmp_path):
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        write_file(tmp_path / folder / FILE_NAME, images=False)
+    with pytest.raises(ValueError, match=r"first.*second.*same task"):
+        find_demo_files([tmp_path])
+
+
+def test_a_path_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"nowhere.*does not exist"):
+        find_demo_files([tmp_path / "nowhere"])
+
+
+def test_a_folder_without_demos_is_named(tmp_path):
+    with pytest.raises(ValueError, match=str(tmp_path)):
+        find_demo_files([tmp_path])
+
+
+def test_task_name_drops_the_ending():
+    assert task_name(Path("/x/open_the_drawer_demo.hdf5")) == "open_the_drawer"
+
+
+def test_fingerprints_tell_other_demos_of_the_same_task_apart(tmp_path):
+    path = write_file(tmp_path / FILE_NAME, images=False)
+    names = demo_names(path)
+    before = fingerprint(path, names)
+    assert fingerprint(path, names) == before
+    with h5py.File(path, "r+") as file:
+        file["data/demo_0/states"][-1] += 1e-9
+    assert fingerprint(path, names) != before
+
+
+class TestBrokenFiles:
+    """Each is a ValueError that names the file, and the demo where one is meant."""
+
+    def test_empty(self, tmp_path):
+        path = tmp_path / FILE_NAME
+        path.touch()
+        with pytest.raises(ValueError, match=FILE_NAME):
+            demo_names(path)
+
+    @pytest.mark.parametrize("share", [0.02, 0.5, 0.95])
+    def test_truncated(self, tmp_path, share):
+        path = write_file(tmp_path / FILE_NAME)
+        whole = path.read_bytes()
+        path.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(ValueError, match=FILE_NAME):
+            read_demo(path, demo_names(path)[0])
+
+    def test_not_hdf5(self, tmp_path):
+        path = tmp_path / FILE_NAME
+        path.write_text("a web page that says 404\n" * 100)
+        with pytest.raises(ValueError, match=FILE_NAME):
+            demo_names(path)
+
+    def test_without_demos(self, tmp_path):
+        with pytest.raises(ValueError, match="no demos"):
+            demo_names(write_file(tmp_path / FILE_NAME, demos=()))
+
+    @pytest.mark.parametrize("missing", ["states", "model_file"])
+    def test_without_what_the_replay_needs(self, tmp_path, missing):
+        path = write_file(tmp_path / FILE_NAME)
+        with h5py.File(path, "r+") as file:
+            demo = file["data/demo_0"]
+            holder = demo if missing == "states" else demo.attrs
+            del holder[missing]
+        with pytest.raises(ValueError, match=rf"{FILE_NAME}: demo_0 lacks .*{missing}"):
+            read_demo(path, "demo_0")
+
+    @pytest.mark.parametrize(
+        "states",
+        [np.zeros((0, 11)), np.zeros((1, 11)), np.zeros(11), np.full((4, 11), np.nan)],
+        ids=["none", "one", "flat", "nan"],
+    )
+    def test_states_that_cannot_be_replayed(self, tmp_path, states):
+        path = write_file(tmp_path / FILE_NAME, images=False)
+        with h5py.File(path, "r+") as file:
+            del file["data/demo_0/states"]
+            file["data/demo_0/states"] = states
+        with pytest.raises(ValueError, match="demo_0: states"):
+            read_demo(path, "demo_0")
+
+    @pytest.mark.parametrize(
+        "images",
+        [
+            np.zeros((FRAMES - 2, 8, 8, 3), np.uint8),
+            np.zeros((FRAMES, 8, 8, 4), np.uint8),
+            np.zeros((FRAMES, 8, 8, 3), np.float32),
+        ],
+        ids=["too few", "four channels", "float"],
+    )
+    def test_images_of_another_shape(self, tmp_path, images):
+        path = write_file(tmp_path / FILE_NAME)
+        with h5py.File(path, "r+") as file:
+            del file["data/demo_0/obs/agentview_rgb"]
+            file["data/demo_0/obs/agentview_rgb"] = images
+        with pytest.raises(ValueError, match="agentview_rgb"):
+            read_demo(path, "demo_0")
