@@ -17,6 +17,7 @@ from trajforecast_model.networks.layers import (
     ImageCrossAttention,
     KeysValues,
     PatchEmbedding,
+    RMSNorm,
     SelfAttention,
     attend_space_or_time,
     unpatchify,
@@ -78,7 +79,7 @@ class Denoiser(nn.Module):
         if config.aligned_image:
             self.aligned_projection = nn.Linear(config.image_dim, dim)
         self.blocks = nn.ModuleList(DenoiserBlock(dim, config.heads, i % 2 == 1) for i in range(config.depth))
-        self.final_norm = nn.RMSNorm(dim, eps=1e-6, elementwise_affine=False)
+        self.final_norm = RMSNorm(dim, eps=1e-6, elementwise_affine=False)
         self.final_modulation = nn.Linear(dim, 2 * dim)
         self.final_linear = nn.Linear(dim, config.patch_size**2 * config.channels)
         self.register_buffer("grid_positions", sincos_2d(token_grid, dim), persistent=False)
@@ -167,10 +168,10 @@ class DenoiserBlock(nn.Module):
     def __init__(self, dim: int, heads: int, over_time: bool):
         super().__init__()
         self.over_time = over_time
-        self.norm1 = nn.RMSNorm(dim, eps=1e-6, elementwise_affine=False)
+        self.norm1 = RMSNorm(dim, eps=1e-6, elementwise_affine=False)
         self.attention = SelfAttention(dim, heads)
         self.cross_attention = ImageCrossAttention(dim, heads)
-        self.norm2 = nn.RMSNorm(dim, eps=1e-6, elementwise_affine=False)
+        self.norm2 = RMSNorm(dim, eps=1e-6, elementwise_affine=False)
         self.mlp = MLP(dim, 4 * dim, dim)
         self.modulation = nn.Linear(dim, 7 * dim)
 

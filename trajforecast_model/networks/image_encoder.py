@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trajforecast_model.networks.layers import MLP, SelfAttention
+from trajforecast_model.networks.layers import MLP, RMSNorm, SelfAttention
 from trajforecast_model.networks.positions import sincos_2d
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -46,7 +46,7 @@ class PatchImageEncoder(nn.Module):
             layers += [nn.Conv2d(width_in, width_out, kernel_size=3, stride=2, padding=1)]
         self.stem = nn.Sequential(*layers)
         self.blocks = nn.ModuleList(_EncoderBlock(config.dim, config.heads) for _ in range(config.depth))
-        self.norm = nn.RMSNorm(config.dim, eps=1e-6)
+        self.norm = RMSNorm(config.dim, eps=1e-6)
         self.register_buffer("positions", sincos_2d(config.grid, config.dim), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -60,9 +60,9 @@ class PatchImageEncoder(nn.Module):
 class _EncoderBlock(nn.Module):
     def __init__(self, dim: int, heads: int):
         super().__init__()
-        self.norm1 = nn.RMSNorm(dim, eps=1e-6)
+        self.norm1 = RMSNorm(dim, eps=1e-6)
         self.attention = SelfAttention(dim, heads)
-        self.norm2 = nn.RMSNorm(dim, eps=1e-6)
+        self.norm2 = RMSNorm(dim, eps=1e-6)
         self.mlp = MLP(dim, 4 * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:

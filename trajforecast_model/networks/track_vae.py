@@ -13,6 +13,7 @@ from trajforecast_model.networks.layers import (
     ImageCrossAttention,
     KeysValues,
     PatchEmbedding,
+    RMSNorm,
     SelfAttention,
     attend_space_or_time,
     unpatchify,
@@ -167,14 +168,14 @@ class TrackVAEBlock(nn.Module):
         super().__init__()
         dim = config.dim
         self.over_time = over_time
-        self.norm1 = nn.RMSNorm(dim, eps=1e-6)
+        self.norm1 = RMSNorm(dim, eps=1e-6)
         self.attention = SelfAttention(dim, config.heads)
         self.gate_attention = nn.Parameter(torch.zeros(1, 1, dim))
         if config.image_conditioned:
-            self.norm2 = nn.RMSNorm(dim, eps=1e-6)
+            self.norm2 = RMSNorm(dim, eps=1e-6)
             self.cross_attention = ImageCrossAttention(dim, config.heads)
             self.gate_cross_attention = nn.Parameter(torch.zeros(1, 1, dim))
-        self.norm3 = nn.RMSNorm(dim, eps=1e-6)
+        self.norm3 = RMSNorm(dim, eps=1e-6)
         self.mlp = MLP(dim, 4 * dim, dim)
         self.gate_mlp = nn.Parameter(torch.zeros(1, 1, dim))
 

@@ -1,0 +1,153 @@
+"""Official layouts of other sizes than the goldens': everything is read off the weights, and wrong files are named."""
+
+import pickle
+
+import pytest
+import torch
+from formula_weights import formula_weights
+
+from trajforecast_model import Forecaster
+from trajforecast_model.cli import main
+from trajforecast_model.networks.positions import sincos_2d
+
+
+def attention(prefix: str, dim: int) -> dict[str, list[int]]:
+    linears = {"q": [dim, dim], "kv": [2 * dim, dim], "proj": [dim, dim]}
+    shapes = {f"{prefix}.{name}.weight": shape for name, shape in linears.items()}
+    shapes |= {f"{prefix}.{name}.bias": shape[:1] for name, shape in linears.items()}
+    return shapes | {f"{prefix}.{name}_norm.weight": [dim] for name in ("q", "k")}
+
+
+def linear(prefix: str, dim_out: int, dim_in: int) -> dict[str, list[int]]:
+    return {f"{prefix}.weight": [dim_out, dim_in], f"{prefix}.bias": [dim_out]}
+
+
+def official_denoiser(
+    dim, depth, frames, tokens, channels, patch, image_tokens, image_dim, text_dim=None, tracks=False
+):
+    channels_in = 130 if tracks else channels
+    shapes = {"pos_embed": [1, tokens, dim], "temp_embed": [1, frames, dim], "frame_embed": [1, image_tokens, dim]}
+    if tracks:
+        shapes |= {"x_encoder.lff.w": [64, 2]}
+        shapes |= linear("x_encoder.lff.mlp.0", 4 * dim, 128) | linear("x_encoder.lff.mlp.3", 128, 4 * dim)
+    shapes |= {"x_embedder.proj.weight": [dim, channels_in, patch, patch], "x_embedder.proj.bias": [dim]}
+    shapes |= linear("t_embedder.mlp.0", dim, 256) | linear("t_embedder.mlp.2", dim, dim)
+    shapes |= linear("frame_proj", dim, image_dim)
+    if text_dim:
+        shapes |= linear("text_embeds_proj.fc1", 4 * dim, text_dim) | linear("text_embeds_proj.fc2", dim, 4 * dim)
+    for i in range(depth):
+        shapes |= attention(f"blocks.{i}.attn", dim) | attention(f"blocks.{i}.xattn", dim)
+        shapes |= linear(f"blocks.{i}.mlp.fc1", 4 * dim, dim) | linear(f"blocks.{i}.mlp.fc2", dim, 4 * dim)
+        shapes |= linear(f"blocks.{i}.adaLN_modulation.1", 7 * dim, dim)
+    shapes |= linear("final_layer.linear", patch**2 * channels, dim)
+    return shapes | linear("final_layer.adaLN_modulation.1", 2 * dim, dim)
+
+
+def official_vae(dim, depth, frames, tokens, channels, patch, image_tokens, image_dim):
+    shapes = {"pos_embed": [1, tokens, dim], "temp_embed": [1, frames, dim], "frame_embed": [1, image_tokens, dim]}
+    shapes |= {"x_encoder.lff.w": [64, 2]}
+    shapes |= linear("x_encoder.lff.mlp.0", 4 * dim, 128) | linear("x_encoder.lff.mlp.3", 128, 4 * dim)
+    shapes |= {"x_embedder.proj.weight": [dim, 130, patch, patch], "x_embedder.proj.bias": [dim]}
+    shapes |= linear("frame_proj", dim, image_dim)
+    shapes |= linear("to_latents", 2 * channels, dim) | linear("from_latents", dim, channels)
+    for side in ("encoder", "decoder"):
+        for i in range(depth):
+            block = f"{side}_blocks.{i}"
+            shapes |= {f"{block}.gate_{gate}": [1, 1, dim] for gate in ("msa", "mxa", "mlp")}
+            shapes |= {f"{block}.norm{n}.weight": [dim] for n in (1, 2, 3)}
+            shapes |= attention(f"{block}.attn", dim) | attention(f"{block}.xattn", dim)
+            shapes |= linear(f"{block}.mlp.fc1", 4 * dim, dim) | linear(f"{block}.mlp.fc2", dim, 4 * dim)
+    return shapes | linear("final_layer.linear", patch**2 * 2, dim)
+
+
+def save(path, shapes, grid=None, wrapped=None):
+    state = formula_weights(shapes)
+    if grid is not None:
+        state["pos_embed"] = sincos_2d(grid, shapes["pos_embed"][2])[None]
+    torch.save({wrapped: state, "epoch": 3} if wrapped else state, path)
+    return path
+
+
+def convert(*arguments) -> int:
+    return main(["convert", "whn", *map(str, arguments)])
+
+
+def test_the_layouts_here_are_the_official_ones():
+    import json
+    from pathlib import Path
+
+    folder = Path(__file__).parents[2] / "data"
+    denoiser = json.loads((folder / "whn_denoiser_b_libero.keys.json").read_text())
+    assert official_denoiser(384, 12, 16, 256, 8, 1, 81, 1024, 768) == denoiser
+    vae = json.loads((folder / "whn_vae_libero.keys.json").read_text())
+    assert official_vae(384, 12, 16, 256, 8, 4, 81, 1024) == vae
+
+
+def test_rectangular_grid_without_vae_is_read_off_the_position_table(tmp_path):
+    shapes = official_denoiser(128, 2, 30, 16 * 29, 2, 2, 64, 384, tracks=True)
+    save(tmp_path / "d.pt", shapes, grid=(16, 29))
+    assert convert("--denoiser", tmp_path / "d.pt", "--out", tmp_path / "out") == 0
+    config = Forecaster.from_pretrained(tmp_path / "out").config
+    assert (config.grid, config.num_frames, config.vae, config.text_encoder) == ((32, 58), 30, None, None)
+    assert config.image_size == (64, 116) and config.image_encoder.source == "facebook/dinov2-small"
+
+
+def test_another_size_with_vae_keeps_every_weight(tmp_path):
+    save(tmp_path / "d.pt", official_denoiser(192, 3, 24, 64, 8, 1, 256, 384), wrapped="model")
+    save(tmp_path / "v.pt", official_vae(128, 2, 24, 64, 8, 4, 256, 384))
+    assert convert("--denoiser", tmp_path / "d.pt", "--vae", tmp_path / "v.pt", "--out", tmp_path / "out") == 0
+    forecaster = Forecaster.from_pretrained(tmp_path / "out")
+    assert forecaster.config.grid == (32, 32) and forecaster.config.denoiser.heads == 3
+    official = formula_weights(official_denoiser(192, 3, 24, 64, 8, 1, 256, 384))
+    assert torch.equal(forecaster.denoiser.blocks[2].modulation.weight, official["blocks.2.adaLN_modulation.1.weight"])
+    latents = forecaster.sample_latents(torch.randn(2, 256, 384), None, torch.randn(2, 3, 23, 8, 8, 8), steps=2)
+    assert latents.shape == (2, 3, 24, 8, 8, 8)
+    assert torch.equal(latents[:, 0, :1], latents[:, 2, :1])  # every sample starts from the known first frame
+
+
+def test_settings_tell_what_the_weights_do_not(tmp_path):
+    save(tmp_path / "d.pt", official_denoiser(128, 1, 16, 64, 4, 1, 81, 1024))
+    save(tmp_path / "v.pt", official_vae(128, 1, 16, 64, 4, 4, 81, 1024))
+    files = ("--denoiser", tmp_path / "d.pt", "--vae", tmp_path / "v.pt", "--out", tmp_path / "out")
+    assert convert(*files) == 2  # 4 channels: nobody knows their scale
+    (tmp_path / "s.yaml").write_text("latent_std: [1.0, 2.0, 3.0, 4.0]\nimage_size: [256, 256]\ndt: 0.1\n")
+    assert convert(*files, "--config", tmp_path / "s.yaml") == 0
+    config = Forecaster.from_pretrained(tmp_path / "out").config
+    assert config.latent_std == (1.0, 2.0, 3.0, 4.0) and config.image_size == (256, 256) and config.dt == 0.1
+    (tmp_path / "s.yaml").write_text("latent_sdt: [1.0]\n")
+    assert convert(*files, "--config", tmp_path / "s.yaml") == 2
+
+
+class Evil:
+    def __reduce__(self):
+        return (pytest.fail, ("something pickled was run",))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "does not exist"),
+        (b"", "not a file of plain tensors"),
+        (b"not a checkpoint", "not a file of plain tensors"),
+        (pickle.dumps(Evil()), "not a file of plain tensors"),
+    ],
+)
+def test_wrong_files_are_named_and_never_run(tmp_path, capsys, content, message):
+    path = tmp_path / "d.pt"
+    if content is not None:
+        path.write_bytes(content)
+    assert convert("--denoiser", path, "--out", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert message in error and str(path) in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_networks_are_refused(tmp_path, capsys):
+    torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "other.pt")
+    assert convert("--denoiser", tmp_path / "other.pt", "--out", tmp_path / "out") == 2
+    assert "no official What-Happens-Next denoiser" in capsys.readouterr().err
+    shapes = official_denoiser(128, 1, 16, 64, 8, 1, 81, 1024)
+    del shapes["blocks.0.attn.q.weight"]
+    save(tmp_path / "partial.pt", shapes)
+    assert convert("--denoiser", tmp_path / "partial.pt", "--out", tmp_path / "out") == 2
+    assert "blocks.0.attention.q.weight" in capsys.readouterr().err
