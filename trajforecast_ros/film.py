@@ -61,7 +61,7 @@ def write_film(recording: Recording, chosen: list[Shot], frames_per_second: floa
     height, width = (length - length % 2 for length in first.shape[:2])  # the colour format takes even lengths only
     temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
     writer = imageio_ffmpeg.write_frames(
-        str(temporary), (width, height), fps=frames_per_second, codec="libx264", quality=8, macro_block_size=2
+        str(temporary), (width, height), fps=frames_per_second, codec="libx264", quality=6, macro_block_size=2
     )
     writer.send(None)
     try:
