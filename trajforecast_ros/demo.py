@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
-from trajforecast_model.data.episode import Episode
 
+from trajforecast_model.data.episode import Episode
 from trajforecast_ros import film
 from trajforecast_ros.hindsight import ViewErrors, score
 from trajforecast_ros.processes import NodeFailed, Nodes

@@ -118,7 +118,7 @@ def test_what_cannot_be_forecast_is_refused_with_a_reason(forecaster, changes, m
 def test_damaged_checkpoints_are_named(tiny_checkpoint, tmp_path):
     with pytest.raises(ValueError, match="does not exist"):
         Forecaster.from_pretrained(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="no config.json"):
+    with pytest.raises(ValueError, match=r"no config.json"):
         Forecaster.from_pretrained(tmp_path)
 
     def broken(name: str):
@@ -129,7 +129,7 @@ def test_damaged_checkpoints_are_named(tiny_checkpoint, tmp_path):
     folder = broken("truncated")
     weights = folder / "denoiser.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(ValueError, match="denoiser.safetensors is not a readable"):
+    with pytest.raises(ValueError, match=r"denoiser.safetensors is not a readable"):
         Forecaster.from_pretrained(folder)
 
     folder = broken("missing")

@@ -45,7 +45,7 @@ def vae_config(data: Path, out: Path, steps: int = 8, **changes) -> dict:
             image_conditioned=False,
             fourier_features=False,
             offset_scale=8.0,
-        ),  # fmt: skip
+        ),
         "optimisation": dict(steps=steps, batch_size=8, learning_rate=2e-3, warmup_steps=4, precision="float32"),
         "logging": QUIET,
         "moving_weight": 8.0,
