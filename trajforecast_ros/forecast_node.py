@@ -22,12 +22,12 @@ from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
+from trajforecast_msgs.msg import PredictedTracks, TrackSummary
+from trajforecast_msgs.srv import Predict
 
 import trajforecast_model
 from trajforecast_model.forecaster import Forecast, Forecaster
 from trajforecast_model.tracks.overlay import draw_forecast
-from trajforecast_msgs.msg import PredictedTracks, TrackSummary
-from trajforecast_msgs.srv import Predict
 from trajforecast_ros import parameters
 from trajforecast_ros.images import ImageRefused, to_message, to_rgb
 from trajforecast_ros.messages import Circumstances, Source, nanoseconds, summary_message, tracks_message

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from trajforecast_model.data.episode import Episode
 
+from trajforecast_model.data.episode import Episode
 from trajforecast_model.evaluation.metrics import mean_t, min_error
 from trajforecast_model.tracks.grid import rescale
 from trajforecast_model.tracks.motion import moving_points

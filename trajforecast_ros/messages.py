@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from std_msgs.msg import Header
-
 from trajforecast_msgs.msg import PredictedTracks, TrackSummary, ViewInfo
 
 if TYPE_CHECKING:  # so that a policy that only reads forecasts does not load PyTorch

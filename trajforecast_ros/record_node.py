@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rclpy.node import Node
 from sensor_msgs.msg import Image
-
 from trajforecast_msgs.msg import PredictedTracks, TrackSummary
+
 from trajforecast_ros.images import ImageRefused, to_rgb
 from trajforecast_ros.messages import nanoseconds, read_summary, read_tracks
 from trajforecast_ros.qos import EVERYTHING

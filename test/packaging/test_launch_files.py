@@ -6,9 +6,8 @@ import pytest
 
 pytest.importorskip("launch_ros")
 
-from launch.launch_description_sources import get_launch_description_from_python_launch_file
-
 from launch import LaunchContext
+from launch.launch_description_sources import get_launch_description_from_python_launch_file
 
 LAUNCH = Path(__file__).parents[2] / "launch"
 

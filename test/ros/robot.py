@@ -7,9 +7,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profi
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header, String
 from std_srvs.srv import SetBool
-
 from trajforecast_msgs.msg import PredictedTracks, TrackSummary
 from trajforecast_msgs.srv import Predict
+
 from trajforecast_ros.images import to_message
 
 NODE = "trajforecast_ros.forecast_node"

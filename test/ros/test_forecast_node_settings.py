@@ -10,9 +10,9 @@ from robot import FORECAST_SECONDS, NODE, RELIABLE, SIZES, Robot, header, pictur
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from tiny_checkpoint import FRAMES, GRID
-
 from trajforecast_msgs.msg import PredictedTracks
 from trajforecast_msgs.srv import Predict
+
 from trajforecast_ros.images import to_message
 from trajforecast_ros.messages import read_summary, read_tracks
 

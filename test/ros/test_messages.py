@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import Header
+from trajforecast_msgs.msg import PredictedTracks, TrackSummary
 
 from trajforecast_model.forecaster import Forecast
-from trajforecast_msgs.msg import PredictedTracks, TrackSummary
 from trajforecast_ros.messages import Circumstances, Source, read_summary, read_tracks, summary_message, tracks_message
 
 VIEWS, SAMPLES, STEPS, ROWS, COLUMNS = 2, 3, 4, 5, 6
