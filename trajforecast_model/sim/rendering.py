@@ -64,6 +64,8 @@ class SceneRenderer:
         return metres[::-1].astype(np.float32), self._body_of_segment()[segments][::-1].copy()
 
     def close(self) -> None:
+        # What is freed belongs to the current OpenGL context, which may be another renderer's.
+        self._gl.make_current()
         self._context.free()
         self._gl.free()
 
