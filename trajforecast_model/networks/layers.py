@@ -23,8 +23,8 @@ class RMSNorm(nn.RMSNorm):
         return F.rms_norm(x, self.normalized_shape, weight, self.eps)
 
 
-class SelfAttention(nn.Module):
-    """Multi-head attention with RMSNorm on the full width of queries and keys."""
+class _Attention(nn.Module):
+    """The weights of both kinds of attention: RMSNorm on the full width of queries and keys."""
 
     def __init__(self, dim: int, heads: int):
         super().__init__()
@@ -34,6 +34,10 @@ class SelfAttention(nn.Module):
         self.q_norm = RMSNorm(dim, eps=1e-5)
         self.k_norm = RMSNorm(dim, eps=1e-5)
         self.proj = nn.Linear(dim, dim)
+
+
+class SelfAttention(_Attention):
+    """Multi-head attention with RMSNorm on the full width of queries and keys."""
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, L, D] -> [N, L, D]"""
@@ -43,17 +47,8 @@ class SelfAttention(nn.Module):
         return self.proj(_attend(self.q_norm(self.q(x)), self.k_norm(keys), values, self.heads))
 
 
-class ImageCrossAttention(nn.Module):
+class ImageCrossAttention(_Attention):
     """Attention from track tokens to image tokens; keys and values come ready from `project`."""
-
-    def __init__(self, dim: int, heads: int):
-        super().__init__()
-        self.heads = heads
-        self.q = nn.Linear(dim, dim)
-        self.kv = nn.Linear(dim, 2 * dim)
-        self.q_norm = RMSNorm(dim, eps=1e-5)
-        self.k_norm = RMSNorm(dim, eps=1e-5)
-        self.proj = nn.Linear(dim, dim)
 
     def project(self, image_tokens: Tensor) -> KeysValues:
         """[N, M, D] -> keys and values of these images"""

@@ -66,6 +66,7 @@ class DenoiserTrainConfig:
     data: DataConfig
     optimisation: OptimisationConfig
     vae: str | None = None  # checkpoint folder of a trained VAE; null trains on tracks themselves
+    start_from: str | None = None  # checkpoint folder to fine-tune; it brings its VAE, so `vae` is null then
     denoiser: DenoiserSizeConfig = field(default_factory=DenoiserSizeConfig)
     image_encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
     text_encoder: TextEncoderConfig | None = field(default_factory=TextEncoderConfig)

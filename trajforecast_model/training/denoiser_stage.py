@@ -7,7 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trajforecast_model.checkpoint import ForecastConfig, save_config, save_weights
+from trajforecast_model.checkpoint import (
+    ForecastConfig,
+    build_vae,
+    load_config,
+    load_weights,
+    save_config,
+    save_weights,
+)
 from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.flow.path import flow_loss, interpolate, logit_normal_timesteps
 from trajforecast_model.forecaster import Forecaster
@@ -36,7 +43,13 @@ class DenoiserStage:
         info = ShardDataset(config.data.folder, "train").info
         self.validation = ShardDataset(config.data.folder, "val")
         self.vae, image_encoder, latent_std = None, config.image_encoder, (1.0, 1.0)
-        if config.vae is not None:
+        if config.start_from is not None:
+            start = _config_of_checkpoint(config)
+            self.vae = build_vae(start, Path(config.start_from))
+            if self.vae is not None:
+                self.vae.eval().requires_grad_(False)
+                latent_std = start.latent_std
+        elif config.vae is not None:
             trained, vae = load_trained_vae(Path(config.vae))
             self.vae, latent_std = vae.vae, trained.latent_std
             image_encoder = trained.image_encoder or image_encoder
@@ -70,10 +83,12 @@ class DenoiserStage:
         )
         torch.manual_seed(config.optimisation.seed)
         self.model = DenoiserWithEncoder(self.forecast_config)
-        if self.vae is not None and self.vae.config.image_conditioned:
-            # The VAE was trained on this encoder's tokens: it stays as it is.
+        if config.start_from is not None:
+            self._load_start(start)
+        elif self.vae is not None and self.vae.config.image_conditioned:
             self.model.image_encoder.load_state_dict(vae.image_encoder.state_dict())
-            self.model.image_encoder.requires_grad_(False)
+        if self.vae is not None and self.vae.config.image_conditioned:
+            self.model.image_encoder.requires_grad_(False)  # the VAE was trained on this encoder's tokens
         self.text_encoder = None if config.text_encoder is None else BertTextEncoder(config.text_encoder)
 
     def loss(
@@ -132,6 +147,19 @@ class DenoiserStage:
             save_weights(model.image_encoder, folder / "image_encoder.safetensors", dtype)
         save_config(self.forecast_config, folder)
 
+    def _load_start(self, start: ForecastConfig) -> None:
+        folder = Path(self.config.start_from)
+        for part in ("denoiser", "image_encoder", "text_encoder"):
+            ours, theirs = getattr(self.forecast_config, part), getattr(start, part)
+            if ours != theirs:
+                raise ValueError(
+                    f"start_from: the networks of {folder} are not those of this config; {part} is {theirs} there, "
+                    f"{ours} here"
+                )
+        load_weights(self.model.denoiser, folder / "denoiser.safetensors")
+        if start.image_encoder.kind == "patch":
+            load_weights(self.model.image_encoder, folder / "image_encoder.safetensors")
+
     @torch.no_grad()
     def _latents(self, batch: Batch, tokens: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         tracks = normalise(batch.tracks, self.forecast_config.image_size).movedim(-1, 2)  # [B, T, 2, H, W]
@@ -154,3 +182,12 @@ class DenoiserStage:
         patch = 1 if self.vae is None else self.vae.config.patch_size
         weight = 1 + (self.config.moving_weight - 1) * F.max_pool2d(moving[:, None], patch)
         return (weight / weight.mean())[:, None]
+
+
+def _config_of_checkpoint(config: DenoiserTrainConfig) -> ForecastConfig:
+    if config.vae is not None:
+        raise ValueError(
+            f"start_from: {config.start_from} brings its own VAE; set vae to null (it is {config.vae!r}), or leave "
+            "start_from out"
+        )
+    return load_config(Path(config.start_from))

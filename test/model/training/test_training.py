@@ -119,6 +119,25 @@ def test_an_image_conditioned_vae_hands_its_frozen_encoder_to_the_denoiser(data,
     ).read_bytes()
 
 
+def test_fine_tuning_starts_from_the_weights_of_a_checkpoint(data, trained_vae, tmp_path, capsys):
+    assert run("denoiser", denoiser_config(data, tmp_path / "first", trained_vae / "checkpoint"), tmp_path) == 0
+    start = tmp_path / "first" / "checkpoint"
+    still = denoiser_config(data, tmp_path / "second", None, steps=1, start_from=str(start))
+    still["denoiser"]["patch_size"] = 1
+    still["optimisation"] |= dict(learning_rate=0.0, weight_decay=0.0)
+    assert run("denoiser", still, tmp_path) == 0
+    for name in ("config.json", "vae.safetensors", "denoiser.safetensors", "image_encoder.safetensors"):
+        assert (start / name).read_bytes() == (tmp_path / "second" / "checkpoint" / name).read_bytes()
+
+    capsys.readouterr()
+    both = still | {"out": str(tmp_path / "third"), "vae": str(trained_vae / "checkpoint")}
+    assert run("denoiser", both, tmp_path) == 2
+    assert "brings its own VAE" in capsys.readouterr().err
+    other = still | {"out": str(tmp_path / "third"), "denoiser": still["denoiser"] | {"depth": 3}}
+    assert run("denoiser", other, tmp_path) == 2
+    assert "not those of this config" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_vae_learns_what_moves(data, tmp_path, capsys):
     assert run("vae", vae_config(data, tmp_path / "run", steps=250), tmp_path) == 0
