@@ -88,18 +88,6 @@ class SceneRenderer:
         return bodies
 
 
-def focal_length(model: mujoco.MjModel, view: str, image_height: int) -> float:
-    """Focal length in pixels of a view, the same along x and y."""
-    fovy = model.cam_fovy[camera_id(model, view)]
-    return 0.5 * image_height / np.tan(np.deg2rad(fovy) / 2)
-
-
-def camera_pose(model: mujoco.MjModel, data: mujoco.MjData, view: str) -> tuple[np.ndarray, np.ndarray]:
-    """Position [3] and rotation [3, 3] (camera to world; it looks along its -z, y is up) of a view's camera."""
-    camera = camera_id(model, view)
-    return data.cam_xpos[camera].copy(), data.cam_xmat[camera].reshape(3, 3).copy()
-
-
 def _fixed_camera(model: mujoco.MjModel, view: str) -> mujoco.MjvCamera:
     camera = mujoco.MjvCamera()
     camera.type = mujoco.mjtCamera.mjCAMERA_FIXED

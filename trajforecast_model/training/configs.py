@@ -19,6 +19,7 @@ class OptimisationConfig:
     clip_norm: float = 1.0
     ema_decay: float = 0.999
     precision: Literal["float32", "bfloat16"] = "bfloat16"  # of autocast; weights stay float32
+    compile: bool = False  # torch.compile: faster steps after a minute of compiling; needs a C++ compiler on a CPU
     seed: int = 0
 
 

@@ -110,6 +110,11 @@ class DenoiserStage:
         loss = flow_loss(velocity, noise, data, self._weight(batch).repeat_interleave(draws, dim=0))
         return loss, {}
 
+    def compile(self, model: DenoiserWithEncoder) -> None:
+        model.image_encoder.compile()
+        model.denoiser.image_context = torch.compile(model.denoiser.image_context)
+        model.denoiser.velocity = torch.compile(model.denoiser.velocity)
+
     @torch.no_grad()
     def validate(self, model: DenoiserWithEncoder) -> dict[str, float]:
         """MeanT over all moving points of some val windows, px^2 summed over x and y, beside nothing moves, per view."""

@@ -28,6 +28,9 @@ class Stage(Protocol):
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a batch, and figures to log beside it. All randomness comes from the generator."""
 
+    def compile(self, model: nn.Module) -> None:
+        """Compiles, in place, what the loss runs."""
+
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Figures of the averaged model on the val split."""
 
@@ -57,6 +60,8 @@ def run_training(
         model.parameters(), lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay
     )
     start = _resume(out / STATE_FILE, fingerprint, model, average, optimiser)
+    if optimisation.compile:
+        stage.compile(model)
     dataset = ShardDataset(data.folder, split="train")
     batches = iter(training_batches(dataset, optimisation.batch_size, optimisation.seed, start, data.workers))
     writer = SummaryWriter(str(out / "tensorboard"), purge_step=start)

@@ -28,7 +28,9 @@ def train(stage: str, config_path: Path, overrides: list[str]) -> None:
     write_atomically(out / "config.json", (json.dumps(values, indent=2) + "\n").encode())
     # On resume a run may log and store in another way, read more data and go on for longer, but not change its task.
     identity = {key: value for key, value in values.items() if key not in ("logging", "data", "out", "stored_dtype")}
-    identity["optimisation"] = {key: value for key, value in values["optimisation"].items() if key != "steps"}
+    identity["optimisation"] = {
+        key: value for key, value in values["optimisation"].items() if key not in ("steps", "compile")
+    }
     fingerprint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     run_training(built, out, config.data, config.optimisation, config.logging, fingerprint)
     print(f"checkpoint: {out / 'checkpoint'}", flush=True)

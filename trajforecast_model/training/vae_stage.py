@@ -69,6 +69,10 @@ class VAEStage:
         kl = 0.5 * (mean**2 + std**2 - 1 - 2 * std.log()).mean()
         return reconstruction + config.kl_weight * kl, {"reconstruction": reconstruction.detach(), "kl": kl.detach()}
 
+    def compile(self, model: VAEWithEncoder) -> None:
+        model.vae.encode = torch.compile(model.vae.encode)
+        model.vae.decode = torch.compile(model.vae.decode)
+
     @torch.no_grad()
     def validate(self, model: VAEWithEncoder) -> dict[str, float]:
         """Squared reconstruction error of moving points, px^2 summed over x and y, beside nothing moves."""

@@ -9,7 +9,9 @@ configure_mujoco()
 
 import mujoco  # noqa: E402
 
-from trajforecast_model.sim.rendering import SceneRenderer, camera_id, camera_pose, focal_length  # noqa: E402
+from trajforecast_model.data.exact_tracks import focal_length  # noqa: E402
+from trajforecast_model.sim.rendering import SceneRenderer, camera_id  # noqa: E402
+from trajforecast_model.sim.replay import Replay  # noqa: E402
 
 SIZE = (96, 128)
 
@@ -77,10 +79,10 @@ def test_geometry_lies_under_the_picture(opened):
 
 
 def test_the_top_of_the_block_is_where_the_focal_length_says(opened):
-    model, data, renderer = opened(scene())
+    _, data, renderer = opened(scene())
     depth, _ = renderer.geometry(data, "side")
     rows, columns = np.nonzero(np.abs(depth - 0.8) < 1e-3)
-    scale = focal_length(model, "side", SIZE[0]) / 0.8
+    scale = focal_length(60, SIZE[0]) / 0.8
     edges = [64 + 0.1 * scale, 64 + 0.3 * scale, 48 - 0.3 * scale, 48 - 0.1 * scale]
     found = [columns.min(), columns.max() + 1, rows.min(), rows.max() + 1]
     np.testing.assert_allclose(found, edges, atol=1)
@@ -133,11 +135,15 @@ def test_closing_one_renderer_leaves_the_other_working():
     red.close()
 
 
-def test_camera_pose(opened):
-    model, data, _ = opened(scene())
-    position, rotation = camera_pose(model, data, "effector")
+def test_a_replay_tells_the_camera_of_a_view():
+    replay = Replay(scene(), SIZE)
+    replay.show(np.zeros(1))
+    position, rotation = replay.camera_pose("effector")
+    field_of_view = replay.field_of_view("effector")
+    replay.close()
     np.testing.assert_allclose(position, [0, 0, 1])
     np.testing.assert_allclose(rotation, np.eye(3), atol=1e-12)
+    assert field_of_view == 60
 
 
 def test_a_scene_without_the_camera_is_refused():
