@@ -1,7 +1,8 @@
 """ROS image messages to RGB arrays and back, honouring row padding and byte order.
 
-cv_bridge does the same where it is built for the numpy at hand; this needs only numpy and OpenCV, so it is the same
-everywhere.
+cv_bridge is not used, not even where it is installed: its Python side fails on numpy 2 (vision_opencv issue 535) and
+mistakes rows whose padding is no whole number of pixels. The colours here are the ones it gives; a test compares them
+where it imports.
 """
 
 import sys
@@ -18,7 +19,9 @@ class ImageRefused(ValueError):
 
 
 # Encoding -> (bytes a channel, channels, OpenCV's conversion to RGB or None). The names are those of
-# sensor_msgs/image_encodings.hpp; its "yuv422" is UYVY and its "yuv422_yuy2" is YUYV.
+# sensor_msgs/image_encodings.hpp; its "yuv422" is UYVY and its "yuv422_yuy2" is YUYV. A Bayer name there tells the
+# four colours from the top-left pixel on; OpenCV's four-letter names do too, its two-letter ones start a row and a
+# column later.
 _ENCODINGS: dict[str, tuple[int, int, int | None]] = {
     "rgb8": (1, 3, None),
     "bgr8": (1, 3, cv2.COLOR_BGR2RGB),
@@ -27,13 +30,24 @@ _ENCODINGS: dict[str, tuple[int, int, int | None]] = {
     "mono8": (1, 1, cv2.COLOR_GRAY2RGB),
     "rgb16": (2, 3, None),
     "bgr16": (2, 3, cv2.COLOR_BGR2RGB),
+    "rgba16": (2, 4, cv2.COLOR_RGBA2RGB),
+    "bgra16": (2, 4, cv2.COLOR_BGRA2RGB),
     "mono16": (2, 1, cv2.COLOR_GRAY2RGB),
     "uyvy": (1, 2, cv2.COLOR_YUV2RGB_UYVY),
     "yuv422": (1, 2, cv2.COLOR_YUV2RGB_UYVY),
     "yuyv": (1, 2, cv2.COLOR_YUV2RGB_YUYV),
     "yuv422_yuy2": (1, 2, cv2.COLOR_YUV2RGB_YUYV),
+    "bayer_rggb8": (1, 1, cv2.COLOR_BayerRGGB2RGB),
+    "bayer_bggr8": (1, 1, cv2.COLOR_BayerBGGR2RGB),
+    "bayer_gbrg8": (1, 1, cv2.COLOR_BayerGBRG2RGB),
+    "bayer_grbg8": (1, 1, cv2.COLOR_BayerGRBG2RGB),
+    "bayer_rggb16": (2, 1, cv2.COLOR_BayerRGGB2RGB),
+    "bayer_bggr16": (2, 1, cv2.COLOR_BayerBGGR2RGB),
+    "bayer_gbrg16": (2, 1, cv2.COLOR_BayerGBRG2RGB),
+    "bayer_grbg16": (2, 1, cv2.COLOR_BayerGRBG2RGB),
 }
 _SHARED_CHROMA = ("uyvy", "yuv422", "yuyv", "yuv422_yuy2")
+_SMALLEST_MOSAIC = 3  # pixels a side; OpenCV makes smaller ones black
 
 ENCODINGS = tuple(_ENCODINGS)
 
@@ -41,11 +55,11 @@ ENCODINGS = tuple(_ENCODINGS)
 def to_rgb(message: Image | CompressedImage) -> np.ndarray:
     """The picture in a message, uint8 [height, width, 3].
 
-    16-bit encodings keep their upper byte.
+    16-bit encodings are scaled from 0..65535 to 0..255 and rounded, as cv_bridge does.
 
     Raises:
         ImageRefused: for an encoding that is not in ENCODINGS, an empty image, data that is too short for the
-            announced size, or compressed data that is no image.
+            announced size, a size that the encoding cannot have, or compressed data that is no image.
     """
     if isinstance(message, CompressedImage):
         return _decompress(message)
@@ -53,18 +67,8 @@ def to_rgb(message: Image | CompressedImage) -> np.ndarray:
         raise ImageRefused(
             f"encoding {message.encoding!r} is not an image that the model can see; publish one of {', '.join(ENCODINGS)}"
         )
-    channel_bytes, channels, conversion = _ENCODINGS[message.encoding]
-    pixels = _pixels(message, channel_bytes, channels)
-    if message.encoding in _SHARED_CHROMA and message.width % 2:
-        raise ImageRefused(
-            f"encoding {message.encoding!r} shares colour between two neighbours, so its width must be even, "
-            f"got {message.width}x{message.height}"
-        )
-    if channel_bytes == 2:
-        pixels = (pixels >> 8).astype(np.uint8)
-    if conversion is None:
-        return np.array(pixels)  # a copy: the message's memory is not ours to keep
-    return cv2.cvtColor(np.ascontiguousarray(pixels), conversion)
+    channel_bytes, channels, _ = _ENCODINGS[message.encoding]
+    return _colours(_pixels(message, channel_bytes, channels), message.encoding)
 
 
 def to_message(rgb: np.ndarray, header: Header) -> Image:
@@ -95,9 +99,30 @@ def _pixels(message: Image, channel_bytes: int, channels: int) -> np.ndarray:
         )
     data = np.frombuffer(message.data, dtype=np.uint8, count=needed)
     rows = np.lib.stride_tricks.as_strided(data, shape=(height, row_bytes), strides=(step, 1), writeable=False)
+    rows = np.ascontiguousarray(rows)
     if channel_bytes == 2:
-        rows = np.ascontiguousarray(rows).view(">u2" if message.is_bigendian else "<u2")
+        rows = rows.view(">u2" if message.is_bigendian else "<u2").astype(np.uint16, copy=False)
     return rows.reshape(height, width) if channels == 1 else rows.reshape(height, width, channels)
+
+
+def _colours(pixels: np.ndarray, encoding: str) -> np.ndarray:
+    """RGB uint8 [height, width, 3] of what the encoding's channels hold, uint8 or uint16; never the same memory."""
+    height, width = pixels.shape[:2]
+    if encoding in _SHARED_CHROMA and width % 2:
+        raise ImageRefused(
+            f"encoding {encoding!r} shares colour between two neighbours, so its width must be even, got {width}x{height}"
+        )
+    if encoding.startswith("bayer_") and min(height, width) < _SMALLEST_MOSAIC:
+        raise ImageRefused(
+            f"encoding {encoding!r} takes colours from neighbours, so both sides must be at least {_SMALLEST_MOSAIC} "
+            f"pixels, got {width}x{height}"
+        )
+    conversion = _ENCODINGS[encoding][2]
+    if conversion is not None:
+        pixels = cv2.cvtColor(pixels, conversion)
+    if pixels.dtype == np.uint16:
+        return cv2.convertScaleAbs(pixels, alpha=255 / 65535)
+    return np.array(pixels) if conversion is None else pixels  # a message's memory is not ours to keep
 
 
 def _decompress(message: CompressedImage) -> np.ndarray:
@@ -106,10 +131,20 @@ def _decompress(message: CompressedImage) -> np.ndarray:
         raise ImageRefused(f"the compressed image (format {message.format!r}) is empty")
     if "compressedDepth" in message.format:
         raise ImageRefused(f"format {message.format!r} is a depth image; subscribe to the camera's colour image")
-    # OpenCV swaps to BGR whatever order the pixels had before compression, so the format's other words do not matter.
-    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    if bgr is None:
+    # compressed_image_transport names what it compressed first: "bayer_rggb8; jpeg compressed ". It turns colours to
+    # BGR, which is also OpenCV's order for every file, and leaves a mosaic as it was.
+    compressed = message.format.split(";")[0].strip()
+    is_mosaic = compressed.startswith("bayer_") and compressed in _ENCODINGS
+    channels = cv2.IMREAD_GRAYSCALE if is_mosaic else cv2.IMREAD_COLOR
+    try:
+        # Without IGNORE_ORIENTATION, OpenCV turns pictures by their EXIF tag, away from the camera's own pixels.
+        pixels = cv2.imdecode(data, channels | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise ImageRefused(f"OpenCV cannot decompress format {message.format!r}: {error.err}") from error
+    if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
         raise ImageRefused(
-            f"{data.size} bytes of format {message.format!r} are no image that OpenCV reads; publish JPEG or PNG"
+            f"{data.size} bytes of format {message.format!r} are no image that the model can see; publish JPEG or PNG"
         )
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    if is_mosaic:
+        return _colours(pixels, compressed)
+    return _colours(pixels, "bgr8" if pixels.dtype == np.uint8 else "bgr16")

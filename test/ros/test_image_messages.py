@@ -1,5 +1,8 @@
+import io
+
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 from rosbags.image import image_to_cvimage
 from sensor_msgs.msg import CompressedImage, Image
@@ -8,18 +11,26 @@ from std_msgs.msg import Header
 from trajforecast_ros.images import ENCODINGS, ImageRefused, to_message, to_rgb
 
 HEIGHT, WIDTH = 6, 10
-CHANNEL_BYTES = {"rgb16": 2, "bgr16": 2, "mono16": 2}
-CHANNELS = {"rgba8": 4, "bgra8": 4, "mono8": 1, "mono16": 1, "uyvy": 2, "yuv422": 2, "yuyv": 2, "yuv422_yuy2": 2}
+BAYER = ("bayer_rggb", "bayer_bggr", "bayer_gbrg", "bayer_grbg")
+BYTES_OF_A_PIXEL = {
+    **{"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1},
+    **{"rgb16": 6, "bgr16": 6, "rgba16": 8, "bgra16": 8, "mono16": 2},
+    **{"uyvy": 2, "yuv422": 2, "yuyv": 2, "yuv422_yuy2": 2},
+    **{f"{pattern}8": 1 for pattern in BAYER},
+    **{f"{pattern}16": 2 for pattern in BAYER},
+}
+EIGHT_BIT = [encoding for encoding in BYTES_OF_A_PIXEL if not encoding.endswith("16")]
+SIXTEEN_BIT = [encoding for encoding in BYTES_OF_A_PIXEL if encoding.endswith("16")]
 
 
-def bytes_of_a_pixel(encoding: str) -> int:
-    return CHANNELS.get(encoding, 3) * CHANNEL_BYTES.get(encoding, 1)
+def test_every_encoding_has_tests():
+    assert set(ENCODINGS) == set(BYTES_OF_A_PIXEL)
 
 
 def message_of(encoding: str, rows: np.ndarray, padding: int = 0, big_endian: bool = False) -> Image:
     """rows: uint8 [height, bytes of a row]; padding bytes are 0xAB so that using one shows."""
     padded = np.pad(rows, ((0, 0), (0, padding)), constant_values=0xAB)
-    message = Image(height=len(rows), width=rows.shape[1] // bytes_of_a_pixel(encoding), encoding=encoding)
+    message = Image(height=len(rows), width=rows.shape[1] // BYTES_OF_A_PIXEL[encoding], encoding=encoding)
     message.step = padded.shape[1]
     message.is_bigendian = int(big_endian)
     message.data = padded.tobytes()
@@ -28,7 +39,7 @@ def message_of(encoding: str, rows: np.ndarray, padding: int = 0, big_endian: bo
 
 def random_rows(encoding: str, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
     random = np.random.default_rng(0)
-    return random.integers(0, 256, (height, width * bytes_of_a_pixel(encoding)), dtype=np.uint8)
+    return random.integers(0, 256, (height, width * BYTES_OF_A_PIXEL[encoding]), dtype=np.uint8)
 
 
 PIXEL = np.array([200, 100, 50], dtype=np.uint8)  # red, green, blue
@@ -41,8 +52,10 @@ PIXEL = np.array([200, 100, 50], dtype=np.uint8)  # red, green, blue
         ("bgr8", [50, 100, 200]),
         ("rgba8", [200, 100, 50, 7]),
         ("bgra8", [50, 100, 200, 7]),
-        ("rgb16", [1, 200, 2, 100, 3, 50]),
-        ("bgr16", [1, 50, 2, 100, 3, 200]),
+        ("rgb16", [200, 200, 100, 100, 50, 50]),
+        ("bgr16", [50, 50, 100, 100, 200, 200]),
+        ("rgba16", [200, 200, 100, 100, 50, 50, 7, 7]),
+        ("bgra16", [50, 50, 100, 100, 200, 200, 7, 7]),
     ],
 )
 def test_colours_are_where_the_encoding_says(encoding, data):
@@ -55,22 +68,77 @@ def test_mono_is_gray():
     assert to_rgb(message_of("mono8", np.array([[77]], dtype=np.uint8))).tolist() == [[[77, 77, 77]]]
 
 
-@pytest.mark.parametrize(("big_endian", "expected"), [(False, 0x12), (True, 0x34)])
-def test_byte_order_of_16_bit_images_is_honoured(big_endian, expected):
-    rows = np.array([[0x34, 0x12]], dtype=np.uint8)
+@pytest.mark.parametrize(
+    ("encoding", "data", "little", "big"),
+    [
+        # 0x1234 / 257 = 18.1 and 0x3412 / 257 = 51.9
+        ("mono16", [0x34, 0x12], [18, 18, 18], [52, 52, 52]),
+        ("rgb16", [0x34, 0x12, 0xFF, 0x00, 0x00, 0x80], [18, 1, 128], [52, 254, 0]),
+        ("bgr16", [0x00, 0x80, 0xFF, 0x00, 0x34, 0x12], [18, 1, 128], [52, 254, 0]),
+    ],
+)
+def test_byte_order_of_16_bit_images_is_honoured(encoding, data, little, big):
+    rows = np.array([data], dtype=np.uint8)
 
-    assert to_rgb(message_of("mono16", rows, big_endian=big_endian)).tolist() == [[[expected] * 3]]
+    assert to_rgb(message_of(encoding, rows)).tolist() == [[little]]
+    assert to_rgb(message_of(encoding, rows, big_endian=True)).tolist() == [[big]]
+
+
+def test_16_bits_are_scaled_to_8_and_rounded():
+    every_value = np.arange(65536)
+    rgb = to_rgb(message_of("mono16", every_value.astype("<u2").view(np.uint8).reshape(256, 512)))
+
+    assert np.array_equal(rgb[..., 0].ravel(), (every_value + 128) // 257)
+
+
+# BT.601 by hand: R = 1.164 (Y - 16) + 1.596 (V - 128), G = 1.164 (Y - 16) - 0.813 (V - 128) - 0.391 (U - 128),
+# B = 1.164 (Y - 16) + 2.018 (U - 128). Two neighbours share U = 90, V = 240; then U = V = 128.
+YUV_PIXELS = [[254, 0, 0], [255, 74, 73], [128, 128, 128], [0, 0, 0]]  # of Y = 81, 145, 126, 16
 
 
 @pytest.mark.parametrize(
-    ("encoding", "data"), [("uyvy", [90, 81, 240, 145]), ("yuv422", [90, 81, 240, 145]), ("yuyv", [81, 90, 145, 240])]
+    ("encodings", "data"),
+    [
+        (("uyvy", "yuv422"), [90, 81, 240, 145, 128, 126, 128, 16]),
+        (("yuyv", "yuv422_yuy2"), [81, 90, 145, 240, 126, 128, 16, 128]),
+    ],
 )
-def test_yuv422_takes_luma_and_chroma_from_their_places(encoding, data):
-    """BT.601 with Y = 81, U = 90, V = 240 is pure red; the neighbour shares the chroma and is brighter."""
-    red, brighter = to_rgb(message_of(encoding, np.array([data], dtype=np.uint8)))[0].astype(int)
+def test_yuv422_takes_luma_and_chroma_from_their_places(encodings, data):
+    for encoding in encodings:
+        assert to_rgb(message_of(encoding, np.array([data], dtype=np.uint8))).tolist() == [YUV_PIXELS], encoding
 
-    assert np.abs(red - [255, 0, 0]).max() <= 2
-    assert (brighter - red)[1] > 60
+
+MOSAIC = np.array([[0, 40, 80, 44], [20, 60, 24, 200], [100, 48, 160, 52], [28, 220, 32, 240]], dtype=np.uint8)
+# The four inner pixels by hand: a colour that a pixel lacks is the average of the nearest two or four that have it.
+INNER_PIXELS = {
+    "bayer_rggb": [[[85, 33, 60], [120, 24, 130]], [[130, 48, 140], [160, 39, 180]]],
+    "bayer_bggr": [[[60, 33, 85], [130, 24, 120]], [[140, 48, 130], [180, 39, 160]]],
+    "bayer_grbg": [[[44, 60, 22], [46, 125, 24]], [[48, 135, 26], [50, 160, 28]]],
+    "bayer_gbrg": [[[22, 60, 44], [24, 125, 46]], [[26, 135, 48], [28, 160, 50]]],
+}
+
+
+@pytest.mark.parametrize("pattern", BAYER)
+def test_mosaics_get_the_colours_of_their_neighbours(pattern):
+    rgb = to_rgb(message_of(f"{pattern}8", MOSAIC))
+
+    assert rgb[1:3, 1:3].tolist() == INNER_PIXELS[pattern]
+
+
+@pytest.mark.parametrize("pattern", BAYER)
+@pytest.mark.parametrize("big_endian", [False, True])
+def test_16_bit_mosaics_too(pattern, big_endian):
+    rows = (MOSAIC * np.uint16(257)).astype(">u2" if big_endian else "<u2").view(np.uint8)
+    rgb = to_rgb(message_of(f"{pattern}16", rows, big_endian=big_endian))
+
+    assert rgb[1:3, 1:3].tolist() == INNER_PIXELS[pattern]
+
+
+@pytest.mark.parametrize("size", [(3, 3), (3, 6), (7, 5)])
+def test_a_mosaic_of_one_colour_is_that_colour_to_its_borders(size):
+    mosaic = np.tile(np.array([[200, 100], [100, 50]], dtype=np.uint8), (4, 4))[: size[0], : size[1]]
+
+    assert (to_rgb(message_of("bayer_rggb8", mosaic)) == PIXEL).all()
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -81,12 +149,40 @@ def test_row_padding_changes_nothing(encoding, padding):
     assert np.array_equal(to_rgb(message_of(encoding, rows, padding)), to_rgb(message_of(encoding, rows)))
 
 
+@pytest.mark.parametrize("encoding", EIGHT_BIT)
+@pytest.mark.parametrize("size", [(3, 4), (6, 10), (7, 6)])
+def test_agrees_with_another_implementation(encoding, size):
+    message = message_of(encoding, random_rows(encoding, *size))
+
+    assert np.array_equal(to_rgb(message), image_to_cvimage(message, "rgb8"))
+
+
 @pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "rgba8", "bgra8", "mono8"])
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (7, 2)])
 def test_agrees_with_another_implementation_at_odd_sizes(encoding, size):
     message = message_of(encoding, random_rows(encoding, *size))
 
     assert np.array_equal(to_rgb(message), image_to_cvimage(message, "rgb8"))
+
+
+@pytest.mark.parametrize("encoding", SIXTEEN_BIT)
+@pytest.mark.parametrize("big_endian", [False, True])
+def test_agrees_with_another_implementation_in_16_bits(encoding, big_endian):
+    message = message_of(encoding, random_rows(encoding), big_endian=big_endian)
+    difference = to_rgb(message).astype(int) - image_to_cvimage(message, "rgb8")
+
+    assert set(np.unique(difference)) <= {0, 1}, "the other one cuts off where this one rounds"
+
+
+@pytest.mark.parametrize("encoding", [encoding for encoding in ENCODINGS if encoding not in ("uyvy", "yuyv")])
+def test_agrees_with_cv_bridge_where_it_works(encoding):
+    pytest.importorskip("cv_bridge.boost.cv_bridge_boost", exc_type=ImportError)
+    from cv_bridge import CvBridge
+
+    # A padding of whole pixels, for it knows no other.
+    message = message_of(encoding, random_rows(encoding), padding=2 * BYTES_OF_A_PIXEL[encoding])
+
+    assert np.array_equal(to_rgb(message), CvBridge().imgmsg_to_cv2(message, "rgb8"))
 
 
 def test_last_row_may_come_without_its_padding():
@@ -107,7 +203,7 @@ def test_what_is_returned_does_not_share_the_messages_memory():
     assert np.array_equal(rgb, before)
 
 
-@pytest.mark.parametrize("encoding", ["16UC1", "32FC1", "bayer_rggb8", "nv21", "", "no such thing"])
+@pytest.mark.parametrize("encoding", ["16UC1", "32FC1", "8UC3", "bayer_rggb12", "nv21", "", "no such thing"])
 def test_other_encodings_are_refused_by_name(encoding):
     message = message_of("mono8", random_rows("mono8"))
     message.encoding = encoding
@@ -125,6 +221,8 @@ def test_other_encodings_are_refused_by_name(encoding):
         ({"height": HEIGHT + 1}, f"{(HEIGHT + 1) * WIDTH * 3} bytes"),
         ({"data": b""}, "got 0"),
         ({"encoding": "uyvy", "width": 9}, "even"),
+        ({"encoding": "bayer_rggb8", "width": 2}, "at least 3"),
+        ({"encoding": "bayer_grbg8", "height": 1}, "at least 3"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(change, complaint):
@@ -139,10 +237,47 @@ def test_sizes_that_do_not_fit_are_refused(change, complaint):
 @pytest.mark.parametrize("extension", [".png", ".jpg"])
 def test_compressed_images_are_rgb(extension):
     rgb = np.full((16, 16, 3), PIXEL, dtype=np.uint8)
-    _, data = cv2.imencode(extension, rgb[..., ::-1])
-    message = CompressedImage(format=f"rgb8; {extension} compressed bgr8", data=data.tobytes())
+    message = compressed(rgb[..., ::-1], extension, f"rgb8; {extension} compressed bgr8")
 
     assert np.abs(to_rgb(message).astype(int) - rgb).max() <= 3
+
+
+@pytest.mark.parametrize("pattern", BAYER)
+@pytest.mark.parametrize("bits", [8, 16])
+def test_compressed_mosaics_get_their_colours(pattern, bits):
+    mosaic = MOSAIC if bits == 8 else MOSAIC * np.uint16(257)
+    rgb = to_rgb(compressed(mosaic, ".png", f"{pattern}{bits}; png compressed "))
+
+    assert rgb[1:3, 1:3].tolist() == INNER_PIXELS[pattern]
+
+
+def test_compressed_16_bit_images_are_scaled_like_raw_ones():
+    bgr = np.array([[[0x8000, 0x00FF, 0x1234]]], dtype=np.uint16)
+
+    assert to_rgb(compressed(bgr, ".png", "bgr16; png compressed bgr16")).tolist() == [[[18, 1, 128]]]
+
+
+def test_compressed_gray_and_transparent_images_are_rgb():
+    gray = compressed(np.array([[77]], dtype=np.uint8), ".png", "png")
+    transparent = compressed(np.array([[[50, 100, 200, 7]]], dtype=np.uint8), ".png", "png")
+
+    assert to_rgb(gray).tolist() == [[[77, 77, 77]]]
+    assert to_rgb(transparent).tolist() == [[PIXEL.tolist()]]
+
+
+def test_a_compressed_image_is_not_turned_by_its_orientation_tag():
+    """The forecast is in the camera's own pixels."""
+    data = io.BytesIO()
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # Orientation: turn by 90 degrees to look at
+    PIL.Image.new("RGB", (32, 16)).save(data, "JPEG", exif=exif)
+
+    assert to_rgb(CompressedImage(format="jpeg", data=data.getvalue())).shape == (16, 32, 3)
+
+
+def compressed(pixels: np.ndarray, extension: str, image_format: str) -> CompressedImage:
+    _, data = cv2.imencode(extension, pixels)
+    return CompressedImage(format=image_format, data=data.tobytes())
 
 
 @pytest.mark.parametrize(
