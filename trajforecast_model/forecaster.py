@@ -163,6 +163,16 @@ class Forecaster:
         """
         return np.stack(self._forecast(list(images), instructions, k, steps, seeds, [""] * len(images), solver))
 
+    def device_memory(self) -> int | None:
+        """Bytes that PyTorch holds on the GPU; None on a CPU, where they are the process's."""
+        return torch.cuda.memory_allocated(self.device) if self.device.type == "cuda" else None
+
+    def release(self) -> None:
+        """Gives the networks' memory back; nothing can be forecast afterwards."""
+        self.denoiser = self.vae = self._image_encoder = self._text_encoder = None
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
     @torch.inference_mode()
     def encode_images(self, images: list[np.ndarray]) -> Tensor:
         """Image tokens [B, M, D] of RGB uint8 images of any size."""

@@ -1,38 +1,43 @@
-"""The forecast node: camera images and an instruction in, predicted tracks out.
+"""The forecast node: camera images and an instruction in, predicted tracks out. A lifecycle node.
 
-Callbacks only note the newest image of each camera. One worker thread takes the newest pair, forecasts and publishes,
-so the executor stays free to answer services and parameter requests while the networks run.
+unconfigured  parameters, all of them changeable; diagnostics
+configure     loads the checkpoint, warms it up, makes topics and services
+active        forecasts
+cleanup       gives all of that back
+
+By default it configures and activates itself (parameter autostart).
 """
 
+import gc
 import sys
-import threading
 import time
 import traceback
-from collections import deque
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
-from trajforecast_msgs.msg import PredictedTracks, TrackSummary
 from trajforecast_msgs.srv import Predict
 
 import trajforecast_model
-from trajforecast_model.forecaster import Forecast, Forecaster
-from trajforecast_model.tracks.overlay import draw_forecast
+from trajforecast_model.forecaster import Forecaster
 from trajforecast_ros import parameters
-from trajforecast_ros.images import ImageRefused, to_message, to_rgb
-from trajforecast_ros.messages import Circumstances, Source, nanoseconds, summary_message, tracks_message
-from trajforecast_ros.pairing import Frame, Pairing
-from trajforecast_ros.qos import LATCHED, NEWEST_IMAGE, RESULT
+from trajforecast_ros.forecasting import ForecastThread, Result
+from trajforecast_ros.messages import nanoseconds
+from trajforecast_ros.outputs import Outputs
+from trajforecast_ros.pairing import Frame
+from trajforecast_ros.parameters import ForecastParameters
+from trajforecast_ros.qos import LATCHED, NEWEST_IMAGE
 from trajforecast_ros.running import run
 from trajforecast_ros.statistics import Published, Statistics
 
@@ -40,52 +45,108 @@ HOUSEKEEPING_PERIOD = 0.1  # seconds
 DIAGNOSTICS_PERIOD = 1.0
 
 
-@dataclass(frozen=True)
-class Job:
-    """One forecast to make."""
-
-    frames: dict[str, Frame]
-    instruction: str
-    num_samples: int
-    solver_steps: int  # 0: the checkpoint's own
-    seed: int
-    answer: Future | None = None  # of a ~/predict call, set to a Predict.Response
-
-
-class ForecastNode(Node):
-    """Raises ValueError or OSError when the parameters or the checkpoint are no good."""
+class ForecastNode(LifecycleNode):
+    """Raises ValueError when a parameter is no good."""
 
     def __init__(self, **node_options):
         super().__init__("forecast_node", **node_options)
         self._settings = parameters.declare(self)
-        self._forecaster = self._load()
-
-        now = time.monotonic()
-        # A model that was trained without text needs none.
-        self._needs_instruction = self._forecaster.config.text_encoder is not None
-        self._instruction = self._settings.instruction.strip()
-        self._enabled = self._settings.enabled
-        self._pairing = Pairing(self._settings.views, self._settings.max_pair_skew, self._settings.camera_timeout, now)
-        self._statistics = Statistics(now)
-        self._requests: deque[Job] = deque()
-        self._refused: set[tuple[str, str]] = set()
-        self._earliest_next = now
-        self._last_housekeeping = now
-        # The moment as of which cameras are judged silent.
-        self._judged_at = now
+        parameters.follow_changes(self, lambda: self._settings, self._apply)
+        self._statistics = Statistics(time.monotonic())
+        self._forecaster: Forecaster | None = None
+        self._thread: ForecastThread | None = None
+        self._outputs: Outputs | None = None
+        self._inputs: list = []  # subscriptions and services, from configure to cleanup
+        self._last_housekeeping = time.monotonic()
         self._skipped_judging = False
-        self._closing = False
-        # Guards everything above that callbacks and the worker share; notified when there may be something to do.
-        self._wake = threading.Condition()
 
-        self._set_up_topics()
-        self._worker = threading.Thread(target=self._work, name="forecast", daemon=True)
-        self._worker.start()
-        if self._lacks_instruction():
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # A clock of its own: simulated time may stand still, and a camera that is missing then is missing too.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(HOUSEKEEPING_PERIOD, self._on_housekeeping, clock=steady)
+        self.create_timer(DIAGNOSTICS_PERIOD, self._on_diagnostics, clock=steady)
+        self._answer_impossible_transitions()
+
+    def start_up(self) -> None:
+        """Configures and activates, or ends the process with code 2 when that cannot be done; the log says why."""
+        if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
+            raise ExternalShutdownException if not self.context.ok() else SystemExit(2)
+        self.trigger_activate()
+
+    def close(self) -> None:
+        self._tear_down()
+        self.destroy_node()
+
+    # Transitions
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            self._set_up()
+        except Exception as error:  # rclpy would swallow it
+            if self.context.ok():
+                expected = isinstance(error, (ValueError, OSError))
+                self.get_logger().error(f"not configured: {error if expected else traceback.format_exc()}")
+            self._tear_down()
+            return TransitionCallbackReturn.FAILURE
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._thread.start()
+        if self._thread.lacks_instruction(self._settings):
             topic = self.resolve_topic_name("~/instruction")
             self.get_logger().info(f"waiting for an instruction on {topic} (or set the parameter instruction)")
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._thread.stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._tear_down()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._tear_down()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.get_logger().error(f"a transition from {state.label} failed; everything is given back, configure again")
+        self._tear_down()
+        return TransitionCallbackReturn.SUCCESS
 
     # Setting up and tearing down
+
+    def _set_up(self) -> None:
+        self._forecaster = self._load()
+        self._outputs = Outputs(self, self._settings.views)
+        self._thread = ForecastThread(
+            self._forecaster,
+            self._settings,
+            self._statistics,
+            self.get_logger(),
+            deliver=self._deliver,
+            anybody_listens=self._outputs.anybody_listens,
+            clock=lambda: self.get_clock().now().nanoseconds,
+            wake_executor=lambda: self.executor.wake(),
+        )
+        overridable = QoSOverridingOptions.with_default_policies()
+        for view in self._settings.views:
+            topic, message_type = f"{view}/image_raw", Image
+            if self._settings.image_transport == "compressed":
+                # The transport's name goes behind the topic that the user may have remapped.
+                topic, message_type = f"{self.resolve_topic_name(topic)}/compressed", CompressedImage
+            on_image = partial(self._on_image, view)
+            self._inputs.append(
+                self.create_subscription(
+                    message_type, topic, on_image, NEWEST_IMAGE, qos_overriding_options=overridable
+                )
+            )
+        self._inputs += [
+            self.create_subscription(String, "~/instruction", self._on_instruction, LATCHED),
+            self.create_service(Predict, "~/predict", self._on_predict),
+            self.create_service(SetBool, "~/enable", self._on_enable),
+        ]
+        parameters.set_read_only(self, True)
 
     def _load(self) -> Forecaster:
         wanted = self._settings
@@ -107,234 +168,126 @@ class ForecastNode(Node):
         self.get_logger().info(f"{forecaster.model_id} is ready after {time.monotonic() - started:.1f} s")
         return forecaster
 
-    def _set_up_topics(self) -> None:
-        overridable = QoSOverridingOptions.with_default_policies()
-        self._tracks_publisher = self.create_publisher(
-            PredictedTracks, "predicted_tracks", RESULT, qos_overriding_options=overridable
-        )
-        self._summary_publisher = self.create_publisher(
-            TrackSummary, "predicted_tracks/summary", RESULT, qos_overriding_options=overridable
-        )
-        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        views = self._settings.views
-        self._overlay_publishers = {view: self.create_publisher(Image, f"~/overlay/{view}", RESULT) for view in views}
-        for view in views:
-            topic, message_type = f"{view}/image_raw", Image
-            if self._settings.image_transport == "compressed":
-                # The transport's name goes behind the topic that the user may have remapped.
-                topic, message_type = f"{self.resolve_topic_name(topic)}/compressed", CompressedImage
-            self.create_subscription(
-                message_type, topic, partial(self._on_image, view), NEWEST_IMAGE, qos_overriding_options=overridable
-            )
-        self.create_subscription(String, "~/instruction", self._on_instruction, LATCHED)
-        self.create_service(Predict, "~/predict", self._on_predict)
-        self.create_service(SetBool, "~/enable", self._on_enable)
-        # A clock of its own: simulated time may stand still, and a camera that is missing then is missing too.
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(HOUSEKEEPING_PERIOD, self._on_housekeeping, clock=steady)
-        self.create_timer(DIAGNOSTICS_PERIOD, self._on_diagnostics, clock=steady)
+    def _tear_down(self) -> None:
+        """Gives back whatever is there; the one way out of every state."""
+        if self._thread is not None:
+            self._thread.stop()
+            self._thread = None
+        for entity in self._inputs:
+            destroy = self.destroy_service if hasattr(entity, "srv_type") else self.destroy_subscription
+            destroy(entity)
+        self._inputs.clear()
+        if self._outputs is not None:
+            self._outputs.destroy()
+            self._outputs = None
+        if self._forecaster is not None:
+            self._forecaster.release()
+            self._forecaster = None
+            gc.collect()
+        parameters.set_read_only(self, False)
 
-    def close(self) -> None:
-        """Ends the worker after the forecast it is at, and gives everything back."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify_all()
-        self._worker.join(timeout=30)
-        self.destroy_node()
+    def _answer_impossible_transitions(self) -> None:
+        """rclpy raises where it should answer that a transition cannot be made from here, which would end the node."""
+        [service] = [service for service in self.services if service.srv_type is ChangeState]
+        change_state = service.callback
+
+        def answering(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
+            try:
+                return change_state(request, response)
+            except RCLError as error:
+                if not self.context.ok():
+                    raise
+                wanted = request.transition.label or f"transition {request.transition.id}"
+                self.get_logger().warning(f"{wanted} cannot be made in this state: {error}")
+                response.success = False
+                return response
+
+        service.callback = answering
 
     # Callbacks, on the executor's thread
 
     def _on_image(self, view: str, message: Image | CompressedImage) -> None:
-        with self._wake:
-            self._pairing.add(Frame(view, message, nanoseconds(message.header), time.monotonic()))
-            self._wake.notify()
+        if self._thread.running:
+            self._thread.add_image(Frame(view, message, nanoseconds(message.header), time.monotonic()))
 
     def _on_instruction(self, message: String) -> None:
         instruction = message.data.strip()
-        with self._wake:
-            changed = instruction != self._instruction
-            self._instruction = instruction
-            self._wake.notify()
-        if changed and instruction:
-            self.get_logger().info(f"instruction: {instruction}")
-        elif changed:
+        if instruction == self._settings.instruction:
+            return
+        self.set_parameters([Parameter("instruction", value=instruction)])
+        if not instruction:
             self.get_logger().info("the instruction was emptied; waiting for a new one")
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        with self._wake:
-            self._enabled = request.data
-            self._wake.notify()
+        self.set_parameters([Parameter("enabled", value=request.data)])
         response.success = True
         response.message = "forecasting" if request.data else "paused"
         return response
 
     async def _on_predict(self, request: Predict.Request, response: Predict.Response) -> Predict.Response:
-        with self._wake:
-            job = Job(
-                self._pairing.newest(self._judged_at),
-                request.instruction.strip() or self._instruction,
-                request.num_samples or self._settings.num_samples,
-                request.num_solver_steps or self._settings.solver_steps,
-                self._seed() if request.seed < 0 else request.seed,
-                answer=Future(),
-            )
-            response.message = self._why_not(job)
-            if not response.message:
-                self._requests.append(job)
-                self._wake.notify()
-        return response if response.message else await job.answer
+        if not self._thread.running:
+            response.message = "the node is not active"
+            return response
+        job = self._thread.request(request)
+        if isinstance(job, str):
+            response.message = job
+            return response
+        return await job.answer
 
-    def _why_not(self, job: Job) -> str:
-        """What a ~/predict call lacks; empty when it can be carried out."""
-        if not job.frames:
-            return f"no image from {' or '.join(self._settings.views)}; are the cameras publishing?"
-        if self._needs_instruction and not job.instruction:
-            return "there is no instruction; put one into the request or publish it on ~/instruction"
-        if job.num_samples > parameters.MAX_SAMPLES:
-            return f"num_samples is {job.num_samples}, at most {parameters.MAX_SAMPLES} can be had"
-        if job.solver_steps > parameters.MAX_SOLVER_STEPS:
-            return f"num_solver_steps is {job.solver_steps}, at most {parameters.MAX_SOLVER_STEPS} can be had"
-        return ""
+    def _apply(self, settings: ForecastParameters) -> None:
+        if settings.instruction.strip() and settings.instruction != self._settings.instruction:
+            self.get_logger().info(f"instruction: {settings.instruction.strip()}")
+        self._settings = settings
+        if self._thread is not None:
+            self._thread.update(settings)
 
     def _on_housekeeping(self) -> None:
         now = time.monotonic()
-        with self._wake:
-            # When this thread itself was held up, images may be waiting for it, and their cameras are not silent: they
-            # are judged the next time, when it has taken those images.
-            held_up = now - self._last_housekeeping > 3 * HOUSEKEEPING_PERIOD
-            self._skipped_judging = held_up and not self._skipped_judging
-            if not self._skipped_judging:
-                self._judged_at = now
-            self._last_housekeeping = now
-            changes = self._pairing.changes(self._judged_at)
-            skew_warning = self._pairing.skew_warning(self._judged_at)
-            # A camera that has just gone missing may make the other's image ready to go alone.
-            self._wake.notify()
+        # When this thread itself was held up, images may be waiting for it, and their cameras are not silent: they are
+        # judged the next time, when it has taken those images.
+        held_up = now - self._last_housekeeping > 3 * HOUSEKEEPING_PERIOD
+        self._skipped_judging = held_up and not self._skipped_judging
+        self._last_housekeeping = now
+        if self._thread is None or not self._thread.running:
+            return
+        changes, warnings = self._thread.look_around(judge_silence=not self._skipped_judging)
         for change in changes:
             # Two calls: rclpy ties a severity to the line that logs.
             if change.present:
                 self.get_logger().info(change.text)
             else:
                 self.get_logger().warning(change.text)
-        if skew_warning:
-            self.get_logger().warning(skew_warning)
+        for warning in warnings:
+            self.get_logger().warning(warning)
 
     def _on_diagnostics(self) -> None:
-        now = time.monotonic()
-        with self._wake:
-            heard = self._pairing.newest(self._judged_at)
-            left_out = self._pairing.dropped.copy()
-            waiting_for = None
-            if not self._enabled:
-                waiting_for = "~/enable"
-            elif self._lacks_instruction():
-                waiting_for = "an instruction"
-            elif not heard:
-                waiting_for = "images"
-        missing = [view for view in self._settings.views if view not in heard]
-        status = self._statistics.status(now, self.get_fully_qualified_name(), missing, waiting_for, left_out)
+        missing, dropped = [], {}
+        if self._thread is None:
+            waiting_for = "configure"
+        elif not self._thread.running:
+            waiting_for = "activate"
+        else:
+            missing, waiting_for, dropped = self._thread.standing()
+        memory = None if self._forecaster is None else self._forecaster.device_memory()
+        name = self.get_fully_qualified_name()
+        status = self._statistics.status(time.monotonic(), name, missing, waiting_for, dropped, memory)
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics_publisher.publish(message)
 
-    # The worker
+    # On the forecast thread
 
-    def _work(self) -> None:
-        while (job := self._next_job()) is not None:
-            try:
-                response = self._run(job)
-            except Exception:
-                if self._closing or not self.context.ok():
-                    return
-                # A forecast that fails must not end the node: the next images may do.
-                self._statistics.dropped("failed")
-                self.get_logger().error(f"the forecast failed:\n{traceback.format_exc()}")
-                reason = traceback.format_exc().strip().splitlines()[-1]
-                response = Predict.Response(success=False, message=f"the forecast failed: {reason}")
-            if job.answer is not None:
-                job.answer.set_result(response)
-                # The executor sleeps until something happens, and an answer from another thread does not wake it.
-                self.executor.wake()
-
-    def _next_job(self) -> Job | None:
-        """Waits for a ~/predict call or a new pair of images; None when the node closes."""
-        with self._wake:
-            while not self._closing:
-                if self._requests:
-                    return self._requests.popleft()
-                now = time.monotonic()
-                ready = self._enabled and not self._lacks_instruction() and now >= self._earliest_next
-                frames = self._pairing.take(self._judged_at) if ready else None
-                if frames:
-                    if self._settings.max_rate > 0:
-                        self._earliest_next = now + 1 / self._settings.max_rate
-                    wanted = self._settings
-                    return Job(frames, self._instruction, wanted.num_samples, wanted.solver_steps, self._seed())
-                self._wake.wait(timeout=max(self._earliest_next - now, 0) or None)
-        return None
-
-    def _run(self, job: Job) -> Predict.Response:
-        images = self._decode(job.frames)
-        if not images:
-            return Predict.Response(success=False, message="no camera sends images that can be used; see the log")
-        started = time.monotonic()
-        forecast = self._forecaster.predict(
-            images, job.instruction, k=job.num_samples, steps=job.solver_steps or None, seed=job.seed
-        )
-        circumstances = Circumstances(
-            sources=[_source(job.frames[view], images[view]) for view in forecast.views],
-            instruction=job.instruction,
-            model_id=self._forecaster.model_id,
-            compute_time=time.monotonic() - started,
-        )
-        tracks = tracks_message(forecast, circumstances)
-        summary = summary_message(forecast, circumstances)
+    def _deliver(self, result: Result) -> Predict.Response:
         if not self.context.ok():
             return Predict.Response(success=False, message="the node is shutting down")
-        self._tracks_publisher.publish(tracks)
-        self._summary_publisher.publish(summary)
-        self._note_published(circumstances, max(job.frames[view].arrived for view in forecast.views))
-        self._publish_overlays(images, forecast, circumstances)
-        message = f"{len(forecast.views)} views, {job.num_samples} samples in {circumstances.compute_time:.2f} s"
-        return Predict.Response(success=True, message=message, tracks=tracks, summary=summary)
-
-    def _decode(self, frames: dict[str, Frame]) -> dict[str, np.ndarray]:
-        """The pictures that can be used, uint8 [height, width, 3]; the others are named once."""
-        images = {}
-        for view, frame in frames.items():
-            kind = getattr(frame.message, "encoding", None) or getattr(frame.message, "format", "")
-            try:
-                images[view] = to_rgb(frame.message)
-                self._refused = {refused for refused in self._refused if refused[0] != view}
-            except ImageRefused as error:
-                self._statistics.dropped("refused")
-                if (view, kind) not in self._refused:
-                    self._refused.add((view, kind))
-                    self.get_logger().error(f"images of camera {view} are refused: {error}")
-        return images
-
-    def _note_published(self, circumstances: Circumstances, arrived: float) -> None:
+        response = self._outputs.publish(result)
         now = time.monotonic()
-        newest = max(nanoseconds(source.header) for source in circumstances.sources)
+        frames = [result.job.frames[view] for view in result.forecast.views]
+        newest = max(frame.stamp for frame in frames)
         age = (self.get_clock().now().nanoseconds - newest) / 1e9 if newest else None
-        self._statistics.published(Published(now, now - arrived, circumstances.compute_time, age))
-
-    def _publish_overlays(
-        self, images: dict[str, np.ndarray], forecast: Forecast, circumstances: Circumstances
-    ) -> None:
-        for index, source in enumerate(circumstances.sources):
-            publisher = self._overlay_publishers[source.view]
-            if publisher.get_subscription_count():
-                picture = draw_forecast(images[source.view], forecast.tracks[index], forecast.mean_track[index])
-                publisher.publish(to_message(picture, source.header))
-
-    def _lacks_instruction(self) -> bool:
-        return self._needs_instruction and not self._instruction
-
-    def _seed(self) -> int:
-        if self._settings.seed >= 0:
-            return self._settings.seed
-        return int(np.random.default_rng().integers(2**31))
+        latency = now - max(frame.arrived for frame in frames)
+        self._statistics.published(Published(now, latency, result.circumstances.compute_time, age))
+        return response
 
 
 def _shipped_or_given(checkpoint: str) -> str:
@@ -343,13 +296,15 @@ def _shipped_or_given(checkpoint: str) -> str:
     return str(shipped) if shipped.is_dir() and not Path(checkpoint).is_dir() else checkpoint
 
 
-def _source(frame: Frame, image: np.ndarray) -> Source:
-    height, width, _ = image.shape
-    return Source(frame.view, frame.message.header, width, height)
+def started_node() -> ForecastNode:
+    node = ForecastNode()
+    if node.get_parameter("autostart").value:
+        node.start_up()
+    return node
 
 
 def main(arguments: list[str] | None = None) -> int:
-    return run(ForecastNode, arguments, close=ForecastNode.close)
+    return run(started_node, arguments, close=ForecastNode.close)
 
 
 if __name__ == "__main__":

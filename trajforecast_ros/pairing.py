@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # A lost image or two shift the cameras against each other for a moment; only more than that is worth a word.
-SKEWED_TOO_OFTEN = 20
+LEFT_OUT_TOO_OFTEN = 20
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,17 @@ class Pairing:
     Args:
         views: the cameras.
         max_skew: seconds that the stamps of a pair may lie apart.
+        max_age: seconds that a stamp may lie in the past; 0 takes any age, and so do images without a stamp.
         camera_timeout: seconds of silence after which a camera counts as missing and the others go on without it.
         now: when listening began.
+
+    The three limits may be set to other values at any time.
     """
 
-    def __init__(self, views: list[str], max_skew: float, camera_timeout: float, now: float):
+    def __init__(self, views: list[str], max_skew: float, max_age: float, camera_timeout: float, now: float):
         self.views = tuple(views)
         self.max_skew = max_skew
+        self.max_age = max_age
         self.camera_timeout = camera_timeout
         self.dropped: Counter[str] = Counter()
         self._newest: dict[str, Frame] = {}
@@ -53,7 +57,7 @@ class Pairing:
         self._last_heard = dict.fromkeys(self.views, now)
         # Unknown until the first image or the first timeout, so that a start-up announces nothing too early.
         self._present: dict[str, bool | None] = dict.fromkeys(self.views)
-        self._skewed_in_a_row = 0
+        self._left_out_in_a_row: Counter[str] = Counter()
 
     def add(self, frame: Frame) -> None:
         """Takes a camera's newest image in place of its earlier one."""
@@ -63,25 +67,31 @@ class Pairing:
         self._used[frame.view] = False
         self._last_heard[frame.view] = frame.arrived
 
-    def take(self, now: float) -> dict[str, Frame] | None:
+    def take(self, now: float, clock: int) -> dict[str, Frame] | None:
         """The newest pair, once each; None while there is none.
 
         A pair holds a new image of every camera that is not missing. Of images that lie too far apart the older is
-        dropped, since its partner will not come any more.
+        dropped, since its partner will not come any more; one that is too old is dropped too.
+
+        Args:
+            clock: nanoseconds of the clock that stamps are made with.
         """
         waited_for = [view for view in self.views if not self._is_silent(view, now)]
         if not waited_for or any(self._used.get(view, True) for view in waited_for):
             return None
         frames = {view: self._newest[view] for view in waited_for}
+        too_old = [view for view, frame in frames.items() if self.max_age and _age(frame, clock) > self.max_age]
+        for view in too_old:
+            self._leave_out(view, "too old")
+        if too_old:
+            return None
         times = _comparable_times(frames)
         if _spread(times) > self.max_skew:
-            self._used[min(times, key=times.get)] = True
-            self.dropped["skew"] += 1
-            self._skewed_in_a_row += 1
+            self._leave_out(min(times, key=times.get), "skew")
             return None
         for view in waited_for:
             self._used[view] = True
-        self._skewed_in_a_row = 0
+        self._left_out_in_a_row.clear()
         return frames
 
     def newest(self, now: float) -> dict[str, Frame]:
@@ -106,19 +116,42 @@ class Pairing:
                 self._present[view] = True
         return changes
 
-    def skew_warning(self, now: float) -> str | None:
-        """A warning when every camera delivers but ever so many images in a row found no partner; once a row."""
-        if self._skewed_in_a_row < SKEWED_TOO_OFTEN or (frames := self.newest(now)).keys() != set(self.views):
-            return None
-        self._skewed_in_a_row = -sys.maxsize  # until a pair sets it back
-        skew = _spread(_comparable_times(frames))
-        return (
-            f"the stamps of {' and '.join(frames)} are {skew:.3f} s apart, more than max_pair_skew ({self.max_skew} s), "
-            "so nothing is forecast; synchronise the cameras' clocks or raise max_pair_skew"
-        )
+    def warnings(self, now: float, clock: int) -> list[str]:
+        """What keeps every image from being used, when that has gone on for a while; once each time it begins."""
+        warnings = []
+        frames = self.newest(now)
+        if frames.keys() == set(self.views) and self._has_just_become_too_often("skew"):
+            skew = _spread(_comparable_times(frames))
+            warnings.append(
+                f"the stamps of {' and '.join(frames)} are {skew:.3f} s apart, more than max_pair_skew "
+                f"({self.max_skew} s), so nothing is forecast; synchronise the cameras' clocks or raise max_pair_skew"
+            )
+        if frames and self._has_just_become_too_often("too old"):
+            age = max(_age(frame, clock) for frame in frames.values())
+            warnings.append(
+                f"images are {age:.3f} s old when they come, more than max_image_age ({self.max_age} s), so nothing is "
+                "forecast; synchronise the clocks, set use_sim_time for a bag, or raise max_image_age"
+            )
+        return warnings
+
+    def _leave_out(self, view: str, reason: str) -> None:
+        self._used[view] = True
+        self.dropped[reason] += 1
+        self._left_out_in_a_row[reason] += 1
+
+    def _has_just_become_too_often(self, reason: str) -> bool:
+        if self._left_out_in_a_row[reason] < LEFT_OUT_TOO_OFTEN:
+            return False
+        self._left_out_in_a_row[reason] = -sys.maxsize  # until a pair sets it back
+        return True
 
     def _is_silent(self, view: str, now: float) -> bool:
         return now - self._last_heard[view] > self.camera_timeout
+
+
+def _age(frame: Frame, clock: int) -> float:
+    """Seconds since the image was taken; 0 where it does not say."""
+    return (clock - frame.stamp) / 1e9 if frame.stamp else 0.0
 
 
 def _comparable_times(frames: dict[str, Frame]) -> dict[str, int]:

@@ -39,7 +39,7 @@ def run(
     except (ValueError, OSError) as error:
         if node is not None:
             raise  # not something that the user gave us
-        print(f"{make_node.__name__}: error: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
     finally:
         # Ctrl-C reaches a node twice under ros2 launch, from the terminal and from launch; once is enough to end.

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+# What the node may be waiting for without anything being wrong.
+AT_REST = ("configure", "activate", "~/enable", "a subscriber")
+
 
 @dataclass(frozen=True)
 class Published:
@@ -39,20 +42,31 @@ class Statistics:
         with self._lock:
             self._dropped[reason] += 1
 
-    def status(self, now: float, name: str, missing: list[str], waiting_for: str | None, superseded: Counter[str]):
+    def status(
+        self,
+        now: float,
+        name: str,
+        missing: list[str],
+        waiting_for: str | None,
+        left_out: dict[str, int],
+        device_memory: int | None,
+    ) -> DiagnosticStatus:
         """The node's DiagnosticStatus.
 
         Args:
             missing: cameras that are silent.
             waiting_for: what keeps the node from forecasting, if anything does.
-            superseded: images that the pairing left out, by reason.
+            left_out: images that the pairing left out, by reason.
+            device_memory: bytes that the model holds on the GPU; None without a model or a GPU.
         """
         with self._lock:
             published = list(self._published)
             total = self._total
-            dropped = self._dropped + superseded
+            dropped = self._dropped + Counter(left_out)
         status = DiagnosticStatus(name=name, hardware_id="")
-        status.level = DiagnosticStatus.WARN if missing or waiting_for else DiagnosticStatus.OK
+        # Nobody listening, or a node that was not activated, is as somebody wants it.
+        at_rest = waiting_for in AT_REST
+        status.level = DiagnosticStatus.WARN if (missing or waiting_for) and not at_rest else DiagnosticStatus.OK
         if waiting_for:
             status.message = f"waiting for {waiting_for}"
         elif missing:
@@ -69,6 +83,8 @@ class Statistics:
             values["compute time, last (s)"] = f"{published[-1].compute_time:.3f}"
             if published[-1].image_age is not None:
                 values["image age, last (s)"] = f"{published[-1].image_age:.3f}"
+        if device_memory is not None:
+            values["device memory (MiB)"] = f"{device_memory / 2**20:.0f}"
         for reason, count in sorted(dropped.items()):
             values[f"images dropped: {reason}"] = str(count)
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]

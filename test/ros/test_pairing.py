@@ -5,8 +5,18 @@ from trajforecast_ros.pairing import Frame, Pairing
 VIEWS = ["side", "effector"]
 
 
-def pairing(max_skew: float = 0.05, camera_timeout: float = 1.0) -> Pairing:
-    return Pairing(VIEWS, max_skew, camera_timeout, now=0.0)
+class PairingInOneTime(Pairing):
+    """The clock of the stamps and that of the arrivals show the same."""
+
+    def take(self, now: float):
+        return super().take(now, round(now * 1e9))
+
+    def warnings(self, now: float):
+        return super().warnings(now, round(now * 1e9))
+
+
+def pairing(max_skew: float = 0.05, max_age: float = 0.0, camera_timeout: float = 1.0) -> PairingInOneTime:
+    return PairingInOneTime(VIEWS, max_skew, max_age, camera_timeout, now=0.0)
 
 
 def frame(view: str, stamp: float, arrived: float | None = None) -> Frame:
@@ -139,9 +149,9 @@ def test_clocks_that_are_never_together_are_named_once(offset):
         pair.add(frame("side", 10 + now, arrived=now))
         pair.add(frame("effector", 10 + now + offset, arrived=now))
         assert pair.take(now) is None
-        warnings.append(pair.skew_warning(now))
+        warnings += pair.warnings(now)
 
-    [warning] = [warning for warning in warnings if warning]
+    [warning] = warnings
     assert "3.000 s apart" in warning and "max_pair_skew" in warning
 
 
@@ -162,7 +172,7 @@ def test_a_lost_image_now_and_then_is_no_reason_for_a_warning():
         if i % 3:
             pair.add(frame("effector", now))
         pair.take(now)
-        assert pair.skew_warning(now) is None
+        assert pair.warnings(now) == []
 
 
 def test_newest_is_there_for_one_shot_forecasts_used_or_not():
@@ -173,3 +183,31 @@ def test_newest_is_there_for_one_shot_forecasts_used_or_not():
 
     assert set(pair.newest(0.2)) == set(VIEWS)
     assert pair.newest(5.0) == {}
+
+
+def test_images_that_are_too_old_are_left_out_and_that_is_said_once():
+    pair = pairing(max_age=0.5)
+    warnings = []
+    for i in range(1, 60):
+        now = 0.1 * i
+        for view in VIEWS:
+            pair.add(frame(view, now + 10 - 0.6, arrived=now))
+        assert Pairing.take(pair, now, round((now + 10) * 1e9)) is None
+        warnings += Pairing.warnings(pair, now, round((now + 10) * 1e9))
+
+    [warning] = warnings
+    assert "0.600 s old" in warning and "max_image_age" in warning
+    assert pair.dropped["too old"] == 2 * 59
+    for view in VIEWS:
+        pair.add(frame(view, 19.6, arrived=6.0))
+    assert Pairing.take(pair, 6.0, round(20 * 1e9))
+
+
+def test_a_stamp_from_the_future_or_none_is_not_too_old():
+    pair = pairing(max_age=0.5)
+    for view in VIEWS:
+        pair.add(frame(view, 1000.0, arrived=1.0))
+    assert pair.take(1.0)
+    for view in VIEWS:
+        pair.add(frame(view, 0.0, arrived=1.1))
+    assert Pairing.take(pair, 1.1, round(50 * 1e9))

@@ -1,0 +1,295 @@
+"""The thread that forecasts: it takes the newest pair of images, or a request, and hands on what the model says.
+
+Callbacks of the executor only note images, instructions and settings here and return at once, so the executor stays
+free to answer services and parameter requests while the networks run. Images that come meanwhile replace each other:
+latency does not grow when the networks are slower than the cameras.
+"""
+
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.task import Future
+from trajforecast_msgs.srv import Predict
+
+from trajforecast_model.forecaster import Forecast, Forecaster
+from trajforecast_ros.images import ImageRefused, to_rgb
+from trajforecast_ros.messages import Circumstances, Source
+from trajforecast_ros.pairing import CameraChange, Frame, Pairing
+from trajforecast_ros.parameters import MAX_SAMPLES, MAX_SOLVER_STEPS, ForecastParameters
+from trajforecast_ros.statistics import Statistics
+
+
+@dataclass(frozen=True)
+class Job:
+    """One forecast to make."""
+
+    frames: dict[str, Frame]
+    instruction: str
+    num_samples: int
+    solver_steps: int  # 0: the checkpoint's own
+    seed: int
+    answer: Future | None = None  # of a ~/predict call, set to a Predict.Response
+
+
+@dataclass(frozen=True)
+class Result:
+    """A forecast and what it was made from."""
+
+    job: Job
+    images: dict[str, np.ndarray]  # uint8 [height, width, 3] by view
+    forecast: Forecast
+    circumstances: Circumstances
+
+
+class ForecastThread:
+    """Forecasts from `start` to `stop`; may be started again.
+
+    Args:
+        deliver: publishes a result and makes the answer to the call that asked for it; called on the thread.
+        anybody_listens: whether a forecast would reach anyone; without listeners only requests are carried out.
+        clock: nanoseconds of the clock that images are stamped with.
+        wake_executor: makes the executor look at futures that were set here.
+    """
+
+    def __init__(
+        self,
+        forecaster: Forecaster,
+        settings: ForecastParameters,
+        statistics: Statistics,
+        logger: RcutilsLogger,
+        deliver: Callable[[Result], Predict.Response],
+        anybody_listens: Callable[[], bool],
+        clock: Callable[[], int],
+        wake_executor: Callable[[], None],
+    ):
+        self._forecaster = forecaster
+        self._statistics = statistics
+        self._logger = logger
+        self._deliver = deliver
+        self._anybody_listens = anybody_listens
+        self._clock = clock
+        self._wake_executor = wake_executor
+
+        # Guards everything below, which callbacks and the thread share; notified when there may be something to do.
+        self._wake = threading.Condition()
+        self._settings = settings
+        now = time.monotonic()
+        self._pairing = _pairing(settings, now)
+        self._requests: deque[Job] = deque()
+        self._earliest_next = now
+        self._judged_at = now  # the moment as of which cameras are judged silent
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._refused: set[tuple[str, str]] = set()  # only the thread's
+
+    # On the executor's thread
+
+    def start(self) -> None:
+        now = time.monotonic()
+        with self._wake:
+            # Images from before a pause are stale, and no camera was silent just because nobody listened to it.
+            dropped = self._pairing.dropped
+            self._pairing = _pairing(self._settings, now)
+            self._pairing.dropped = dropped
+            self._judged_at = now
+            self._stopping = False
+        self._thread = threading.Thread(target=self._work, name="forecast", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends after the forecast that is under way; calls that wait for theirs are answered."""
+        if self._thread is None:
+            return
+        with self._wake:
+            self._stopping = True
+            self._wake.notify_all()
+        self._thread.join()
+        self._thread = None
+        while self._requests:
+            self._answer(self._requests.popleft(), _failure("the node was deactivated"))
+
+    @property
+    def running(self) -> bool:
+        return self._thread is not None
+
+    def add_image(self, frame: Frame) -> None:
+        with self._wake:
+            self._pairing.add(frame)
+            self._wake.notify()
+
+    def update(self, settings: ForecastParameters) -> None:
+        """Takes changed settings; those that need a reload must be the same."""
+        with self._wake:
+            if settings.max_rate != self._settings.max_rate:
+                self._earliest_next = time.monotonic()
+            self._settings = settings
+            self._pairing.max_skew = settings.max_pair_skew
+            self._pairing.max_age = settings.max_image_age
+            self._pairing.camera_timeout = settings.camera_timeout
+            self._wake.notify()
+
+    def request(self, request: Predict.Request) -> Job | str:
+        """Queues a forecast, or tells why there can be none."""
+        with self._wake:
+            wanted = self._settings
+            job = Job(
+                self._pairing.newest(self._judged_at),
+                request.instruction.strip() or wanted.instruction.strip(),
+                request.num_samples or wanted.num_samples,
+                request.num_solver_steps or wanted.solver_steps,
+                self._seed() if request.seed < 0 else request.seed,
+                answer=Future(),
+            )
+            why_not = self._why_not(job)
+            if why_not:
+                return why_not
+            self._requests.append(job)
+            self._wake.notify()
+        return job
+
+    def look_around(self, judge_silence: bool) -> tuple[list[CameraChange], list[str]]:
+        """Cameras that came or went, and warnings; to be called a few times a second.
+
+        Args:
+            judge_silence: False when images may be waiting to be noted: then no camera counts as silent yet.
+        """
+        now = time.monotonic()
+        with self._wake:
+            if judge_silence:
+                self._judged_at = now
+            # A camera that has just gone missing, or a listener who came, may make images ready to go.
+            self._wake.notify()
+            return self._pairing.changes(self._judged_at), self._pairing.warnings(self._judged_at, self._clock())
+
+    def standing(self) -> tuple[list[str], str | None, dict[str, int]]:
+        """Silent cameras, what keeps the thread from forecasting (None when nothing does), images left out by reason."""
+        with self._wake:
+            heard = self._pairing.newest(self._judged_at)
+            missing = [view for view in self._settings.views if view not in heard]
+            waiting_for = None
+            if not self._settings.enabled:
+                waiting_for = "~/enable"
+            elif self.lacks_instruction(self._settings):
+                waiting_for = "an instruction"
+            elif not heard:
+                waiting_for = "images"
+            elif not self._anybody_listens():
+                waiting_for = "a subscriber"
+            return missing, waiting_for, dict(self._pairing.dropped)
+
+    def lacks_instruction(self, settings: ForecastParameters) -> bool:
+        # A model that was trained without text needs none.
+        return self._forecaster.config.text_encoder is not None and not settings.instruction.strip()
+
+    def _why_not(self, job: Job) -> str:
+        if not job.frames:
+            return f"no image from {' or '.join(self._settings.views)}; are the cameras publishing?"
+        if self._forecaster.config.text_encoder is not None and not job.instruction:
+            return "there is no instruction; put one into the request or publish it on ~/instruction"
+        if job.num_samples > MAX_SAMPLES:
+            return f"num_samples is {job.num_samples}, at most {MAX_SAMPLES} can be had"
+        if job.solver_steps > MAX_SOLVER_STEPS:
+            return f"num_solver_steps is {job.solver_steps}, at most {MAX_SOLVER_STEPS} can be had"
+        return ""
+
+    def _seed(self) -> int:
+        if self._settings.seed >= 0:
+            return self._settings.seed
+        return int(np.random.default_rng().integers(2**31))
+
+    # On the thread itself
+
+    def _work(self) -> None:
+        while (job := self._next_job()) is not None:
+            try:
+                response = self._run(job)
+            except Exception:
+                if self._stopping:
+                    response = _failure("the node was stopped")
+                else:
+                    # A forecast that fails must not end the node: the next images may do.
+                    self._statistics.dropped("failed")
+                    self._logger.error(f"the forecast failed:\n{traceback.format_exc()}")
+                    reason = traceback.format_exc().strip().splitlines()[-1]
+                    response = _failure(f"the forecast failed: {reason}")
+            self._answer(job, response)
+
+    def _answer(self, job: Job, response: Predict.Response) -> None:
+        if job.answer is not None:
+            job.answer.set_result(response)
+            # The executor sleeps until something happens, and an answer from another thread does not wake it.
+            self._wake_executor()
+
+    def _next_job(self) -> Job | None:
+        """Waits for a request or a new pair of images; None when the thread is to stop."""
+        with self._wake:
+            while not self._stopping:
+                if self._requests:
+                    return self._requests.popleft()
+                now = time.monotonic()
+                wanted = self._settings
+                ready = (
+                    wanted.enabled
+                    and not self.lacks_instruction(wanted)
+                    and now >= self._earliest_next
+                    and self._anybody_listens()
+                )
+                frames = self._pairing.take(self._judged_at, self._clock()) if ready else None
+                if frames:
+                    if wanted.max_rate > 0:
+                        self._earliest_next = now + 1 / wanted.max_rate
+                    return Job(
+                        frames, wanted.instruction.strip(), wanted.num_samples, wanted.solver_steps, self._seed()
+                    )
+                self._wake.wait(timeout=max(self._earliest_next - now, 0) or None)
+        return None
+
+    def _run(self, job: Job) -> Predict.Response:
+        images = self._decode(job.frames)
+        if not images:
+            return _failure("no camera sends images that can be used; see the log")
+        started = time.monotonic()
+        forecast = self._forecaster.predict(
+            images, job.instruction, k=job.num_samples, steps=job.solver_steps or None, seed=job.seed
+        )
+        circumstances = Circumstances(
+            sources=[_source(job.frames[view], images[view]) for view in forecast.views],
+            instruction=job.instruction,
+            model_id=self._forecaster.model_id,
+            compute_time=time.monotonic() - started,
+        )
+        return self._deliver(Result(job, images, forecast, circumstances))
+
+    def _decode(self, frames: dict[str, Frame]) -> dict[str, np.ndarray]:
+        """The pictures that can be used, uint8 [height, width, 3]; the others are named once."""
+        images = {}
+        for view, frame in frames.items():
+            kind = getattr(frame.message, "encoding", None) or getattr(frame.message, "format", "")
+            try:
+                images[view] = to_rgb(frame.message)
+                self._refused = {refused for refused in self._refused if refused[0] != view}
+            except ImageRefused as error:
+                self._statistics.dropped("refused")
+                if (view, kind) not in self._refused:
+                    self._refused.add((view, kind))
+                    self._logger.error(f"images of camera {view} are refused: {error}")
+        return images
+
+
+def _pairing(wanted: ForecastParameters, now: float) -> Pairing:
+    return Pairing(wanted.views, wanted.max_pair_skew, wanted.max_image_age, wanted.camera_timeout, now)
+
+
+def _failure(message: str) -> Predict.Response:
+    return Predict.Response(success=False, message=message)
+
+
+def _source(frame: Frame, image: np.ndarray) -> Source:
+    height, width, _ = image.shape
+    return Source(frame.view, frame.message.header, width, height)

@@ -1,0 +1,59 @@
+"""What the forecast node publishes of a forecast, each message only while somebody listens to it."""
+
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import Image
+from trajforecast_msgs.msg import PredictedTracks, TrackSummary
+from trajforecast_msgs.srv import Predict
+
+from trajforecast_model.tracks.overlay import draw_forecast
+from trajforecast_ros.forecasting import Result
+from trajforecast_ros.images import to_message
+from trajforecast_ros.messages import summary_message, tracks_message
+from trajforecast_ros.qos import RESULT
+
+
+class Outputs:
+    """The node's publishers of forecasts, from configure to cleanup."""
+
+    def __init__(self, node: LifecycleNode, views: list[str]):
+        self._node = node
+        self._publishers: list[LifecyclePublisher] = []
+        overridable = QoSOverridingOptions.with_default_policies()
+        self._tracks = self._add(PredictedTracks, "predicted_tracks", qos_overriding_options=overridable)
+        self._summary = self._add(TrackSummary, "predicted_tracks/summary", qos_overriding_options=overridable)
+        self._overlays = {view: self._add(Image, f"~/overlay/{view}") for view in views}
+
+    def anybody_listens(self) -> bool:
+        return any(publisher.get_subscription_count() for publisher in self._publishers)
+
+    def publish(self, result: Result) -> Predict.Response:
+        """Publishes a forecast, and gives the answer to the ~/predict call that asked for it, if one did."""
+        asked_for = result.job.answer is not None
+        forecast, circumstances = result.forecast, result.circumstances
+        response = Predict.Response(success=True)
+        if asked_for or self._tracks.get_subscription_count():
+            response.tracks = tracks_message(forecast, circumstances)
+            self._tracks.publish(response.tracks)
+        if asked_for or self._summary.get_subscription_count():
+            response.summary = summary_message(forecast, circumstances)
+            self._summary.publish(response.summary)
+        for index, source in enumerate(circumstances.sources):
+            publisher = self._overlays[source.view]
+            if publisher.get_subscription_count():
+                picture = draw_forecast(result.images[source.view], forecast.tracks[index], forecast.mean_track[index])
+                publisher.publish(to_message(picture, source.header))
+        response.message = (
+            f"{len(forecast.views)} views, {result.job.num_samples} samples in {circumstances.compute_time:.2f} s"
+        )
+        return response
+
+    def destroy(self) -> None:
+        for publisher in self._publishers:
+            self._node.destroy_lifecycle_publisher(publisher)
+        self._publishers.clear()
+
+    def _add(self, message_type, topic: str, **options) -> LifecyclePublisher:
+        publisher = self._node.create_lifecycle_publisher(message_type, topic, RESULT, **options)
+        self._publishers.append(publisher)
+        return publisher
