@@ -59,6 +59,10 @@ class Robot:
 
         self.listener.wait_for(connected, "discovery of the node", seconds=60)
 
+    def stop_listening_to_forecasts(self) -> None:
+        for subscription in self._subscriptions[:2]:
+            self.listener.node.destroy_subscription(subscription)
+
     def see(self, stamp: int, views=tuple(SIZES)) -> None:
         for view in views:
             self.cameras[view].publish(to_message(picture(view), header(view, stamp)))

@@ -1,0 +1,181 @@
+"""forecast_node as a lifecycle node: every transition, what each state does and does not do, and impossible ones."""
+
+import numpy as np
+import pytest
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import DescribeParameters, SetParameters
+from rclpy.parameter import Parameter
+from robot import FORECAST_SECONDS, NODE, Robot, settings
+from trajforecast_msgs.srv import Predict
+
+from trajforecast_ros.messages import read_tracks
+
+
+class Manager:
+    """An operator with a lifecycle manager and `ros2 param set`."""
+
+    def __init__(self, listener):
+        self.listener = listener
+        node = listener.node
+        self._change = node.create_client(ChangeState, "/forecast_node/change_state")
+        self._state = node.create_client(GetState, "/forecast_node/get_state")
+        self._set = node.create_client(SetParameters, "/forecast_node/set_parameters")
+        self._describe = node.create_client(DescribeParameters, "/forecast_node/describe_parameters")
+
+    def change(self, transition: int) -> bool:
+        request = ChangeState.Request(transition=Transition(id=transition))
+        return self.listener.call(self._change, request, seconds=60).success
+
+    def state(self) -> int:
+        return self.listener.call(self._state, GetState.Request(), seconds=60).current_state.id
+
+    def set(self, **values):
+        request = SetParameters.Request(
+            parameters=[Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
+        )
+        return self.listener.call(self._set, request).results
+
+    def describe(self, *names: str):
+        return self.listener.call(self._describe, DescribeParameters.Request(names=list(names))).descriptors
+
+
+def topics_of_the_node(listener) -> set[str]:
+    node = listener.node
+    return {name for name, _ in node.get_publisher_names_and_types_by_node("forecast_node", "/")}
+
+
+@pytest.fixture
+def manager(listener):
+    return Manager(listener)
+
+
+def test_through_all_states_and_back(start_node, listener, manager, tiny_checkpoint):
+    node = start_node(NODE, settings(tiny_checkpoint, autostart=False, instruction="go"))
+    robot = Robot(listener)
+    assert manager.state() == State.PRIMARY_STATE_UNCONFIGURED
+    assert "/predicted_tracks" not in topics_of_the_node(listener)
+    assert "is ready" not in node.output
+
+    # Impossible from here: refused, and the node lives on.
+    assert not manager.change(Transition.TRANSITION_ACTIVATE)
+    assert manager.state() == State.PRIMARY_STATE_UNCONFIGURED
+
+    assert manager.change(Transition.TRANSITION_CONFIGURE)
+    assert manager.state() == State.PRIMARY_STATE_INACTIVE
+    assert "is ready" in node.output
+    robot.wait_until_connected(node)
+    answer = listener.call(robot.predict, Predict.Request(instruction="go"))
+    assert not answer.success and "not active" in answer.message
+    assert not robot.tracks
+
+    for stamp in (1, 2):
+        assert manager.change(Transition.TRANSITION_ACTIVATE)
+        robot.forecast_of(stamp)
+        assert manager.change(Transition.TRANSITION_DEACTIVATE)
+        robot.tracks.clear()
+        robot.see(stamp + 10)
+        # The node has answered after the images were sent, and forecast nothing.
+        answer = listener.call(robot.predict, Predict.Request())
+        assert not answer.success and not robot.tracks
+
+    assert manager.change(Transition.TRANSITION_CLEANUP)
+    listener.wait_for(lambda: "/predicted_tracks" not in topics_of_the_node(listener), "the topics' end")
+    assert manager.change(Transition.TRANSITION_CONFIGURE)
+    assert manager.change(Transition.TRANSITION_ACTIVATE)
+    robot.wait_until_connected(node)
+    robot.forecast_of(stamp=3)
+
+    assert manager.change(Transition.TRANSITION_ACTIVE_SHUTDOWN)
+    assert manager.state() == State.PRIMARY_STATE_FINALIZED
+    assert node.stop() == 0
+    assert "Traceback" not in node.output
+
+
+def test_what_cannot_be_configured_says_why_and_can_be_mended(start_node, listener, manager, tiny_checkpoint):
+    node = start_node(NODE, settings("/no/such/folder", autostart=False, instruction="go"))
+
+    assert not manager.change(Transition.TRANSITION_CONFIGURE)
+    assert manager.state() == State.PRIMARY_STATE_UNCONFIGURED
+    assert "not configured: checkpoint '/no/such/folder' does not exist" in node.output
+    assert "Traceback" not in node.output
+
+    assert manager.set(checkpoint=str(tiny_checkpoint))[0].successful
+    assert manager.change(Transition.TRANSITION_CONFIGURE)
+
+
+def test_what_needs_a_reload_is_read_only_while_a_model_is_loaded(start_node, listener, manager, tiny_checkpoint):
+    start_node(NODE, settings(tiny_checkpoint, autostart=False))
+    assert not manager.describe("checkpoint")[0].read_only
+
+    assert manager.change(Transition.TRANSITION_CONFIGURE)
+    checkpoint, device, num_samples = manager.describe("checkpoint", "device", "num_samples")
+    assert checkpoint.read_only and device.read_only and not num_samples.read_only
+    assert "unconfigured" in checkpoint.additional_constraints
+    [result] = manager.set(checkpoint="elsewhere")
+    assert not result.successful and "checkpoint" in result.reason
+
+    assert manager.change(Transition.TRANSITION_CLEANUP)
+    assert manager.set(checkpoint="elsewhere")[0].successful
+
+
+def test_parameters_change_while_it_forecasts(start_node, listener, manager, tiny_checkpoint):
+    node = start_node(NODE, settings(tiny_checkpoint, instruction="go"))
+    robot = Robot(listener)
+    robot.wait_until_connected(node)
+    first, _ = robot.forecast_of(stamp=1)
+    assert (first.num_samples, first.seed, first.instruction) == (2, 0, "go")
+
+    changes = dict(num_samples=3, seed=7, solver_steps=2, instruction="stop", max_rate=500.0)
+    assert all(result.successful for result in manager.set(**changes))
+    second, _ = robot.forecast_of(stamp=2)
+    assert (second.num_samples, second.seed, second.instruction) == (3, 7, "stop")
+    assert not np.array_equal(read_tracks(first).tracks[0, :2, -1], read_tracks(second).tracks[0, :2, -1])
+
+    for wrong in (dict(num_samples=0), dict(num_samples=65), dict(seed=-2), dict(num_samples="many")):
+        [result] = manager.set(**wrong)
+        assert not result.successful and result.reason
+    third, _ = robot.forecast_of(stamp=3)
+    assert third.num_samples == 3
+
+    assert manager.set(enabled=False)[0].successful
+    listener.wait_for(
+        lambda: robot.diagnostics and robot.diagnostics[-1].status[0].message == "waiting for ~/enable", "the pause"
+    )
+
+
+def test_a_storm_of_parameters_is_answered_while_it_samples(start_node, listener, manager, tiny_checkpoint):
+    node = start_node(NODE, settings(tiny_checkpoint, instruction="go", solver_steps=50))
+    robot = Robot(listener)
+    robot.wait_until_connected(node)
+    robot.forecast_of(stamp=1)
+    for i in range(60):
+        robot.see(stamp=10 + i)
+        assert manager.set(num_samples=1 + i % 4, max_rate=float(i))[0].successful
+    message, _ = robot.forecast_of(stamp=1000)
+    assert message.num_samples == 4
+    assert node.process.poll() is None
+
+
+def test_nothing_is_computed_when_nobody_listens(start_node, listener, tiny_checkpoint):
+    node = start_node(NODE, settings(tiny_checkpoint, instruction="go"))
+    robot = Robot(listener)
+    robot.wait_until_connected(node)
+    robot.forecast_of(stamp=1)
+    robot.stop_listening_to_forecasts()
+
+    def reports() -> list[tuple[str, str]]:
+        statuses = [message.status[0] for message in robot.diagnostics]
+        return [(status.message, status.values[0].value) for status in statuses]
+
+    def at_rest() -> bool:
+        """Two reports in a row with images coming, and no forecast (the first value) between them."""
+        robot.see(stamp=2)
+        last = reports()[-2:]
+        return len(last) == 2 and last[0] == last[1] and last[0][0] == "waiting for a subscriber"
+
+    listener.wait_for(at_rest, "the node's rest", FORECAST_SECONDS)
+    assert robot.diagnostics[-1].status[0].values[0].key == "forecasts"
+
+    answer = listener.call(robot.predict, Predict.Request(), FORECAST_SECONDS)
+    assert answer.success, "a call is carried out all the same"
