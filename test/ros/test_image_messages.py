@@ -175,12 +175,13 @@ def test_agrees_with_another_implementation_in_16_bits(encoding, big_endian):
 
 
 @pytest.mark.parametrize("encoding", [encoding for encoding in ENCODINGS if encoding not in ("uyvy", "yuyv")])
-def test_agrees_with_cv_bridge_where_it_works(encoding):
+@pytest.mark.parametrize("big_endian", [False, True])
+def test_agrees_with_cv_bridge_where_it_works(encoding, big_endian):
     pytest.importorskip("cv_bridge.boost.cv_bridge_boost", exc_type=ImportError)
     from cv_bridge import CvBridge
 
     # A padding of whole pixels, for it knows no other.
-    message = message_of(encoding, random_rows(encoding), padding=2 * BYTES_OF_A_PIXEL[encoding])
+    message = message_of(encoding, random_rows(encoding), 2 * BYTES_OF_A_PIXEL[encoding], big_endian)
 
     assert np.array_equal(to_rgb(message), CvBridge().imgmsg_to_cv2(message, "rgb8"))
 
@@ -282,7 +283,13 @@ def compressed(pixels: np.ndarray, extension: str, image_format: str) -> Compres
 
 @pytest.mark.parametrize(
     ("image_format", "data", "complaint"),
-    [("jpeg", b"", "empty"), ("jpeg", b"not a picture", "no image"), ("16UC1; compressedDepth png", b"x", "depth")],
+    [
+        ("jpeg", b"", "empty"),
+        ("jpeg", b"not a picture", "no image"),
+        ("16UC1; compressedDepth png", b"x", "depth"),
+        ("tiff", cv2.imencode(".tiff", np.ones((2, 2, 3), np.float32))[1].tobytes(), "no image"),
+        ("ppm", b"P6 200000 200000 255\n" + bytes(64), "OpenCV cannot"),
+    ],
 )
 def test_compressed_data_that_is_no_colour_image_is_refused(image_format, data, complaint):
     with pytest.raises(ImageRefused, match=complaint):
