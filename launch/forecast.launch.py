@@ -6,7 +6,7 @@ ros2 launch trajforecast_ros forecast.launch.py instruction:="open the drawer" s
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
-from launch_ros.actions import Node
+from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
@@ -21,6 +21,7 @@ PARAMETERS = {
     "num_samples": (int, "k: futures sampled in a forecast, 1 to 64"),
     "max_rate": (float, "Most forecasts a second; 0 forecasts as fast as it can"),
     "image_transport": (str, "raw, or compressed for the image topics' /compressed"),
+    "autostart": (bool, "Whether the node configures and activates itself; false leaves that to a lifecycle manager"),
 }
 
 
@@ -57,7 +58,7 @@ def generate_launch_description() -> LaunchDescription:
     )
 
 
-def _forecast_node(context: LaunchContext) -> list[Node]:
+def _forecast_node(context: LaunchContext) -> list[LifecycleNode]:
     value = {name: LaunchConfiguration(name) for name in context.launch_configurations}
     chosen = {
         name: ParameterValue(value[name], value_type=kind)
@@ -66,7 +67,7 @@ def _forecast_node(context: LaunchContext) -> list[Node]:
     }
     chosen["use_sim_time"] = ParameterValue(value["use_sim_time"], value_type=bool)
     return [
-        Node(
+        LifecycleNode(
             package="trajforecast_ros",
             executable="forecast_node",
             name="forecast_node",

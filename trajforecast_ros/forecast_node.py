@@ -39,7 +39,7 @@ from trajforecast_ros.pairing import Frame
 from trajforecast_ros.parameters import ForecastParameters
 from trajforecast_ros.qos import LATCHED, NEWEST_IMAGE
 from trajforecast_ros.running import run
-from trajforecast_ros.statistics import Published, Statistics
+from trajforecast_ros.statistics import Published, Standing, Statistics
 
 HOUSEKEEPING_PERIOD = 0.1  # seconds
 DIAGNOSTICS_PERIOD = 1.0
@@ -172,6 +172,7 @@ class ForecastNode(LifecycleNode):
         """Gives back whatever is there; the one way out of every state."""
         if self._thread is not None:
             self._thread.stop()
+            self._statistics.keep(self._thread.standing())
             self._thread = None
         for entity in self._inputs:
             destroy = self.destroy_service if hasattr(entity, "srv_type") else self.destroy_subscription
@@ -261,16 +262,10 @@ class ForecastNode(LifecycleNode):
             self.get_logger().warning(warning)
 
     def _on_diagnostics(self) -> None:
-        missing, dropped = [], {}
-        if self._thread is None:
-            waiting_for = "configure"
-        elif not self._thread.running:
-            waiting_for = "activate"
-        else:
-            missing, waiting_for, dropped = self._thread.standing()
+        standing = Standing(waiting_for="configure") if self._thread is None else self._thread.standing()
         memory = None if self._forecaster is None else self._forecaster.device_memory()
         name = self.get_fully_qualified_name()
-        status = self._statistics.status(time.monotonic(), name, missing, waiting_for, dropped, memory)
+        status = self._statistics.status(time.monotonic(), name, standing, memory)
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics_publisher.publish(message)
@@ -286,7 +281,9 @@ class ForecastNode(LifecycleNode):
         newest = max(frame.stamp for frame in frames)
         age = (self.get_clock().now().nanoseconds - newest) / 1e9 if newest else None
         latency = now - max(frame.arrived for frame in frames)
-        self._statistics.published(Published(now, latency, result.circumstances.compute_time, age))
+        # A call may forecast images a second time.
+        images = 0 if result.job.answer is not None else len(frames)
+        self._statistics.published(Published(now, images, latency, result.circumstances.compute_time, age))
         return response
 
 

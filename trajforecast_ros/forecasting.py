@@ -22,7 +22,7 @@ from trajforecast_ros.images import ImageRefused, to_rgb
 from trajforecast_ros.messages import Circumstances, Source
 from trajforecast_ros.pairing import CameraChange, Frame, Pairing
 from trajforecast_ros.parameters import MAX_SAMPLES, MAX_SOLVER_STEPS, ForecastParameters
-from trajforecast_ros.statistics import Statistics
+from trajforecast_ros.statistics import Standing, Statistics
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ class ForecastThread:
         self._wake = threading.Condition()
         self._settings = settings
         now = time.monotonic()
-        self._pairing = _pairing(settings, now)
+        self._pairing = Pairing(
+            settings.views, settings.max_pair_skew, settings.max_image_age, settings.camera_timeout, now
+        )
         self._requests: deque[Job] = deque()
         self._earliest_next = now
         self._judged_at = now  # the moment as of which cameras are judged silent
@@ -93,10 +95,7 @@ class ForecastThread:
     def start(self) -> None:
         now = time.monotonic()
         with self._wake:
-            # Images from before a pause are stale, and no camera was silent just because nobody listened to it.
-            dropped = self._pairing.dropped
-            self._pairing = _pairing(self._settings, now)
-            self._pairing.dropped = dropped
+            self._pairing.begin(now)
             self._judged_at = now
             self._stopping = False
         self._thread = threading.Thread(target=self._work, name="forecast", daemon=True)
@@ -111,6 +110,7 @@ class ForecastThread:
             self._wake.notify_all()
         self._thread.join()
         self._thread = None
+        self._pairing.begin(time.monotonic())
         while self._requests:
             self._answer(self._requests.popleft(), _failure("the node was deactivated"))
 
@@ -167,13 +167,13 @@ class ForecastThread:
             self._wake.notify()
             return self._pairing.changes(self._judged_at), self._pairing.warnings(self._judged_at, self._clock())
 
-    def standing(self) -> tuple[list[str], str | None, dict[str, int]]:
-        """Silent cameras, what keeps the thread from forecasting (None when nothing does), images left out by reason."""
+    def standing(self) -> Standing:
         with self._wake:
             heard = self._pairing.newest(self._judged_at)
-            missing = [view for view in self._settings.views if view not in heard]
             waiting_for = None
-            if not self._settings.enabled:
+            if self._thread is None:
+                waiting_for = "activate"
+            elif not self._settings.enabled:
                 waiting_for = "~/enable"
             elif self.lacks_instruction(self._settings):
                 waiting_for = "an instruction"
@@ -181,7 +181,12 @@ class ForecastThread:
                 waiting_for = "images"
             elif not self._anybody_listens():
                 waiting_for = "a subscriber"
-            return missing, waiting_for, dict(self._pairing.dropped)
+            return Standing(
+                waiting_for=waiting_for,
+                silent_cameras=[view for view in self._settings.views if view not in heard],
+                images_received=self._pairing.received,
+                images_dropped=dict(self._pairing.dropped),
+            )
 
     def lacks_instruction(self, settings: ForecastParameters) -> bool:
         # A model that was trained without text needs none.
@@ -214,7 +219,7 @@ class ForecastThread:
                     response = _failure("the node was stopped")
                 else:
                     # A forecast that fails must not end the node: the next images may do.
-                    self._statistics.dropped("failed")
+                    self._statistics.dropped("failed", len(job.frames))
                     self._logger.error(f"the forecast failed:\n{traceback.format_exc()}")
                     reason = traceback.format_exc().strip().splitlines()[-1]
                     response = _failure(f"the forecast failed: {reason}")
@@ -280,10 +285,6 @@ class ForecastThread:
                     self._refused.add((view, kind))
                     self._logger.error(f"images of camera {view} are refused: {error}")
         return images
-
-
-def _pairing(wanted: ForecastParameters, now: float) -> Pairing:
-    return Pairing(wanted.views, wanted.max_pair_skew, wanted.max_image_age, wanted.camera_timeout, now)
 
 
 def _failure(message: str) -> Predict.Response:

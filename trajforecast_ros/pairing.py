@@ -51,9 +51,17 @@ class Pairing:
         self.max_skew = max_skew
         self.max_age = max_age
         self.camera_timeout = camera_timeout
+        self.received = 0
         self.dropped: Counter[str] = Counter()
         self._newest: dict[str, Frame] = {}
         self._used: dict[str, bool] = {}
+        self.begin(now)
+
+    def begin(self, now: float) -> None:
+        """Begins to listen, or begins again after a pause: images from before are stale, and nobody was silent."""
+        self.dropped["stale after a pause"] += sum(not used for used in self._used.values())
+        self._newest.clear()
+        self._used.clear()
         self._last_heard = dict.fromkeys(self.views, now)
         # Unknown until the first image or the first timeout, so that a start-up announces nothing too early.
         self._present: dict[str, bool | None] = dict.fromkeys(self.views)
@@ -61,6 +69,7 @@ class Pairing:
 
     def add(self, frame: Frame) -> None:
         """Takes a camera's newest image in place of its earlier one."""
+        self.received += 1
         if frame.view in self._newest and not self._used[frame.view]:
             self.dropped["superseded"] += 1
         self._newest[frame.view] = frame

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -12,10 +12,21 @@ AT_REST = ("configure", "activate", "~/enable", "a subscriber")
 
 
 @dataclass(frozen=True)
+class Standing:
+    """How the node stands: what it waits for, and what became of the images that came."""
+
+    waiting_for: str | None  # what keeps it from forecasting, if anything does
+    silent_cameras: list[str] = field(default_factory=list)
+    images_received: int = 0
+    images_dropped: dict[str, int] = field(default_factory=dict)  # before they were looked at, by reason
+
+
+@dataclass(frozen=True)
 class Published:
-    """One published forecast; all in seconds."""
+    """One published forecast; times in seconds."""
 
     at: float
+    images: int  # that it was made from
     latency: float  # from the arrival of the newest image to publication
     compute_time: float
     image_age: float | None  # from the newest image's stamp to publication; None when it has no stamp
@@ -31,46 +42,47 @@ class Statistics:
         self._started = now
         self._published: deque[Published] = deque(maxlen=500)
         self._total = 0
+        self._received = 0
+        self._images = 0
         self._dropped: Counter[str] = Counter()
 
     def published(self, forecast: Published) -> None:
         with self._lock:
             self._published.append(forecast)
             self._total += 1
+            self._images += forecast.images
 
-    def dropped(self, reason: str) -> None:
+    def dropped(self, reason: str, images: int = 1) -> None:
         with self._lock:
-            self._dropped[reason] += 1
+            self._dropped[reason] += images
 
-    def status(
-        self,
-        now: float,
-        name: str,
-        missing: list[str],
-        waiting_for: str | None,
-        left_out: dict[str, int],
-        device_memory: int | None,
-    ) -> DiagnosticStatus:
+    def keep(self, last: Standing) -> None:
+        """Keeps the counts of a forecast thread that is given up, so that they go on counting with the next."""
+        with self._lock:
+            self._received += last.images_received
+            self._dropped.update(last.images_dropped)
+
+    def status(self, now: float, name: str, standing: Standing, device_memory: int | None) -> DiagnosticStatus:
         """The node's DiagnosticStatus.
 
         Args:
-            missing: cameras that are silent.
-            waiting_for: what keeps the node from forecasting, if anything does.
-            left_out: images that the pairing left out, by reason.
             device_memory: bytes that the model holds on the GPU; None without a model or a GPU.
         """
         with self._lock:
             published = list(self._published)
             total = self._total
-            dropped = self._dropped + Counter(left_out)
+            dropped = self._dropped + Counter(standing.images_dropped)
+            images = self._images
+            received = self._received + standing.images_received
         status = DiagnosticStatus(name=name, hardware_id="")
         # Nobody listening, or a node that was not activated, is as somebody wants it.
-        at_rest = waiting_for in AT_REST
-        status.level = DiagnosticStatus.WARN if (missing or waiting_for) and not at_rest else DiagnosticStatus.OK
-        if waiting_for:
-            status.message = f"waiting for {waiting_for}"
-        elif missing:
-            status.message = f"no images from {', '.join(missing)}"
+        trouble = standing.silent_cameras or standing.waiting_for
+        at_rest = standing.waiting_for in AT_REST
+        status.level = DiagnosticStatus.WARN if trouble and not at_rest else DiagnosticStatus.OK
+        if standing.waiting_for:
+            status.message = f"waiting for {standing.waiting_for}"
+        elif standing.silent_cameras:
+            status.message = f"no images from {', '.join(standing.silent_cameras)}"
         else:
             status.message = "forecasting"
         window = min(self.RATE_WINDOW, max(now - self._started, 1e-3))
@@ -85,6 +97,8 @@ class Statistics:
                 values["image age, last (s)"] = f"{published[-1].image_age:.3f}"
         if device_memory is not None:
             values["device memory (MiB)"] = f"{device_memory / 2**20:.0f}"
+        values["images received"] = str(received)
+        values["images forecast"] = str(images)
         for reason, count in sorted(dropped.items()):
             values[f"images dropped: {reason}"] = str(count)
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]

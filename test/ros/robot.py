@@ -42,11 +42,10 @@ class Robot:
         kind, suffix = (CompressedImage, "/compressed") if compressed else (Image, "")
         self.cameras = {view: node.create_publisher(kind, f"{view}/image_raw{suffix}", camera_qos) for view in SIZES}
         self.tracks, self.summaries, self.diagnostics = [], [], []
-        self._subscriptions = [
-            node.create_subscription(PredictedTracks, "/predicted_tracks", self.tracks.append, RELIABLE),
-            node.create_subscription(TrackSummary, "/predicted_tracks/summary", self.summaries.append, RELIABLE),
-            node.create_subscription(DiagnosticArray, "/diagnostics", self.diagnostics.append, 10),
-        ]
+        self._diagnostics_subscription = node.create_subscription(
+            DiagnosticArray, "/diagnostics", self.diagnostics.append, 10
+        )
+        self.listen_to_forecasts()
         self.instruct = node.create_publisher(String, "/forecast_node/instruction", LATCHED)
         self.predict = node.create_client(Predict, "/forecast_node/predict")
         self.enable = node.create_client(SetBool, "/forecast_node/enable")
@@ -59,9 +58,16 @@ class Robot:
 
         self.listener.wait_for(connected, "discovery of the node", seconds=60)
 
+    def listen_to_forecasts(self) -> None:
+        node = self.listener.node
+        self._subscriptions = [
+            node.create_subscription(PredictedTracks, "/predicted_tracks", self.tracks.append, RELIABLE),
+            node.create_subscription(TrackSummary, "/predicted_tracks/summary", self.summaries.append, RELIABLE),
+        ]
+
     def stop_listening_to_forecasts(self) -> None:
-        for subscription in self._subscriptions[:2]:
-            self.listener.node.destroy_subscription(subscription)
+        while self._subscriptions:
+            self.listener.node.destroy_subscription(self._subscriptions.pop())
 
     def see(self, stamp: int, views=tuple(SIZES)) -> None:
         for view in views:
