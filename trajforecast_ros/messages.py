@@ -6,11 +6,13 @@ Large arrays are copied as blocks of memory; rclpy would otherwise convert them 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from std_msgs.msg import Header
 from trajforecast_msgs.msg import PredictedTracks, TrackSummary, ViewInfo
+
+from trajforecast_ros.reduction import EVERYTHING, Reduction, reduce_samples, reduce_summary
 
 if TYPE_CHECKING:  # so that a policy that only reads forecasts does not load PyTorch
     from trajforecast_model.forecaster import Forecast
@@ -35,62 +37,118 @@ class Circumstances:
     model_id: str
     compute_time: float  # seconds
 
+    @property
+    def image_sizes(self) -> list[tuple[int, int]]:
+        return [(source.height, source.width) for source in self.sources]
+
 
 @dataclass(frozen=True)
-class TrackArrays:
-    """A PredictedTracks message as arrays; positions are pixels of each view's own image.
-
-    tracks: float32 [view, sample, step, row, column, xy].
-    visibility: float32 [view, sample, step, row, column], probabilities, or None.
-    """
+class _ForecastArrays:
+    """What both kinds of arrays have."""
 
     views: tuple[str, ...]
     stamp: float  # seconds
     dt: float
     image_sizes: tuple[tuple[int, int], ...]  # (height, width) of each view
-    tracks: np.ndarray
-    visibility: np.ndarray | None
+
+    def view_index(self, view: str) -> int:
+        """Where a view is on the arrays' first axis.
+
+        Raises:
+            ValueError: when the message has no such view, say because its camera is silent.
+        """
+        if view not in self.views:
+            raise ValueError(f"there is no view {view!r} in this message; it has {', '.join(self.views)}")
+        return self.views.index(view)
 
 
 @dataclass(frozen=True)
-class SummaryArrays:
+class TrackArrays(_ForecastArrays):
+    """A PredictedTracks message as arrays; positions are pixels of each view's own image.
+
+    tracks: float32 [view, sample, step, row, column, xy].
+    visibility: float32 [view, sample, step, row, column], probabilities, or None.
+
+    Step 0 of a track is where its point is now; step t is the moment stamp + t * dt.
+    """
+
+    tracks: np.ndarray
+    visibility: np.ndarray | None
+
+    AXES: ClassVar[tuple[str, ...]] = ("view", "sample", "step", "row", "column", "xy")
+
+    def sel(self, **index) -> np.ndarray:
+        """A part of `tracks` by the axes' names: sel(view="side", sample=0, step=slice(1, 5)).
+
+        Args:
+            index: by axis, a number, which takes the axis away, or a slice; for "view" a name too.
+
+        Raises:
+            ValueError: for an axis or a view that there is not.
+        """
+        unknown = index.keys() - set(self.AXES)
+        if unknown:
+            raise ValueError(f"tracks have no axis {min(unknown)!r}; they have {', '.join(self.AXES)}")
+        if isinstance(index.get("view"), str):
+            index["view"] = self.view_index(index["view"])
+        return self.tracks[tuple(index.get(axis, slice(None)) for axis in self.AXES)]
+
+    def at(self, view: str, pixel: tuple[float, float]) -> np.ndarray:
+        """The futures of the point that is nearest to a pixel (x, y) now, [sample, step, xy].
+
+        Raises:
+            ValueError: for a view that there is not.
+        """
+        tracks = self.sel(view=view)
+        now = tracks[:, 0].mean(axis=0)  # [row, column, xy]
+        row, column = np.unravel_index(np.linalg.norm(now - pixel, axis=-1).argmin(), now.shape[:2])
+        return tracks[:, :, row, column]
+
+
+@dataclass(frozen=True)
+class SummaryArrays(_ForecastArrays):
     """A TrackSummary message as arrays; positions are pixels of each view's own image.
 
     mean_t: float32 [view, step, row, column, xy], the average of the samples.
     min: float32 [view, step, row, column, xy], the medoid sample.
-    min_index: int64 [view], which sample that is.
+    min_index: int64 [view], which sample that is; of all samples, also when fewer are published.
     spread: float32 [view, step, row, column], pixels.
     """
 
-    views: tuple[str, ...]
-    stamp: float
-    dt: float
-    image_sizes: tuple[tuple[int, int], ...]
     mean_t: np.ndarray
     min: np.ndarray
     min_index: np.ndarray
     spread: np.ndarray
 
 
-def tracks_message(forecast: Forecast, circumstances: Circumstances) -> PredictedTracks:
-    """The k samples of every view."""
+def tracks_message(
+    forecast: Forecast, circumstances: Circumstances, reduction: Reduction = EVERYTHING
+) -> PredictedTracks:
+    """The samples of every view."""
+    samples = reduce_samples(forecast, circumstances.image_sizes, reduction)
     message = PredictedTracks()
     _fill_common(message, forecast, circumstances)
-    _fill(message.tracks, forecast.tracks)
-    if forecast.visibility is not None:
-        _fill(message.visibility, forecast.visibility)
+    message.num_samples = samples.tracks.shape[1]
+    message.num_steps, message.grid_height, message.grid_width = samples.tracks.shape[2:5]
+    _fill(message.tracks, samples.tracks)
+    if samples.visibility is not None:
+        _fill(message.visibility, samples.visibility)
     return message
 
 
-def summary_message(forecast: Forecast, circumstances: Circumstances) -> TrackSummary:
-    """Mean, medoid and spread of every view."""
+def summary_message(
+    forecast: Forecast, circumstances: Circumstances, reduction: Reduction = EVERYTHING
+) -> TrackSummary:
+    """Mean, medoid and spread of every view, of all samples."""
+    summary = reduce_summary(forecast, circumstances.image_sizes, reduction)
     message = TrackSummary()
     _fill_common(message, forecast, circumstances)
-    _fill(message.mean_t, forecast.mean_track)
-    medoids = [samples[index] for samples, index in zip(forecast.tracks, forecast.medoid, strict=True)]
-    _fill(message.min, np.stack(medoids))
+    message.num_samples = forecast.tracks.shape[1]
+    message.num_steps, message.grid_height, message.grid_width = summary.spread.shape[1:]
+    _fill(message.mean_t, summary.mean_track)
+    _fill(message.min, summary.medoid_track)
     message.min_index = [int(index) for index in forecast.medoid]
-    _fill(message.spread, forecast.spread)
+    _fill(message.spread, summary.spread)
     return message
 
 
@@ -134,11 +192,6 @@ def _fill_common(message: PredictedTracks | TrackSummary, forecast: Forecast, ci
     message.views = [
         ViewInfo(header=source.header, name=source.view, width=source.width, height=source.height) for source in sources
     ]
-    _, samples, steps, rows, columns, _ = forecast.tracks.shape
-    message.num_samples = samples
-    message.num_steps = steps
-    message.grid_height = rows
-    message.grid_width = columns
     message.seed = forecast.seed
 
 

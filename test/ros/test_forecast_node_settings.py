@@ -123,6 +123,26 @@ def test_remapped_cameras_in_a_namespace(forecast_node, listener):
     listener.wait_for(try_again, "a forecast", 60)
 
 
+def test_two_robots_in_two_namespaces_do_not_hear_each_other(forecast_node, listener):
+    came = {robot: [] for robot in ("robot1", "robot2")}
+    cameras = {}
+    for robot, messages in came.items():
+        forecast_node({"__ns": f"/{robot}"}, instruction=robot)
+        for view in SIZES:
+            topic = f"/{robot}/{view}/image_raw"
+            cameras[robot, view] = listener.node.create_publisher(Image, topic, qos_profile_sensor_data)
+        listener.node.create_subscription(PredictedTracks, f"/{robot}/predicted_tracks", messages.append, RELIABLE)
+
+    def both_forecast() -> bool:
+        for (robot, view), camera in cameras.items():
+            camera.publish(to_message(picture(view), header(view, 1 if robot == "robot1" else 2)))
+        return all(came.values())
+
+    listener.wait_for(both_forecast, "a forecast of each robot", 90)
+    assert {(m.header.stamp.sec, m.instruction) for m in came["robot1"]} == {(1, "robot1")}
+    assert {(m.header.stamp.sec, m.instruction) for m in came["robot2"]} == {(2, "robot2")}
+
+
 @pytest.mark.parametrize(
     ("parameters", "complaint"),
     [
