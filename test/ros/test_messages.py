@@ -1,3 +1,7 @@
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 from rclpy.serialization import deserialize_message, serialize_message
@@ -6,6 +10,7 @@ from trajforecast_msgs.msg import PredictedTracks, TrackSummary
 
 from trajforecast_model.forecaster import Forecast
 from trajforecast_ros.messages import Circumstances, Source, read_summary, read_tracks, summary_message, tracks_message
+from trajforecast_ros.reduction import Reduction
 
 VIEWS, SAMPLES, STEPS, ROWS, COLUMNS = 2, 3, 4, 5, 6
 
@@ -104,3 +109,83 @@ def test_arrays_of_another_size_than_announced_are_refused(read, message):
 
     with pytest.raises(ValueError, match="got 5"):
         read(message)
+
+
+@pytest.mark.parametrize(
+    ("reduction", "samples", "grid"),
+    [
+        (Reduction(stride=2), SAMPLES, (3, 3)),
+        (Reduction(max_samples=1), 1, (ROWS, COLUMNS)),
+        (Reduction(stride=5, points=((0.5, 0.5), (0.1, 0.9))), SAMPLES, (1, 2)),
+    ],
+)
+def test_reduced_messages_announce_what_they_hold(reduction, samples, grid):
+    made = forecast(visibility=True)
+    tracks = read_tracks(over_the_wire(tracks_message(made, CIRCUMSTANCES, reduction)))
+    summary = read_summary(over_the_wire(summary_message(made, CIRCUMSTANCES, reduction)))
+
+    assert tracks.tracks.shape == (VIEWS, samples, STEPS, *grid, 2)
+    assert tracks.visibility.shape == (VIEWS, samples, STEPS, *grid)
+    assert summary.mean_t.shape == summary.min.shape == (VIEWS, STEPS, *grid, 2)
+    assert summary.spread.shape == (VIEWS, STEPS, *grid)
+    assert summary.min_index.tolist() == [2, 0], "of all samples"
+    assert summary_message(made, CIRCUMSTANCES, reduction).num_samples == SAMPLES
+
+
+def test_tracks_are_selected_by_the_names_of_their_axes():
+    made = forecast()
+    arrays = read_tracks(tracks_message(made, CIRCUMSTANCES))
+
+    assert np.array_equal(arrays.sel(), made.tracks)
+    assert np.array_equal(arrays.sel(view="effector", step=-1), made.tracks[1, :, -1])
+    assert np.array_equal(arrays.sel(view=0, sample=slice(1, 3), xy=1), made.tracks[0, 1:3, ..., 1])
+    assert np.array_equal(arrays.sel(row=2, column=3), made.tracks[:, :, :, 2, 3])
+
+
+def test_tracks_at_a_pixel_are_those_of_the_nearest_point_now():
+    made = forecast()
+    arrays = read_tracks(tracks_message(made, CIRCUMSTANCES))
+    now = made.tracks[1, :, 0].mean(axis=0)
+
+    assert np.array_equal(arrays.at("effector", now[3, 4] + 1e-4), made.tracks[1, :, :, 3, 4])
+
+
+@pytest.mark.parametrize(
+    ("select", "complaint"),
+    [
+        (lambda arrays: arrays.sel(view="wrist"), "'wrist'.*side, effector"),
+        (lambda arrays: arrays.at("wrist", (0, 0)), "'wrist'.*side, effector"),
+        (lambda arrays: arrays.sel(rows=1), "'rows'.*view, sample, step, row, column, xy"),
+    ],
+)
+def test_names_that_are_not_in_a_message_are_refused(select, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        select(read_tracks(tracks_message(forecast(), CIRCUMSTANCES)))
+
+
+def test_reading_forecasts_does_not_load_the_model():
+    """A policy process needs no PyTorch."""
+    code = "import sys, trajforecast_ros.messages; print([name for name in ('torch', 'cv2') if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert result.stdout.strip() == "[]"
+
+
+def test_messages_are_made_without_touching_each_number():
+    tracks = np.zeros((2, 4, 16, 32, 32, 2), dtype=np.float32)
+    made = Forecast(
+        ("side", "effector"), tracks, tracks[:, 0], np.zeros(2, int), tracks[:, 0, ..., 0], None, 9, 0, 0.05
+    )
+
+    def least_time(make) -> float:
+        times = []
+        for _ in range(5):
+            started = time.perf_counter()
+            make()
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+    def number_by_number():
+        PredictedTracks().tracks.extend(tracks.ravel().tolist())
+
+    assert least_time(lambda: tracks_message(made, CIRCUMSTANCES)) < least_time(number_by_number) / 3
