@@ -27,6 +27,7 @@ setup(
         ("share/trajforecast_ros", ["package.xml"]),
         ("share/trajforecast_ros/launch", glob("launch/*.launch.py")),
         ("share/trajforecast_ros/config", glob("config/*.yaml") + glob("config/*.xml")),
+        ("share/trajforecast_ros/config/sros2", glob("config/sros2/*.xml")),
     ],
     install_requires=[
         "einops",
