@@ -60,6 +60,7 @@ class Report:
     images_unaccounted: int  # neither forecast nor dropped, nor one of the few that still wait
     parameter_changes: int
     refused_parameter_changes: int
+    parameter_answer_s: tuple[float, float]  # median and 99th percentile, while it forecasts
     memory_start_mib: float
     memory_end_mib: float
     latency_start_s: tuple[float, float]  # median and 99th percentile of the first tenth
@@ -80,6 +81,7 @@ class Soak:
         self.sent_at: dict[int, float] = {}
         self.latencies: list[float] = []
         self.answers = Counter()
+        self.answer_times: list[float] = []
         self.frame = 0
 
     def run(self) -> Report:
@@ -111,6 +113,7 @@ class Soak:
             images_unaccounted=max(0, abs(received - forecast - sum(dropped.values())) - len(SIZES)),
             parameter_changes=self.answers["accepted"],
             refused_parameter_changes=self.answers["refused"],
+            parameter_answer_s=_percentiles(self.answer_times),
             memory_start_mib=memory_start,
             memory_end_mib=memory_end,
             latency_start_s=_percentiles(self.latencies[:tenth]),
@@ -136,12 +139,12 @@ class Soak:
         self.sent_at[stamp] = time.monotonic()
         if phase == "parameter storm":
             wild = {"num_samples": int(self.frame % 7), "max_rate": float(self.frame % 3), "seed": self.frame}
-            self._ask(self.set_parameters, _parameters(wild), self._count_answers)
+            self._set(wild)
         self.frame += 1
 
     def _enter(self, phase: str, previous: str) -> None:
         def change(transition: int) -> None:
-            self._ask(self.change_state, ChangeState.Request(transition=Transition(id=transition)))
+            self.change_state.call_async(ChangeState.Request(transition=Transition(id=transition)))
 
         if phase == "deactivate and activate":
             change(Transition.TRANSITION_DEACTIVATE)
@@ -158,7 +161,7 @@ class Soak:
             self.robot.listen_to_forecasts()
         if previous == "parameter storm":
             calm = {"num_samples": 2, "max_rate": 0.0, "seed": 0}
-            self._ask(self.set_parameters, _parameters(calm), self._count_answers)
+            self._set(calm)
 
     def _image(self, view: str, stamp: int, phase: str) -> Image:
         image = picture(view)
@@ -175,14 +178,18 @@ class Soak:
             message.data, message.height, message.width = [], 0, 0
         return message
 
-    def _ask(self, client, request, done=None) -> None:
-        future = client.call_async(request)
-        if done is not None:
-            future.add_done_callback(done)
+    def _set(self, values: dict) -> None:
+        asked_at = time.monotonic()
 
-    def _count_answers(self, future) -> None:
-        for result in future.result().results:
-            self.answers["accepted" if result.successful else "refused"] += 1
+        def answered(future) -> None:
+            self.answer_times.append(time.monotonic() - asked_at)
+            for result in future.result().results:
+                self.answers["accepted" if result.successful else "refused"] += 1
+
+        request = SetParameters.Request(
+            parameters=[Parameter(n, value=v).to_parameter_msg() for n, v in values.items()]
+        )
+        self.set_parameters.call_async(request).add_done_callback(answered)
 
     def _note_forecasts(self) -> None:
         now = time.monotonic()
@@ -212,10 +219,6 @@ class Soak:
     def _memory(self) -> float:
         status = Path(f"/proc/{self.node.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
-
-
-def _parameters(values: dict) -> SetParameters.Request:
-    return SetParameters.Request(parameters=[Parameter(n, value=v).to_parameter_msg() for n, v in values.items()])
 
 
 def _percentiles(latencies: list[float]) -> tuple[float, float]:
