@@ -18,6 +18,7 @@ from rclpy.task import Future
 from trajforecast_msgs.srv import Predict
 
 from trajforecast_model.forecaster import Forecast, Forecaster
+from trajforecast_ros.fitting import fit, to_source_pixels
 from trajforecast_ros.images import ImageRefused, to_rgb
 from trajforecast_ros.messages import Circumstances, Source
 from trajforecast_ros.pairing import CameraChange, Frame, Pairing
@@ -34,6 +35,7 @@ class Job:
     num_samples: int
     solver_steps: int  # 0: the checkpoint's own
     seed: int
+    settings: ForecastParameters  # as they were when it was asked for
     answer: Future | None = None  # of a ~/predict call, set to a Predict.Response
 
 
@@ -144,6 +146,7 @@ class ForecastThread:
                 request.num_samples or wanted.num_samples,
                 request.num_solver_steps or wanted.solver_steps,
                 self._seed() if request.seed < 0 else request.seed,
+                wanted,
                 answer=Future(),
             )
             why_not = self._why_not(job)
@@ -250,7 +253,12 @@ class ForecastThread:
                     if wanted.max_rate > 0:
                         self._earliest_next = now + 1 / wanted.max_rate
                     return Job(
-                        frames, wanted.instruction.strip(), wanted.num_samples, wanted.solver_steps, self._seed()
+                        frames,
+                        wanted.instruction.strip(),
+                        wanted.num_samples,
+                        wanted.solver_steps,
+                        self._seed(),
+                        wanted,
                     )
                 self._wake.wait(timeout=max(self._earliest_next - now, 0) or None)
         return None
@@ -260,9 +268,16 @@ class ForecastThread:
         if not images:
             return _failure("no camera sends images that can be used; see the log")
         started = time.monotonic()
+        size = self._forecaster.config.image_size
+        fitted = {view: fit(image, job.settings.image_fit, size) for view, image in images.items()}
         forecast = self._forecaster.predict(
-            images, job.instruction, k=job.num_samples, steps=job.solver_steps or None, seed=job.seed
+            {view: part.picture for view, part in fitted.items()},
+            job.instruction,
+            k=job.num_samples,
+            steps=job.solver_steps or None,
+            seed=job.seed,
         )
+        forecast = to_source_pixels(forecast, fitted)
         circumstances = Circumstances(
             sources=[_source(job.frames[view], images[view]) for view in forecast.views],
             instruction=job.instruction,

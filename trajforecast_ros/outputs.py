@@ -31,12 +31,13 @@ class Outputs:
         """Publishes a forecast, and gives the answer to the ~/predict call that asked for it, if one did."""
         asked_for = result.job.answer is not None
         forecast, circumstances = result.forecast, result.circumstances
+        reduction = result.job.settings.reduction()
         response = Predict.Response(success=True)
         if asked_for or self._tracks.get_subscription_count():
-            response.tracks = tracks_message(forecast, circumstances)
+            response.tracks = tracks_message(forecast, circumstances, reduction)
             self._tracks.publish(response.tracks)
         if asked_for or self._summary.get_subscription_count():
-            response.summary = summary_message(forecast, circumstances)
+            response.summary = summary_message(forecast, circumstances, reduction)
             self._summary.publish(response.summary)
         for index, source in enumerate(circumstances.sources):
             publisher = self._overlays[source.view]

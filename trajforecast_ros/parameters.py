@@ -11,6 +11,9 @@ from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from trajforecast_ros.fitting import FITS
+from trajforecast_ros.reduction import Reduction, parse_points
+
 MAX_SAMPLES = 64
 MAX_SOLVER_STEPS = 1000
 
@@ -82,7 +85,33 @@ class ForecastParameters:
             high=600.0,
         ),
     )
+    image_fit: str = field(
+        default="stretch",
+        metadata=_meaning(
+            "stretch shows the networks the whole picture squeezed to their aspect, crop its undistorted middle",
+            choices=FITS,
+        ),
+    )
+    output_stride: int = field(
+        default=1, metadata=_meaning("Every how many rows and columns of the grid one is published", low=1, high=1024)
+    )
+    max_published_samples: int = field(
+        default=0,
+        metadata=_meaning(
+            "How many of the samples are published; 0 is all. The summary is of all", low=0, high=MAX_SAMPLES
+        ),
+    )
+    query_points: str = field(
+        default="",
+        metadata=_meaning(
+            "Points to publish instead of the grid, as 0.5,0.5 0.25,0.75: x,y from the image's top-left corner to 1,1"
+        ),
+    )
     enabled: bool = field(default=True, metadata=_meaning("Whether to forecast; ~/enable changes it too"))
+
+    def reduction(self) -> Reduction:
+        """What is published of a forecast. Raises ValueError for query points that are none."""
+        return Reduction(self.output_stride, self.max_published_samples, parse_points(self.query_points))
 
 
 def declare(node: Node) -> ForecastParameters:
@@ -112,6 +141,10 @@ def check(parameters: ForecastParameters) -> None:
     views = parameters.views
     if not views or len(set(views)) < len(views) or "" in views:
         raise ValueError(f"parameter views is {views}; name one or more different cameras")
+    try:
+        parameters.reduction()
+    except ValueError as error:
+        raise ValueError(f"parameter query_points: {error}") from error
 
 
 def follow_changes(

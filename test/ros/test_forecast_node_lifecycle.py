@@ -7,9 +7,10 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.parameter import Parameter
 from robot import FORECAST_SECONDS, NODE, Robot, settings
+from tiny_checkpoint import FRAMES, GRID
 from trajforecast_msgs.srv import Predict
 
-from trajforecast_ros.messages import read_tracks
+from trajforecast_ros.messages import read_summary, read_tracks
 
 
 class Manager:
@@ -132,7 +133,23 @@ def test_parameters_change_while_it_forecasts(start_node, listener, manager, tin
     assert (second.num_samples, second.seed, second.instruction) == (3, 7, "stop")
     assert not np.array_equal(read_tracks(first).tracks[0, :2, -1], read_tracks(second).tracks[0, :2, -1])
 
-    for wrong in (dict(num_samples=0), dict(num_samples=65), dict(seed=-2), dict(num_samples="many")):
+    assert all(r.successful for r in manager.set(output_stride=4, max_published_samples=1, image_fit="crop"))
+    reduced, summary = robot.forecast_of(stamp=20)
+    rows, columns = GRID
+    assert read_tracks(reduced).tracks.shape == (2, 1, FRAMES, rows // 4, columns // 4, 2)
+    assert read_summary(summary).mean_t.shape == (2, FRAMES, rows // 4, columns // 4, 2)
+    assert manager.set(query_points="0.5,0.5 0.25,1")[0].successful
+    chosen, _ = robot.forecast_of(stamp=21)
+    assert read_tracks(chosen).tracks.shape == (2, 1, FRAMES, 1, 2, 2)
+
+    for wrong in (
+        dict(query_points="here"),
+        dict(image_fit="zoom"),
+        dict(num_samples=0),
+        dict(num_samples=65),
+        dict(seed=-2),
+        dict(num_samples="many"),
+    ):
         [result] = manager.set(**wrong)
         assert not result.successful and result.reason
     third, _ = robot.forecast_of(stamp=3)
