@@ -152,7 +152,7 @@ def test_parameters_change_while_it_forecasts(start_node, listener, manager, tin
     ):
         [result] = manager.set(**wrong)
         assert not result.successful and result.reason
-    third, _ = robot.forecast_of(stamp=3)
+    _, third = robot.forecast_of(stamp=3)
     assert third.num_samples == 3
 
     assert manager.set(enabled=False)[0].successful
