@@ -31,32 +31,63 @@ def collate(windows: list[Window]) -> Batch:
     )
 
 
-class EndlessBatchSampler(Sampler[list[int]]):
-    """Batches of indices, a new permutation each epoch; batch n of a seed is always the same one."""
+@dataclass(frozen=True)
+class BatchShare:
+    """The windows of every step's batch that one rank computes, in micro-batches of equal size."""
 
-    def __init__(self, size: int, batch_size: int, seed: int, start: int = 0):
-        if size < batch_size:
+    batch_size: int  # windows a step, over all ranks
+    accumulate: int = 1  # micro-batches a step, on each rank
+    rank: int = 0
+    ranks: int = 1
+
+    def __post_init__(self):
+        parts = self.ranks * self.accumulate
+        if self.batch_size < 1 or self.accumulate < 1 or self.batch_size % parts:
             raise ValueError(
-                f"the training split has {size} windows, fewer than one batch of {batch_size}; prepare more data "
+                f"optimisation.batch_size {self.batch_size} does not divide into {self.ranks} ranks x "
+                f"{self.accumulate} micro-batches (optimisation.accumulate); make it a multiple of {parts}"
+            )
+
+    @property
+    def micro_batches(self) -> list[range]:
+        """Positions in the step's batch, of each micro-batch."""
+        size = self.batch_size // (self.ranks * self.accumulate)
+        first = self.rank * self.accumulate
+        return [range(part * size, (part + 1) * size) for part in range(first, first + self.accumulate)]
+
+
+class EndlessBatchSampler(Sampler[list[int]]):
+    """A rank's micro-batches of indices; a new permutation each epoch, and batch n of a seed is always the same one.
+
+    Every rank shuffles alike and takes its own positions, so no rank runs out of windows before another. The windows
+    that do not fill a batch at the end of an epoch are left out of that epoch.
+    """
+
+    def __init__(self, size: int, share: BatchShare, seed: int, start: int = 0):
+        if size < share.batch_size:
+            raise ValueError(
+                f"the training split has {size} windows, fewer than one batch of {share.batch_size}; prepare more data "
                 "or lower optimisation.batch_size"
             )
-        self.size, self.batch_size, self.seed, self.start = size, batch_size, seed, start
+        self.size, self.share, self.seed, self.start = size, share, seed, start
 
     def __iter__(self) -> Iterator[list[int]]:
-        per_epoch = self.size // self.batch_size
+        batch_size = self.share.batch_size
+        per_epoch = self.size // batch_size
         epoch, position = divmod(self.start, per_epoch)
         while True:
             order = np.random.default_rng([self.seed, epoch]).permutation(self.size)
             for batch in range(position, per_epoch):
-                yield order[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
+                for part in self.share.micro_batches:
+                    yield order[batch * batch_size + part.start : batch * batch_size + part.stop].tolist()
             epoch, position = epoch + 1, 0
 
 
-def training_batches(dataset: ShardDataset, batch_size: int, seed: int, start: int, workers: int) -> DataLoader:
-    """Endless batches, beginning with batch number `start`."""
+def training_batches(dataset: ShardDataset, share: BatchShare, seed: int, start: int, workers: int) -> DataLoader:
+    """Endless micro-batches, beginning with those of step `start`."""
     return DataLoader(
         dataset,
-        batch_sampler=EndlessBatchSampler(len(dataset), batch_size, seed, start),
+        batch_sampler=EndlessBatchSampler(len(dataset), share, seed, start),
         num_workers=workers,
         collate_fn=collate,
         pin_memory=torch.cuda.is_available(),

@@ -9,12 +9,20 @@ from torch import nn
 class ExponentialMovingAverage:
     def __init__(self, model: nn.Module, decay: float):
         self.decay = decay
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        # Frozen encoders are shared, not copied: they are large, and averaging them with themselves adds rounding.
+        frozen = {id(parameter): parameter for parameter in model.parameters() if not parameter.requires_grad}
+        self.model = copy.deepcopy(model, frozen).eval()
+        self._pairs = [
+            (ours, theirs)
+            for ours, theirs in zip(self.model.parameters(), model.parameters(), strict=True)
+            if theirs.requires_grad
+        ]
+        self.model.requires_grad_(False)
 
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
+    def update(self, step: int) -> None:
         # Early on the average must not hold on to the random start.
         decay = min(self.decay, (1 + step) / (10 + step))
-        averaged, current = list(self.model.parameters()), list(model.parameters())
+        averaged, current = zip(*self._pairs, strict=True)
         torch._foreach_mul_(averaged, decay)
-        torch._foreach_add_(averaged, [p.detach() for p in current], alpha=1 - decay)
+        torch._foreach_add_(averaged, current, alpha=1 - decay)
