@@ -13,9 +13,9 @@ from torch import Tensor
 Velocity = Callable[[Tensor, Tensor], Tensor]
 
 
-def logit_normal_timesteps(count: int, generator: torch.Generator | None = None) -> Tensor:
-    """[count] flow times, the sigmoid of a standard normal: most in the middle, where the task is hardest."""
-    return torch.sigmoid(torch.randn(count, generator=generator))
+def logit_normal_timesteps(normal: Tensor) -> Tensor:
+    """Flow times from standard normal noise of any shape: most in the middle, where the task is hardest."""
+    return torch.sigmoid(normal)
 
 
 def interpolate(noise: Tensor, data: Tensor, first: Tensor, t: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from trajforecast_model.data.shards import ShardDataset, Window
+from trajforecast_model.tracks.grid import rescale
+from trajforecast_model.tracks.motion import moving_points
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,10 @@ class Batch:
         return Batch(
             self.images.to(device, non_blocking=True), self.tracks.to(device, non_blocking=True), self.instructions
         )
+
+    def moving_points(self) -> Tensor:
+        """bool [B, H, W]: the protocol's filter, which is in pixels of an image of 128."""
+        return moving_points(rescale(self.tracks, self.images.shape[1:3], (128, 128)))
 
 
 def collate(windows: list[Window]) -> Batch:

@@ -11,11 +11,12 @@ from trajforecast_model.networks.track_vae import TrackVAEConfig
 @dataclass(frozen=True)
 class OptimisationConfig:
     steps: int  # optimiser steps
-    batch_size: int  # windows a step
+    batch_size: int  # windows a step, over all ranks
     learning_rate: float = 6e-5
     weight_decay: float = 0.01
     warmup_steps: int = 1448  # linear warm-up
     decay: Literal["constant", "cosine"] = "constant"  # after the warm-up
+    accumulate: int = 1  # micro-batches a step: less memory, the same result
     clip_norm: float = 1.0
     ema_decay: float = 0.999
     precision: Literal["float32", "bfloat16"] = "bfloat16"  # of autocast; weights stay float32
@@ -27,6 +28,7 @@ class OptimisationConfig:
 class LoggingConfig:
     log_every: int = 50  # steps between two TensorBoard points
     checkpoint_every: int = 1000  # steps between two checkpoints
+    keep: int = 2  # checkpoints on disk besides the best one; older ones are deleted
     validate_every: int = 1000  # steps between two validations
     validation_windows: int = 128  # of the val split, drawn evenly
     validation_samples: int = 4  # k of the denoiser's validation

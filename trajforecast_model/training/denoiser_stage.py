@@ -1,5 +1,6 @@
 """Training of the denoiser (WHN section 3.3): rectified flow on latents of the frozen track VAE, or on tracks."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,11 @@ from trajforecast_model.networks.denoiser import Denoiser, DenoiserConfig
 from trajforecast_model.networks.image_encoder import build_image_encoder, standardise
 from trajforecast_model.networks.text_encoder import BertTextEncoder
 from trajforecast_model.tracks.grid import normalise
-from trajforecast_model.tracks.motion import moving_points
-from trajforecast_model.training.batches import Batch, spread_evenly
+from trajforecast_model.training.batches import Batch, collate, spread_evenly
 from trajforecast_model.training.configs import DenoiserTrainConfig
-from trajforecast_model.training.vae_stage import load_trained_vae
+from trajforecast_model.training.distributed import World
+from trajforecast_model.training.noise import WindowNoise
+from trajforecast_model.training.vae_stage import check_vae_fits, load_trained_vae
 
 
 class DenoiserWithEncoder(nn.Module):
@@ -53,6 +55,8 @@ class DenoiserStage:
             trained, vae = load_trained_vae(Path(config.vae))
             self.vae, latent_std = vae.vae, trained.latent_std
             image_encoder = trained.image_encoder or image_encoder
+        if self.vae is not None:
+            check_vae_fits(self.vae.config, info, image_encoder if self.vae.config.image_conditioned else None)
         frames, grid, channels = (
             (info.num_frames, info.grid, 2)
             if self.vae is None
@@ -91,57 +95,71 @@ class DenoiserStage:
             self.model.image_encoder.requires_grad_(False)  # the VAE was trained on this encoder's tokens
         self.text_encoder = None if config.text_encoder is None else BertTextEncoder(config.text_encoder)
 
-    def loss(
-        self, model: DenoiserWithEncoder, batch: Batch, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        config, device = self.config, batch.images.device
-        tokens = model.image_encoder(standardise(batch.images, self.forecast_config.image_encoder.input_size))
-        data, first = self._latents(batch, tokens, generator)  # [B, T, C, h, w], [B, 1, C, h, w]
-        draws, windows = config.draws_per_window, len(data)
-        data, first = (x.repeat_interleave(draws, dim=0) for x in (data, first))
-        noise = torch.randn(data.shape, generator=generator).to(device)
-        t = logit_normal_timesteps(len(data), generator).to(device)
-        x = interpolate(noise, data, first, t)
+    def mean_weight(self, batch: Batch) -> Tensor:
+        return self._weight(batch).mean()
 
-        text = None if self.text_encoder is None else self.text_encoder.to(device)(batch.instructions)
+    def loss(
+        self, model: DenoiserWithEncoder, batch: Batch, noise: WindowNoise, mean_weight: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        draws, windows = self.config.draws_per_window, len(batch.instructions)
+        tokens = model.image_encoder(standardise(batch.images, self.forecast_config.image_encoder.input_size))
+        data, first = self._latents(batch, tokens, noise)  # [B, T, C, h, w], [B, 1, C, h, w]
+        start = noise.normal(draws, *data.shape[1:]).flatten(0, 1)
+        t = logit_normal_timesteps(noise.normal(draws).flatten())
+        data, first, weight = (x.repeat_interleave(draws, dim=0) for x in (data, first, self._weight(batch)))
+        x = interpolate(start, data, first, t)
+
+        text = None if self.text_encoder is None else self.text_encoder.to(data.device)(batch.instructions)
         context = model.denoiser.image_context(tokens, text)
         grouped = x.unflatten(0, (windows, draws))
         velocity = model.denoiser.velocity(grouped, t.view(windows, draws), context).flatten(0, 1)
-        loss = flow_loss(velocity, noise, data, self._weight(batch).repeat_interleave(draws, dim=0))
-        return loss, {}
+        return flow_loss(velocity, start, data, weight / mean_weight), {}
 
     def compile(self, model: DenoiserWithEncoder) -> None:
         model.image_encoder.compile()
         model.denoiser.image_context = torch.compile(model.denoiser.image_context)
         model.denoiser.velocity = torch.compile(model.denoiser.velocity)
 
-    @torch.no_grad()
-    def validate(self, model: DenoiserWithEncoder) -> dict[str, float]:
-        """MeanT over all moving points of some val windows, px^2 summed over x and y, beside nothing moves, per view."""
+    def validate(self, model: DenoiserWithEncoder, world: World) -> dict[str, float]:
+        """MeanT and Min over all moving points of some val windows, px^2 summed over x and y, beside nothing moves.
+
+        Per view. Min takes each window's best sample.
+        """
         logging = self.config.logging
-        forecaster = Forecaster(self.forecast_config, model.denoiser, self.vae, model.image_encoder)
-        rows = [self.validation[i] for i in spread_evenly(len(self.validation), logging.validation_windows)]
-        figures = {}
+        forecaster = Forecaster(
+            self.forecast_config, model.denoiser, self.vae, model.image_encoder, device=world.device
+        )
+        chosen = spread_evenly(len(self.validation), logging.validation_windows)
+        sums = {}
         for view in self.forecast_config.views:
-            windows = [window for window in rows if window.view == view]
-            errors, still = [], []
-            for start in range(0, len(windows), 16):
-                part = windows[start : start + 16]
+            windows = [index for index in chosen if self.validation.rows.view[index] == view]
+            mean_t, best, still, count = 0.0, 0.0, 0.0, 0
+            # A window's place among all is its seed, so that its forecasts are the same on any number of ranks.
+            share = list(enumerate(windows))[world.rank :: world.size]
+            for part in (share[start : start + 16] for start in range(0, len(share), 16)):
+                batch = collate([self.validation[index] for _, index in part])
                 tracks = forecaster.predict_batch(
-                    np.stack([window.image for window in part]),
-                    [window.instruction for window in part],
+                    batch.images.numpy(),
+                    batch.instructions,
                     logging.validation_samples,
                     None,
-                    list(range(start, start + len(part))),
-                ).mean(axis=1)  # [B, T, H, W, 2]
-                truth = np.stack([window.tracks for window in part])
-                moving = moving_points(truth)
-                errors.append(((tracks - truth) ** 2).sum(-1).mean(1)[moving])
-                still.append(((truth[:, :1] - truth) ** 2).sum(-1).mean(1)[moving])
-            if windows:
-                figures[f"{view}_mean_t_px2"] = float(np.concatenate(errors).mean())
-                figures[f"{view}_nothing_moves_px2"] = float(np.concatenate(still).mean())
-        return figures
+                    [seed for seed, _ in part],
+                )  # [B, k, T, H, W, 2]
+                truth, moving = batch.tracks.numpy(), batch.moving_points().numpy()
+                mean_t += _summed_error(tracks.mean(axis=1), truth, moving).sum()
+                best += _summed_error(tracks, truth[:, None], moving[:, None]).min(axis=1).sum()
+                still += _summed_error(truth[:, :1], truth, moving).sum()
+                count += int(moving.sum())
+            sums |= {
+                f"{view}_mean_t_px2": (mean_t, count),
+                f"{view}_min_px2": (best, count),
+                f"{view}_nothing_moves_px2": (still, count),
+            }
+        return world.means(sums)
+
+    def score(self, figures: dict[str, float]) -> float:
+        best_of_k = [value for name, value in figures.items() if name.endswith("_min_px2")]
+        return float(np.mean(best_of_k)) if best_of_k else math.inf
 
     def export(self, model: DenoiserWithEncoder, folder: Path) -> None:
         dtype = getattr(torch, self.config.stored_dtype)
@@ -166,14 +184,14 @@ class DenoiserStage:
             load_weights(self.model.image_encoder, folder / "image_encoder.safetensors")
 
     @torch.no_grad()
-    def _latents(self, batch: Batch, tokens: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _latents(self, batch: Batch, tokens: Tensor, noise: WindowNoise) -> tuple[Tensor, Tensor]:
         tracks = normalise(batch.tracks, self.forecast_config.image_size).movedim(-1, 2)  # [B, T, 2, H, W]
         if self.vae is None:
             return tracks, tracks[:, :1]
         vae = self.vae.to(tracks.device)
         std_of_channel = torch.tensor(self.forecast_config.latent_std, device=tracks.device)
         mean, std = vae.encode(tracks, tokens)
-        latents = mean + std * torch.randn(mean.shape, generator=generator).to(mean.device)
+        latents = mean + std * noise.normal(*mean.shape[1:])
         static, _ = vae.encode(vae.static_tracks(len(tracks)), tokens)
         grid = vae.config.latent_grid
         latents, first = (
@@ -181,12 +199,17 @@ class DenoiserStage:
         )
         return latents, first
 
-    def _weight(self, batch: Batch) -> Tensor | None:
+    def _weight(self, batch: Batch) -> Tensor:
         """[B, 1, 1, h, w]: heavier where a latent token (or a point, without a VAE) holds something that moves."""
-        moving = moving_points(batch.tracks).float()
+        moving = batch.moving_points().float()
         patch = 1 if self.vae is None else self.vae.config.patch_size
-        weight = 1 + (self.config.moving_weight - 1) * F.max_pool2d(moving[:, None], patch)
-        return (weight / weight.mean())[:, None]
+        return (1 + (self.config.moving_weight - 1) * F.max_pool2d(moving[:, None], patch))[:, None]
+
+
+def _summed_error(tracks: np.ndarray, truth: np.ndarray, moving: np.ndarray) -> np.ndarray:
+    """[..., T, H, W, 2] -> [...]: squared error of the moving points, averaged over time, summed over points."""
+    error = ((tracks - truth) ** 2).sum(-1).mean(-3)
+    return np.where(moving, error, 0).sum((-2, -1), dtype=np.float64)
 
 
 def _config_of_checkpoint(config: DenoiserTrainConfig) -> ForecastConfig:

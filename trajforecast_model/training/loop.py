@@ -1,7 +1,6 @@
 """The training loop, the same for every stage: what is trained and how its loss is computed comes as a Stage."""
 
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,139 +8,123 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
-from trajforecast_model.checkpoint import temporary_beside
+from trajforecast_model.config import to_dict
 from trajforecast_model.data.shards import ShardDataset
-from trajforecast_model.training.batches import Batch, training_batches
-from trajforecast_model.training.configs import DataConfig, LoggingConfig, OptimisationConfig
-from trajforecast_model.training.ema import ExponentialMovingAverage
+from trajforecast_model.training.batches import Batch, BatchShare, training_batches
+from trajforecast_model.training.configs import DenoiserTrainConfig, VAETrainConfig
+from trajforecast_model.training.distributed import SharedGradients, World
+from trajforecast_model.training.log import TrainingLog
+from trajforecast_model.training.noise import WindowNoise
+from trajforecast_model.training.run_folder import RunFolder
 from trajforecast_model.training.schedule import learning_rate_factor
-
-STATE_FILE = "training_state.pt"
+from trajforecast_model.training.state import TrainingState
 
 
 class Stage(Protocol):
     model: nn.Module  # what is trained
+    validation: ShardDataset
 
-    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a batch, and figures to log beside it. All randomness comes from the generator."""
+    def mean_weight(self, batch: Batch) -> Tensor:
+        """Mean of the weights that the loss gives to the batch's points; of the data alone, no network runs."""
+
+    def loss(
+        self, model: nn.Module, batch: Batch, noise: WindowNoise, mean_weight: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch, and figures to log beside it. All randomness comes from `noise`.
+
+        A mean over windows, weights divided by `mean_weight`, which is that of the step's whole batch: so the losses of
+        parts of equal size average to the loss of the whole.
+        """
 
     def compile(self, model: nn.Module) -> None:
         """Compiles, in place, what the loss runs."""
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Figures of the averaged model on the val split."""
+    def validate(self, model: nn.Module, world: World) -> dict[str, float]:
+        """Figures of the averaged model on the val split, each rank doing its share; the same on every rank."""
+
+    def score(self, figures: dict[str, float]) -> float:
+        """What of `validate`'s figures the best checkpoint has least; infinite where they say nothing."""
 
     def export(self, model: nn.Module, folder: Path) -> None:
         """Writes the averaged model as a checkpoint."""
 
 
-def run_training(
-    stage: Stage,
-    out: Path,
-    data: DataConfig,
-    optimisation: OptimisationConfig,
-    logging: LoggingConfig,
-    fingerprint: str,
-) -> None:
-    """Trains until `optimisation.steps`, resuming from `out` where an earlier run stopped.
+def run_training(stage: Stage, config: VAETrainConfig | DenoiserTrainConfig, fingerprint: str, world: World) -> None:
+    """Trains until `optimisation.steps`, resuming where an earlier run stopped. Called on every rank.
 
     Ctrl-C and SIGTERM save the state before they end the run; a kill loses what came after the last checkpoint.
 
     Raises:
-        ValueError: where `out` holds a run of another config, or the loss stops being finite.
+        ValueError: where `out` holds a run of another config, ranks differ, or the loss stops being finite.
+        OSError: where the disk is full, or another rank or a loader process died.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = stage.model.to(device).train()
-    average = ExponentialMovingAverage(model, optimisation.ema_decay)
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay
+    optimisation, logging = config.optimisation, config.logging
+    folder = RunFolder(Path(config.out), logging.keep)
+    share = BatchShare(optimisation.batch_size, optimisation.accumulate, world.rank, world.size)
+    model = stage.model.to(world.device).train()
+    state = TrainingState(model, optimisation, fingerprint)
+    if (saved := folder.load()) is not None:
+        state.load(saved)
+    if world.is_first:
+        folder.begin(to_dict(config))
+    gradients = SharedGradients(state.parameters)
+    dataset = ShardDataset(config.data.folder, split="train")
+    world.check_same(
+        config=fingerprint, step=state.step, data=(len(dataset), len(stage.validation)), weights=state.checksum()
     )
-    start = _resume(out / STATE_FILE, fingerprint, model, average, optimiser)
     if optimisation.compile:
         stage.compile(model)
-    dataset = ShardDataset(data.folder, split="train")
-    batches = iter(training_batches(dataset, optimisation.batch_size, optimisation.seed, start, data.workers))
-    writer = SummaryWriter(str(out / "tensorboard"), purge_step=start)
-    print(f"{len(dataset)} windows, {_count(model):,} trainable parameters, {device}; run folder {out}", flush=True)
+    batches = iter(training_batches(dataset, share, optimisation.seed, state.step, config.data.workers))
+    log = TrainingLog(folder.path / "tensorboard", state.step, optimisation, world)
+    log.note(
+        f"{len(dataset)} windows, {sum(p.numel() for p in state.parameters):,} trainable parameters, "
+        f"{world.size} x {world.device.type}; run folder {folder.path}"
+    )
 
-    progress = tqdm(initial=start, total=optimisation.steps, unit="step", dynamic_ncols=True)
-    step, clock, windows_since = start, time.perf_counter(), 0
-    with _stop_signals() as stopped, progress, writer:
-        while step < optimisation.steps and not stopped:
-            batch = next(batches).to(device)
-            # Seeded by the step, so that a resumed run draws what the undisturbed one would have drawn.
-            generator = torch.Generator().manual_seed(optimisation.seed * 1_000_003 + step)
-            for group in optimiser.param_groups:
-                group["lr"] = optimisation.learning_rate * learning_rate_factor(step, optimisation)
-            with torch.autocast(device.type, torch.bfloat16, enabled=optimisation.precision == "bfloat16"):
-                loss, figures = stage.loss(model, batch, generator)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            norm = nn.utils.clip_grad_norm_(model.parameters(), optimisation.clip_norm)
+    with _stop_signals() as received, _loader_errors_explained(), log:
+        while state.step < optimisation.steps:
+            if world.any(bool(received)):
+                _save(folder, state, stage, world)
+                raise KeyboardInterrupt
+            parts = [next(batches).to(world.device) for _ in share.micro_batches]
+            mean_weight = world.sum(sum(stage.mean_weight(part) for part in parts) / (len(parts) * world.size))
+            gradients.zero()
+            totals: dict[str, Tensor] = {}  # of this rank
+            for part, positions in zip(parts, share.micro_batches, strict=True):
+                noise = WindowNoise(optimisation.seed, state.step, positions, world.device)
+                with torch.autocast(world.device.type, torch.bfloat16, enabled=optimisation.precision == "bfloat16"):
+                    loss, figures = stage.loss(model, part, noise, mean_weight)
+                (loss / (len(parts) * world.size)).backward()
+                for name, value in ({"loss": loss.detach()} | figures).items():
+                    totals[name] = totals.get(name, 0) + value / len(parts)
+            gradients.sum_over(world)
+            norm = nn.utils.clip_grad_norm_(state.parameters, optimisation.clip_norm)
             if not torch.isfinite(norm):
                 raise ValueError(
-                    f"step {step}: loss {loss.item()} or its gradient is not finite; lower optimisation.learning_rate. "
-                    f"The state of the last checkpoint is whole."
+                    f"step {state.step}: loss {totals['loss'].item()} or its gradient is not finite; lower "
+                    "optimisation.learning_rate. The last checkpoint is whole"
                 )
-            optimiser.step()
-            average.update(model, step)
-            step += 1
-            windows_since += len(batch.instructions)
-            progress.update()
-            if step % logging.log_every == 0 or step == optimisation.steps:
-                rate = windows_since / (time.perf_counter() - clock)
-                clock, windows_since = time.perf_counter(), 0
-                figures = {"loss": loss.item(), "gradient_norm": norm.item(), "samples_per_second": rate} | {
-                    name: value.item() for name, value in figures.items()
-                }
-                _log(writer, "train", figures, step)
-                progress.set_postfix_str(f"loss {figures['loss']:.4f}, {rate:.0f} samples/s")
-            if step % logging.validate_every == 0 or step == optimisation.steps:
-                figures = stage.validate(average.model)
-                _log(writer, "val", figures, step)
-                progress.write(f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
-                clock, windows_since = time.perf_counter(), 0
-            if step % logging.checkpoint_every == 0 or step == optimisation.steps or stopped:
-                _save(out / STATE_FILE, fingerprint, step, model, average, optimiser)
-                stage.export(average.model, out / "checkpoint")
-    if stopped:
-        raise KeyboardInterrupt
+            state.update(optimisation.learning_rate * learning_rate_factor(state.step, optimisation))
+
+            last = state.step == optimisation.steps
+            log.count_step()
+            if state.step % logging.log_every == 0 or last:
+                log.training(state.step, totals, norm)
+            if state.step % logging.validate_every == 0 or last:
+                figures = stage.validate(state.average.model, world)
+                log.validation(state.step, figures)
+                if stage.score(figures) < state.best_score:
+                    state.best_score = stage.score(figures)
+                    if world.is_first:
+                        folder.save_best(state.step, lambda path: stage.export(state.average.model, path))
+            if state.step % logging.checkpoint_every == 0 or last:
+                _save(folder, state, stage, world)
 
 
-def _save(path: Path, fingerprint: str, step: int, model, average, optimiser) -> None:
-    temporary = temporary_beside(path)
-    try:
-        torch.save(
-            {
-                "fingerprint": fingerprint,
-                "step": step,
-                "model": model.state_dict(),
-                "average": average.model.state_dict(),
-                "optimiser": optimiser.state_dict(),
-            },
-            temporary,
-        )
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _resume(path: Path, fingerprint: str, model, average, optimiser) -> int:
-    """Loads the state that an earlier run left and returns its step; 0 where there is none."""
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True, map_location="cpu")
-    if state["fingerprint"] != fingerprint:
-        raise ValueError(
-            f"{path.parent} holds a run of another config: choose another `out`, or delete that folder to start over"
-        )
-    model.load_state_dict(state["model"])
-    average.model.load_state_dict(state["average"])
-    optimiser.load_state_dict(state["optimiser"])
-    return state["step"]
+def _save(folder: RunFolder, state: TrainingState, stage: Stage, world: World) -> None:
+    if world.is_first:
+        folder.save(state.to_dict(), lambda path: stage.export(state.average.model, path))
 
 
 @contextmanager
@@ -159,10 +142,20 @@ def _stop_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _log(writer: SummaryWriter, group: str, figures: dict[str, float], step: int) -> None:
-    for name, value in figures.items():
-        writer.add_scalar(f"{group}/{name}", value, step)
-
-
-def _count(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+@contextmanager
+def _loader_errors_explained() -> Iterator[None]:
+    """Turns what PyTorch's loader raises for its processes into one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise OSError(
+            f"a loader process died ({str(error).splitlines()[0]}); if memory was short, lower data.workers. The same "
+            "command continues from the last checkpoint"
+        ) from error
+    except ValueError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        # The loader puts the worker's whole traceback into the message; its last line is what the worker said.
+        raise ValueError(str(error).rstrip().splitlines()[-1].removeprefix("ValueError: ")) from error

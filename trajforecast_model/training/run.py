@@ -4,10 +4,10 @@ import hashlib
 import json
 from pathlib import Path
 
-from trajforecast_model.checkpoint import write_atomically
 from trajforecast_model.config import load, to_dict
 from trajforecast_model.training.configs import DenoiserTrainConfig, VAETrainConfig
 from trajforecast_model.training.denoiser_stage import DenoiserStage
+from trajforecast_model.training.distributed import join_world
 from trajforecast_model.training.loop import run_training
 from trajforecast_model.training.vae_stage import VAEStage
 
@@ -17,20 +17,24 @@ _STAGES = {"vae": (VAETrainConfig, VAEStage), "denoiser": (DenoiserTrainConfig, 
 def train(stage: str, config_path: Path, overrides: list[str]) -> None:
     """Trains "vae" or "denoiser"; a run that was stopped goes on where its last checkpoint left it.
 
+    Under torchrun, as one of its ranks.
+
     Raises:
         ValueError: for an unreadable config or data folder, or a run folder of another config.
+        OSError: where the disk is full, or another rank ended.
     """
     config_class, stage_class = _STAGES[stage]
     config = load(config_class, config_path, overrides)
-    out = Path(config.out)
-    values = to_dict(config)
     built = stage_class(config)
-    write_atomically(out / "config.json", (json.dumps(values, indent=2) + "\n").encode())
-    # On resume a run may log and store in another way, read more data and go on for longer, but not change its task.
+    # On resume a run may log and store in another way, read more data, split its batches otherwise and go on for longer,
+    # but not change its task.
+    values = to_dict(config)
     identity = {key: value for key, value in values.items() if key not in ("logging", "data", "out", "stored_dtype")}
     identity["optimisation"] = {
-        key: value for key, value in values["optimisation"].items() if key not in ("steps", "compile")
+        key: value for key, value in values["optimisation"].items() if key not in ("steps", "accumulate", "compile")
     }
     fingerprint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    run_training(built, out, config.data, config.optimisation, config.logging, fingerprint)
-    print(f"checkpoint: {out / 'checkpoint'}", flush=True)
+    with join_world() as world:
+        run_training(built, config, fingerprint, world)
+        if world.is_first:
+            print(f"checkpoint: {Path(config.out) / 'checkpoint'}", flush=True)

@@ -1,6 +1,7 @@
 """Training of the track VAE (WHN section 3.2): Huber loss of the tracks, heavier on what moves, and a small KL term."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +12,14 @@ from torch.utils.data import DataLoader, Subset
 
 from trajforecast_model.checkpoint import load_weights, save_weights, write_atomically
 from trajforecast_model.config import from_dict, to_dict
-from trajforecast_model.data.shards import ShardDataset
+from trajforecast_model.data.shards import DatasetInfo, ShardDataset
 from trajforecast_model.networks.image_encoder import ImageEncoderConfig, build_image_encoder, standardise
 from trajforecast_model.networks.track_vae import TrackVAE, TrackVAEConfig
 from trajforecast_model.tracks.grid import denormalise, normalise
-from trajforecast_model.tracks.motion import moving_points
 from trajforecast_model.training.batches import Batch, collate, spread_evenly
 from trajforecast_model.training.configs import VAETrainConfig
+from trajforecast_model.training.distributed import World
+from trajforecast_model.training.noise import WindowNoise
 
 CONFIG_FILE = "vae.json"
 _STATISTICS_WINDOWS = 2048  # of the training split, for the standard deviation of the latents
@@ -50,22 +52,26 @@ class VAEStage:
         self.config = config
         encoder = config.image_encoder if config.vae.image_conditioned else None
         self.trained = TrainedVAEConfig(config.vae, (1.0,) * config.vae.latent_channels, encoder)
+        self.validation = ShardDataset(config.data.folder, "val")
+        check_vae_fits(config.vae, self.validation.info, encoder)
         torch.manual_seed(config.optimisation.seed)
         self.model = VAEWithEncoder(self.trained)
-        self.validation = _loader(ShardDataset(config.data.folder, "val"), config.logging.validation_windows)
 
-    def loss(self, model: VAEWithEncoder, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def mean_weight(self, batch: Batch) -> Tensor:
+        return self._weight(batch).mean()
+
+    def loss(
+        self, model: VAEWithEncoder, batch: Batch, noise: WindowNoise, mean_weight: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         config = self.config
         tracks = normalise(batch.tracks, config.vae.image_size).movedim(-1, 2)  # [B, T, 2, H, W]
         tokens = model.image_tokens(batch.images)
         mean, std = model.vae.encode(tracks, tokens)
-        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
-        decoded = model.vae.decode(mean + std * noise, tokens).float()
+        decoded = model.vae.decode(mean + std * noise.normal(*mean.shape[1:]), tokens).float()
         mean, std = mean.float(), std.float()
         scale = config.vae.offset_scale or 1.0
         error = F.huber_loss(decoded * scale, tracks * scale, delta=config.huber_delta, reduction="none")
-        weight = 1 + (config.moving_weight - 1) * moving_points(batch.tracks).float()  # [B, H, W]
-        reconstruction = (error * weight[:, None, None]).mean() / weight.mean()
+        reconstruction = (error * self._weight(batch)[:, None, None]).mean() / mean_weight
         kl = 0.5 * (mean**2 + std**2 - 1 - 2 * std.log()).mean()
         return reconstruction + config.kl_weight * kl, {"reconstruction": reconstruction.detach(), "kl": kl.detach()}
 
@@ -74,30 +80,31 @@ class VAEStage:
         model.vae.decode = torch.compile(model.vae.decode)
 
     @torch.no_grad()
-    def validate(self, model: VAEWithEncoder) -> dict[str, float]:
+    def validate(self, model: VAEWithEncoder, world: World) -> dict[str, float]:
         """Squared reconstruction error of moving points, px^2 summed over x and y, beside nothing moves."""
         size = self.config.vae.image_size
-        device = model.vae.anchors.device
-        errors, still = [], []
-        for batch in self.validation:
-            batch = batch.to(device)
+        chosen = spread_evenly(len(self.validation), self.config.logging.validation_windows)
+        error = still = count = 0
+        for batch in _loader(self.validation, chosen[world.rank :: world.size]):
+            batch = batch.to(world.device)
             tokens = model.image_tokens(batch.images)
             mean, _ = model.vae.encode(normalise(batch.tracks, size).movedim(-1, 2), tokens)
             decoded = denormalise(model.vae.decode(mean, tokens).movedim(2, -1), size)
-            moving = moving_points(batch.tracks)
-            errors.append(((decoded - batch.tracks) ** 2).sum(-1).mean(1)[moving])
-            still.append(((batch.tracks[:, :1] - batch.tracks) ** 2).sum(-1).mean(1)[moving])
-        return {
-            "moving_points_px2": torch.cat(errors).mean().item(),
-            "nothing_moves_px2": torch.cat(still).mean().item(),
-        }
+            moving = batch.moving_points()
+            error += _squared_error(decoded, batch.tracks)[moving].double().sum().item()
+            still += _squared_error(batch.tracks[:, :1], batch.tracks)[moving].double().sum().item()
+            count += int(moving.sum())
+        return world.means({"moving_points_px2": (error, count), "nothing_moves_px2": (still, count)})
+
+    def score(self, figures: dict[str, float]) -> float:
+        return figures.get("moving_points_px2", math.inf)
 
     @torch.no_grad()
     def export(self, model: VAEWithEncoder, folder: Path) -> None:
         device = model.vae.anchors.device
-        training = _loader(ShardDataset(self.config.data.folder, "train"), _STATISTICS_WINDOWS)
+        training = ShardDataset(self.config.data.folder, "train")
         latents = []
-        for batch in training:
+        for batch in _loader(training, spread_evenly(len(training), _STATISTICS_WINDOWS)):
             batch = batch.to(device)
             tracks = normalise(batch.tracks, self.config.vae.image_size).movedim(-1, 2)
             mean, std = model.vae.encode(tracks, model.image_tokens(batch.images))
@@ -110,6 +117,25 @@ class VAEStage:
         if model.image_encoder is not None and trained.image_encoder.kind == "patch":
             save_weights(model.image_encoder, folder / "image_encoder.safetensors")
         write_atomically(folder / CONFIG_FILE, (json.dumps(to_dict(trained), indent=2) + "\n").encode())
+
+    def _weight(self, batch: Batch) -> Tensor:
+        """[B, H, W]: heavier where a point moves."""
+        return 1 + (self.config.moving_weight - 1) * batch.moving_points().float()
+
+
+def check_vae_fits(vae: TrackVAEConfig, data: DatasetInfo, encoder: ImageEncoderConfig | None) -> None:
+    """Raises ValueError where the VAE is for tracks or image tokens of another shape than the data's or encoder's."""
+    for name in ("num_frames", "grid", "image_size"):
+        if getattr(vae, name) != getattr(data, name):
+            raise ValueError(
+                f"vae.{name} is {getattr(vae, name)}, the data's is {getattr(data, name)}; choose the config made for "
+                "this data, or change vae." + name
+            )
+    if encoder is not None and (vae.image_grid, vae.image_dim) != (encoder.grid, encoder.dim):
+        raise ValueError(
+            f"vae.image_grid and image_dim are {vae.image_grid}, {vae.image_dim}, the image encoder gives "
+            f"{encoder.grid}, {encoder.dim}; make them the same"
+        )
 
 
 def load_trained_vae(folder: Path) -> tuple[TrainedVAEConfig, VAEWithEncoder]:
@@ -125,5 +151,10 @@ def load_trained_vae(folder: Path) -> tuple[TrainedVAEConfig, VAEWithEncoder]:
     return trained, model.eval().requires_grad_(False)
 
 
-def _loader(dataset: ShardDataset, windows: int) -> DataLoader:
-    return DataLoader(Subset(dataset, spread_evenly(len(dataset), windows)), batch_size=32, collate_fn=collate)
+def _loader(dataset: ShardDataset, indices: list[int]) -> DataLoader:
+    return DataLoader(Subset(dataset, indices), batch_size=32, collate_fn=collate)
+
+
+def _squared_error(tracks: Tensor, truth: Tensor) -> Tensor:
+    """[B, T, H, W, 2] -> [B, H, W]: summed over x and y, averaged over time."""
+    return ((tracks - truth) ** 2).sum(-1).mean(1)

@@ -26,7 +26,7 @@ def test_loss_is_zero_for_the_true_velocity_whatever_the_first_frame_says():
 
 
 def test_timesteps_are_logit_normal():
-    t = logit_normal_timesteps(20_000, torch.Generator().manual_seed(0))
+    t = logit_normal_timesteps(torch.randn(20_000, generator=torch.Generator().manual_seed(0)))
     logits = torch.log(t / (1 - t))
     assert abs(logits.mean()) < 0.03
     assert abs(logits.std() - 1) < 0.03

@@ -1,86 +1,20 @@
-"""Training on small synthetic shards: it learns, resumes bit for bit after a kill, and refuses what it cannot do."""
+"""Training on small synthetic shards: it learns, its parts fit together, and it refuses what it cannot do."""
 
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
-from synthetic_shards import write_synthetic_data
+from tiny_runs import denoiser_config, run, vae_config
 
 from trajforecast_model import Forecaster
 from trajforecast_model.cli import main
 from trajforecast_model.config import load
 from trajforecast_model.data.shards import ShardDataset
-from trajforecast_model.training.batches import EndlessBatchSampler, spread_evenly
-from trajforecast_model.training.configs import DenoiserTrainConfig, OptimisationConfig, VAETrainConfig
-from trajforecast_model.training.loop import STATE_FILE
+from trajforecast_model.training.batches import BatchShare, EndlessBatchSampler, spread_evenly
+from trajforecast_model.training.configs import OptimisationConfig, VAETrainConfig
+from trajforecast_model.training.distributed import World
+from trajforecast_model.training.noise import WindowNoise
 from trajforecast_model.training.schedule import learning_rate_factor
-
-CONFIGS = Path(__file__).parents[3] / "config" / "train"
-QUIET = dict(log_every=1, checkpoint_every=4, validate_every=1000, validation_windows=4, validation_samples=2)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("discs")
-    write_synthetic_data(folder)
-    return folder
-
-
-def vae_config(data: Path, out: Path, steps: int = 8, **changes) -> dict:
-    return {
-        "out": str(out),
-        "data": {"folder": str(data), "workers": 0},
-        "vae": dict(
-            patch_size=16,
-            temporal_stride=15,
-            dim=64,
-            depth=2,
-            heads=1,
-            latent_channels=8,
-            image_conditioned=False,
-            fourier_features=False,
-            offset_scale=8.0,
-        ),
-        "optimisation": dict(steps=steps, batch_size=8, learning_rate=2e-3, warmup_steps=4, precision="float32"),
-        "logging": QUIET,
-        "moving_weight": 8.0,
-    } | changes
-
-
-def denoiser_config(data: Path, out: Path, vae: Path | None, steps: int = 8, **changes) -> dict:
-    return {
-        "out": str(out),
-        "vae": None if vae is None else str(vae),
-        "data": {"folder": str(data), "workers": 0},
-        "denoiser": dict(dim=64, depth=2, heads=1, patch_size=1 if vae else 16, aligned_image=True),
-        "image_encoder": dict(kind="patch", source=None, patch_size=16, dim=64, depth=1, heads=1),
-        "text_encoder": dict(source="minilm", pooling="mean", dim=384),
-        "optimisation": dict(steps=steps, batch_size=8, learning_rate=2e-3, warmup_steps=4, precision="float32"),
-        "logging": QUIET,
-        "draws_per_window": 2,
-        "sampling_steps": 3,
-    } | changes
-
-
-def run(stage: str, config: dict, folder: Path) -> int:
-    path = folder / f"{stage}.yaml"
-    path.write_text(yaml.safe_dump(config))
-    return main(["train", stage, "--config", str(path)])
-
-
-def state(out: Path) -> dict:
-    return torch.load(out / STATE_FILE, weights_only=True)
-
-
-def same_state(a: dict, b: dict) -> bool:
-    return a["step"] == b["step"] and all(
-        torch.equal(a[part][name], b[part][name]) for part in ("model", "average") for name in a[part]
-    )
 
 
 @pytest.fixture(scope="module")
@@ -143,66 +77,10 @@ def test_vae_learns_what_moves(data, tmp_path, capsys):
     assert run("vae", vae_config(data, tmp_path / "run", steps=250), tmp_path) == 0
     from trajforecast_model.training.vae_stage import VAEStage, load_trained_vae
 
-    stage = VAEStage(load(VAETrainConfig, tmp_path / "vae.yaml"))
+    stage = VAEStage(load(VAETrainConfig, tmp_path / "config.yaml"))
     _, model = load_trained_vae(tmp_path / "run" / "checkpoint")
-    figures = stage.validate(model)
+    figures = stage.validate(model, World(torch.device("cpu")))
     assert figures["moving_points_px2"] < 0.25 * figures["nothing_moves_px2"]
-
-
-@pytest.mark.parametrize("stage", ["vae", "denoiser"])
-def test_a_run_in_two_parts_equals_one_in_a_go(stage, data, trained_vae, tmp_path):
-    def config(out: str) -> dict:
-        if stage == "vae":
-            return vae_config(data, tmp_path / out)
-        return denoiser_config(data, tmp_path / out, trained_vae / "checkpoint")
-
-    assert run(stage, config("whole"), tmp_path) == 0
-    # A process that is killed for good right after its first checkpoint, in the middle of the run.
-    script = (
-        "import os, signal, sys\n"
-        "from trajforecast_model.training import loop\n"
-        "save = loop._save\n"
-        "def save_and_die(*arguments):\n"
-        "    save(*arguments)\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "loop._save = save_and_die\n"
-        "from trajforecast_model.cli import main\n"
-        "main(sys.argv[1:])\n"
-    )
-    path = tmp_path / "killed.yaml"
-    path.write_text(yaml.safe_dump(config("parts")))
-    environment = os.environ | {"OMP_NUM_THREADS": "2"}
-    killed = subprocess.run(
-        [sys.executable, "-c", script, "train", stage, "--config", str(path)], env=environment, capture_output=True
-    )
-    assert killed.returncode == -signal.SIGKILL
-    assert state(tmp_path / "parts")["step"] == 4
-    assert run(stage, config("parts"), tmp_path) == 0
-    assert same_state(state(tmp_path / "parts"), state(tmp_path / "whole"))
-
-
-def test_a_kill_while_the_state_is_written_leaves_the_last_one(data, tmp_path, monkeypatch):
-    assert run("vae", vae_config(data, tmp_path / "run", steps=4), tmp_path) == 0
-    before = (tmp_path / "run" / STATE_FILE).read_bytes()
-
-    def full_disk(content, path):
-        Path(path).write_bytes(before[:100])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full_disk)
-    config = vae_config(data, tmp_path / "run", steps=4)
-    config["logging"] = QUIET | {"checkpoint_every": 1}
-    from trajforecast_model.training.loop import _save
-
-    class Empty:
-        def state_dict(self):
-            return {}
-
-    average = type("Average", (), {"model": Empty()})
-    with pytest.raises(OSError, match="No space left"):
-        _save(tmp_path / "run" / STATE_FILE, "f", 5, Empty(), average, Empty())
-    assert (tmp_path / "run" / STATE_FILE).read_bytes() == before
-    assert not list((tmp_path / "run").glob(".*.tmp"))
 
 
 def test_what_cannot_be_trained_ends_with_code_2_and_a_reason(data, tmp_path, capsys):
@@ -215,7 +93,10 @@ def test_what_cannot_be_trained_ends_with_code_2_and_a_reason(data, tmp_path, ca
     refused("vae", good | {"moving_weight": "much"}, "expected float")
     refused("vae", good | {"data": {"folder": str(tmp_path / "nowhere")}}, "dataset.json")
     refused("vae", good | {"optimisation": good["optimisation"] | {"batch_size": 1000}}, "fewer than one batch")
+    refused("vae", good | {"optimisation": good["optimisation"] | {"accumulate": 3}}, "make it a multiple of 3")
+    refused("vae", good | {"logging": {"keep": 0}}, "logging.keep: got 0, expected at least 1")
     refused("vae", good | {"vae": good["vae"] | {"patch_size": 10}}, "not a multiple of patch_size")
+    refused("vae", good | {"vae": good["vae"] | {"num_frames": 24}}, "vae.num_frames is 24, the data's is 16")
     refused("denoiser", denoiser_config(data, tmp_path / "d", tmp_path / "no_vae"), "vae.json")
     assert main(["train", "vae", "--config", str(tmp_path / "missing.yaml")]) == 2
 
@@ -224,22 +105,45 @@ def test_what_cannot_be_trained_ends_with_code_2_and_a_reason(data, tmp_path, ca
     refused("vae", good | {"moving_weight": 2.0}, "run of another config")
 
 
-def test_every_shipped_config_is_readable():
-    paths = sorted(CONFIGS.glob("*.yaml"))
-    assert paths
-    for path in paths:
-        load(VAETrainConfig if "vae" in path.stem.split("_") else DenoiserTrainConfig, path)
-
-
 def test_batches_are_a_permutation_each_epoch_and_resume_in_place():
-    batches = iter(EndlessBatchSampler(10, 3, seed=1))
+    batches = iter(EndlessBatchSampler(10, BatchShare(3), seed=1))
     first = [next(batches) for _ in range(9)]
     for epoch in range(3):
         seen = [index for batch in first[3 * epoch : 3 * epoch + 3] for index in batch]
         assert len(set(seen)) == 9
     assert first[:3] != first[3:6]
-    resumed = iter(EndlessBatchSampler(10, 3, seed=1, start=5))
+    resumed = iter(EndlessBatchSampler(10, BatchShare(3), seed=1, start=5))
     assert [next(resumed) for _ in range(4)] == first[5:]
+
+
+def test_micro_batches_of_all_ranks_make_up_the_batch_of_one():
+    def first_steps(**share) -> list[list[int]]:
+        share = BatchShare(12, **share)
+        batches = iter(EndlessBatchSampler(30, share, seed=1, start=1))
+        return [[next(batches) for _ in share.micro_batches] for _ in range(3)]
+
+    whole = first_steps()
+    ranks = [first_steps(accumulate=3, rank=rank, ranks=2) for rank in range(2)]
+    for step in range(3):
+        assert [len(part) for rank in ranks for part in rank[step]] == [2] * 6
+        assert [index for rank in ranks for part in rank[step] for index in part] == whole[step][0]
+    with pytest.raises(ValueError, match="make it a multiple of 8"):
+        BatchShare(12, accumulate=4, ranks=2)
+
+
+def test_noise_of_a_window_depends_on_its_position_in_the_batch_alone():
+    def draw(positions: range, step: int = 5, seed: int = 0) -> list[torch.Tensor]:
+        noise = WindowNoise(seed, step, positions, torch.device("cpu"))
+        return [noise.normal(40, 50), noise.normal(3)]
+
+    whole, part = draw(range(6)), draw(range(2, 4))
+    for all_windows, some_windows in zip(whole, part, strict=True):
+        assert torch.equal(all_windows[2:4], some_windows)
+    first = whole[0]
+    for other in (draw(range(6), step=6)[0], draw(range(6), seed=1)[0], first.roll(1, dims=0)):
+        assert (first - other).abs().mean(dim=(1, 2)).min() > 1  # 1.13 between independent normals
+    assert not torch.equal(first[:, 0, :3], whole[1])
+    assert abs(first.mean()) < 0.03 and abs(first.std() - 1) < 0.03
 
 
 def test_learning_rate_warms_up_and_decays():
