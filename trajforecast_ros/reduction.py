@@ -129,15 +129,15 @@ def _kept(forecast: Forecast, stride: int) -> tuple[slice, slice]:
     return tuple(slice(min(stride - 1, length - 1) // 2, None, stride) for length in (rows, columns))
 
 
-def _lookups(forecast: Forecast, image_sizes: list[tuple[int, int]], reduction: Reduction) -> list[_Lookup]:
+def _lookups(forecast: Forecast, image_sizes: list[tuple[int, int]], reduction: Reduction) -> list[GridLookup]:
     relative = np.array(reduction.points)  # [N, 2]
     return [
-        _Lookup(of_view, relative * (width, height))
+        GridLookup(of_view, relative * (width, height))
         for of_view, (height, width) in zip(forecast.tracks, image_sizes, strict=True)
     ]
 
 
-class _Lookup:
+class GridLookup:
     """Bilinear interpolation of one view's grid at some points. A point beyond the grid's border, or beyond a cropped
     picture's, moves as the nearest point on it.
 
