@@ -49,24 +49,47 @@ def to_dict(config: Any) -> dict[str, Any]:
 def load(cls: type[Config], path: str | Path, overrides: list[str] | None = None) -> Config:
     """Reads a YAML file into `cls`, then applies `a.b=value` overrides (values are YAML).
 
+    `extends: other.yaml` in a file takes over the settings of another, named relative to it, except what it says itself;
+    groups of settings are merged, all else is replaced.
+
     Raises:
         ValueError: for a missing file, text that is not YAML, an unknown key or a wrong type.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"config file {path} does not exist")
-    try:
-        values = yaml.safe_load(path.read_text()) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"config file {path} is not readable YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"config file {path}: expected a mapping of settings, got {type(values).__name__}")
+    values = _read(Path(path))
     for override in overrides or []:
         _apply_override(values, override)
     try:
         return from_dict(cls, values)
     except ValueError as error:
         raise ValueError(f"config file {path}: {error}") from error
+
+
+def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if not path.is_file():
+        wanted_by = f"; {extended_by[-1]} extends it" if extended_by else ""
+        raise ValueError(f"config file {path} does not exist{wanted_by}")
+    if path.resolve() in extended_by:
+        raise ValueError(f"config file {path} extends itself, by way of {extended_by[-1]}")
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"config file {path} is not readable YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"config file {path}: expected a mapping of settings, got {type(values).__name__}")
+    if "extends" not in values:
+        return values
+    base = values.pop("extends")
+    if not isinstance(base, str):
+        raise ValueError(f"config file {path}: extends: expected the name of a file, got {base!r}")
+    return _merged(_read(path.parent / base, (*extended_by, path.resolve())), values)
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = base | changes
+    for name in base.keys() & changes.keys():
+        if isinstance(base[name], dict) and isinstance(changes[name], dict):
+            merged[name] = _merged(base[name], changes[name])
+    return merged
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:

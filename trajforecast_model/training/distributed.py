@@ -54,7 +54,7 @@ class World:
             extremes = self._reduce(torch.tensor([digest, -digest]), dist.ReduceOp.MAX)
             if extremes[0] != -extremes[1]:
                 raise ValueError(
-                    f"rank {self.rank} of {self.size} has another {name} than other ranks, here {value!r}: all need the "
+                    f"rank {self.rank} of {self.size} differs from the others in its {name}, here {value!r}: all need the "
                     "same config, the same data folder and the same run folder (on several nodes, a shared disk)"
                 )
 

@@ -16,7 +16,7 @@ from trajforecast_model.training.distributed import World
 class TrainingLog:
     def __init__(self, folder: Path, step: int, optimisation: OptimisationConfig, world: World):
         self._world, self._batch_size = world, optimisation.batch_size
-        self._writer = SummaryWriter(str(folder), purge_step=step) if world.is_first else None
+        self._writer = SummaryWriter(str(folder), purge_step=step + 1) if world.is_first else None
         self._progress = tqdm(
             initial=step, total=optimisation.steps, unit="step", dynamic_ncols=True, disable=not world.is_first
         )
@@ -55,6 +55,10 @@ class TrainingLog:
         self._restart_clock()
         self._write("val", figures, step)
         self.note(f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+
+    def flush(self) -> None:
+        if self._writer is not None:
+            self._writer.flush()
 
     def _write(self, group: str, figures: dict[str, float], step: int) -> None:
         if self._writer is not None:

@@ -85,7 +85,7 @@ def run_training(stage: Stage, config: VAETrainConfig | DenoiserTrainConfig, fin
     with _stop_signals() as received, _loader_errors_explained(), log:
         while state.step < optimisation.steps:
             if world.any(bool(received)):
-                _save(folder, state, stage, world)
+                _save(folder, state, stage, log, world)
                 raise KeyboardInterrupt
             parts = [next(batches).to(world.device) for _ in share.micro_batches]
             mean_weight = world.sum(sum(stage.mean_weight(part) for part in parts) / (len(parts) * world.size))
@@ -114,17 +114,24 @@ def run_training(stage: Stage, config: VAETrainConfig | DenoiserTrainConfig, fin
             if state.step % logging.validate_every == 0 or last:
                 figures = stage.validate(state.average.model, world)
                 log.validation(state.step, figures)
-                if stage.score(figures) < state.best_score:
-                    state.best_score = stage.score(figures)
+                score = stage.score(figures)
+                if score < state.best_score:
+                    state.best_score = score
                     if world.is_first:
                         folder.save_best(state.step, lambda path: stage.export(state.average.model, path))
             if state.step % logging.checkpoint_every == 0 or last:
-                _save(folder, state, stage, world)
+                _save(folder, state, stage, log, world)
 
 
-def _save(folder: RunFolder, state: TrainingState, stage: Stage, world: World) -> None:
+def _save(folder: RunFolder, state: TrainingState, stage: Stage, log: TrainingLog, world: World) -> None:
+    world.check_same(weights=state.checksum())  # ranks that drifted apart must not train on unnoticed
+
+    def export(path: Path) -> None:
+        log.flush()  # a resumed run does not log again what this checkpoint has behind it
+        stage.export(state.average.model, path)
+
     if world.is_first:
-        folder.save(state.to_dict(), lambda path: stage.export(state.average.model, path))
+        folder.save(state.to_dict(), export)
 
 
 @contextmanager

@@ -36,8 +36,9 @@ class TrainingState:
         self.step += 1
 
     def checksum(self) -> float:
-        """Differs, in all likelihood, where weights differ."""
-        return sum(parameter.detach().double().abs().sum().item() for parameter in self.parameters)
+        """Differs, in all likelihood, where weights or their average differ."""
+        weights = (*self.parameters, *self._averaged.values())
+        return torch.stack([weight.detach().double().abs().sum() for weight in weights]).sum().item()
 
     def to_dict(self) -> dict:
         return {

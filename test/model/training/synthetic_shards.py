@@ -25,8 +25,8 @@ def window(rng: np.random.Generator, number: int, view: str, info: DatasetInfo) 
     return Window("discs", f"demo_{number}", 0, view, instruction, image, tracks, visible, info.num_frames)
 
 
-def write_synthetic_data(folder: Path, train: int = 8, val: int = 2) -> DatasetInfo:
-    info = DatasetInfo(labeler="exact", stride=1)
+def write_synthetic_data(folder: Path, train: int = 8, val: int = 2, info: DatasetInfo | None = None) -> DatasetInfo:
+    info = info or DatasetInfo(labeler="exact", stride=1)
     rng = np.random.default_rng(0)
     write_info(folder, info)
     for number in range(train + val):

@@ -1,0 +1,56 @@
+"""Runs `trajforecast` and ends it by a signal: killed_run.py MOMENT COUNT [arguments of trajforecast]
+
+The process sends it to itself when a moment comes for the COUNT-th time, so that a test does not depend on timing.
+"""
+
+import os
+import signal
+import sys
+
+import torch
+
+from trajforecast_model import checkpoint
+from trajforecast_model.cli import main
+from trajforecast_model.data.shards import ShardDataset
+from trajforecast_model.training import run_folder
+from trajforecast_model.training.state import TrainingState
+
+
+def kill_at(
+    owner, name: str, count: int, process=os.getpid, last_act=lambda *arguments: None, number=signal.SIGKILL
+) -> None:
+    original, calls = getattr(owner, name), [0]
+
+    def counted(*arguments, **keywords):
+        calls[0] += 1
+        if calls[0] == count:
+            last_act(*arguments)
+            os.kill(process(), number)
+        return original(*arguments, **keywords)
+
+    setattr(owner, name, counted)
+
+
+def half_a_file(state, file) -> None:
+    file.write(b"half a state")
+    file.flush()
+
+
+MOMENTS = {
+    "step": lambda count: kill_at(TrainingState, "update", count),
+    "write state": lambda count: kill_at(torch, "save", count, last_act=half_a_file),
+    "write export": lambda count: kill_at(checkpoint, "write_atomically", count),
+    "link": lambda count: kill_at(run_folder.RunFolder, "_link", count),
+    "prune": lambda count: kill_at(run_folder.shutil, "rmtree", count),
+    "load": lambda count: kill_at(ShardDataset, "__getitem__", count, process=os.getppid),  # in a loader process
+    "loader": lambda count: kill_at(ShardDataset, "__getitem__", count),  # the loader process itself
+    "second rank": lambda count: os.environ["RANK"] == "1" and kill_at(TrainingState, "update", count),
+    "second rank is asked to stop": lambda count: (
+        os.environ["RANK"] == "1" and kill_at(TrainingState, "update", count, number=signal.SIGTERM)
+    ),
+}
+
+if __name__ == "__main__":
+    moment, count, *arguments = sys.argv[1:]
+    MOMENTS[moment](int(count))
+    sys.exit(main(arguments))

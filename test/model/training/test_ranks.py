@@ -1,0 +1,101 @@
+"""Training by torchrun on two ranks (gloo): the same as one process, and it neither hangs nor loses a bit on resume."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_runs import denoiser_config, logged, run, same_state, state, steps_on_disk, vae_config, write_config
+
+from trajforecast_model.training.run_folder import RunFolder
+
+pytestmark = pytest.mark.slow
+
+STEPS = 5
+
+
+def torchrun(arguments: list[str], ranks: int = 2) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", *arguments]
+    return subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+
+
+def train_on_two_ranks(stage: str, config: dict, folder: Path) -> subprocess.CompletedProcess:
+    path = write_config(config, folder)
+    return torchrun(["-m", "trajforecast_model.cli", "train", stage, "--config", str(path)])
+
+
+def config_of(stage: str, data: Path, out: Path, accumulate: int, steps: int = STEPS) -> dict:
+    config = (vae_config if stage == "vae" else denoiser_config)(
+        data, out, **({} if stage == "vae" else {"vae": None}), steps=steps, moving_weight=8.0
+    )
+    config["optimisation"]["accumulate"] = accumulate
+    # Three validation windows do not divide among two ranks, nor do the 16 of the training split into whole batches.
+    config["optimisation"]["batch_size"] = 12
+    config["logging"] = config["logging"] | dict(checkpoint_every=1, validate_every=STEPS, validation_windows=3)
+    config["logging"]["keep"] = STEPS
+    return config
+
+
+def gradients_of_first_step(out: Path) -> dict[int, torch.Tensor]:
+    """AdamW's first moment after one step is the (clipped) gradient times 1 - beta1."""
+    first = torch.load(out / "checkpoints" / "step_00000001" / "state.pt", weights_only=True)
+    return {number: values["exp_avg"] for number, values in first["optimiser"]["state"].items()}
+
+
+@pytest.mark.parametrize("stage", ["vae", "denoiser"])
+def test_two_ranks_with_accumulation_equal_one_process_with_the_whole_batch(stage, data, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert run(stage, config_of(stage, data, one, accumulate=1), tmp_path) == 0
+    result = train_on_two_ranks(stage, config_of(stage, data, two, accumulate=3), tmp_path)
+    assert result.returncode == 0, result.stderr
+
+    gradients = gradients_of_first_step(one)
+    largest = max(gradient.abs().max() for gradient in gradients.values())
+    for number, gradient in gradients_of_first_step(two).items():
+        torch.testing.assert_close(gradient, gradients[number], rtol=1e-4, atol=1e-6 * largest.item())
+    ours, theirs = state(two), state(one)
+    assert ours["step"] == theirs["step"] == STEPS
+    for part in ("model", "average"):
+        for name, weight in theirs[part].items():
+            torch.testing.assert_close(ours[part][name], weight, rtol=1e-3, atol=1e-5)
+    for tag in ("train/loss", "val/nothing_moves_px2" if stage == "vae" else "val/side_nothing_moves_px2"):
+        assert logged(two, tag) == pytest.approx(logged(one, tag), rel=1e-5)
+    tag = "val/moving_points_px2" if stage == "vae" else "val/side_mean_t_px2"
+    assert logged(two, tag) == pytest.approx(logged(one, tag), rel=1e-3)
+    assert result.stdout.count("checkpoint: ") == 1 and "rank" not in result.stderr
+
+
+def test_a_rank_that_is_killed_or_stopped_ends_all_and_the_run_goes_on_bit_for_bit(data, tmp_path):
+    whole = config_of("vae", data, tmp_path / "whole", accumulate=1)
+    assert train_on_two_ranks("vae", whole, tmp_path).returncode == 0
+
+    parts = config_of("vae", data, tmp_path / "parts", accumulate=1)
+    script = str(Path(__file__).with_name("killed_run.py"))
+    arguments = ["train", "vae", "--config", str(write_config(parts, tmp_path))]
+    killed = torchrun([script, "second rank", "3", *arguments])
+    assert killed.returncode != 0 and "lost the other ranks" in killed.stderr
+    assert steps_on_disk(tmp_path / "parts") == [1, 2]
+    stopped = torchrun([script, "second rank is asked to stop", "2", *arguments])
+    assert stopped.returncode != 0 and stopped.stderr.count("trajforecast train: interrupted") == 2
+    assert steps_on_disk(tmp_path / "parts") == [1, 2, 3, 4]
+    assert train_on_two_ranks("vae", parts, tmp_path).returncode == 0
+    assert same_state(state(tmp_path / "parts"), state(tmp_path / "whole"))
+    assert logged(tmp_path / "parts") == logged(tmp_path / "whole")
+
+
+def test_ranks_that_see_other_data_are_refused(data, tmp_path):
+    script = tmp_path / "other_data.py"
+    script.write_text(
+        "import os, sys\n"
+        "from trajforecast_model.cli import main\n"
+        "from trajforecast_model.data.shards import ShardDataset\n"
+        "if os.environ['RANK'] == '1':\n"
+        "    ShardDataset.__len__ = lambda dataset: len(dataset._index) - 1\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    config = config_of("vae", data, tmp_path / "run", accumulate=1)
+    refused = torchrun([str(script), "train", "vae", "--config", str(write_config(config, tmp_path))])
+    assert refused.returncode != 0 and "differs from the others in its data" in refused.stderr
+    assert RunFolder(tmp_path / "run", keep=1).load() is None

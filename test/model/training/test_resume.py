@@ -1,0 +1,155 @@
+"""A run that is killed, or finds the disk full, goes on as if nothing had happened, bit for bit."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_runs import denoiser_config, logged, run, same_state, state, steps_on_disk, vae_config, write_config
+
+from trajforecast_model.training.run_folder import RunFolder
+from trajforecast_model.training.vae_stage import VAEStage, load_trained_vae
+
+RANDOM_STEPS = np.random.default_rng(7).integers(1, 5, size=2)  # optimiser steps that a process lives for
+
+
+def frequent(config: dict) -> dict:
+    """Checkpoints every 2 of 12 steps, validation every 3, windows read by a process of their own."""
+    config["data"]["workers"] = 1
+    config["logging"] = dict(
+        log_every=1, checkpoint_every=2, keep=2, validate_every=3, validation_windows=4, validation_samples=2
+    )
+    return config
+
+
+def run_until_killed(stage: str, config: dict, folder: Path, moment: str, count: int) -> subprocess.CompletedProcess:
+    script = Path(__file__).with_name("killed_run.py")
+    # As many threads as here: sums in another order are other sums.
+    return subprocess.run(
+        [sys.executable, script, moment, str(count), "train", stage, "--config", write_config(config, folder)],
+        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
+        capture_output=True,
+        text=True,
+    )
+
+
+def assert_equal_runs(parts: Path, whole: Path) -> None:
+    assert same_state(state(parts), state(whole))
+    assert logged(parts) == logged(whole)
+    assert (parts / "checkpoint").readlink() == (whole / "checkpoint").readlink()
+    assert (parts / "checkpoint_best").readlink() == (whole / "checkpoint_best").readlink()
+    for name in ("checkpoint", "checkpoint_best"):
+        files = sorted(path.name for path in (whole / name).iterdir())
+        assert files == sorted(path.name for path in (parts / name).iterdir())
+        assert all((parts / name / file).read_bytes() == (whole / name / file).read_bytes() for file in files)
+    assert not list(parts.rglob("*.tmp"))
+
+
+@pytest.mark.slow
+def test_a_run_killed_again_and_again_equals_one_in_a_go(data, tmp_path):
+    def config(out: str) -> dict:
+        return frequent(vae_config(data, tmp_path / out, steps=12))
+
+    assert run("vae", config("whole"), tmp_path / "whole") == 0
+    assert sorted(logged(tmp_path / "whole")) == list(range(1, 13))
+    moments = [("step", int(count)) for count in RANDOM_STEPS]
+    moments += [("write state", 1), ("write export", 2), ("link", 3), ("prune", 1), ("load", 20)]
+    for moment, count in moments:
+        killed = run_until_killed("vae", config("parts"), tmp_path / "parts", moment, count)
+        assert killed.returncode == -signal.SIGKILL, f"{moment}: {killed.stderr}"
+        assert load_trained_vae(tmp_path / "parts" / "checkpoint") if steps_on_disk(tmp_path / "parts") else True
+    assert state(tmp_path / "parts")["step"] < 12
+    assert run("vae", config("parts"), tmp_path / "parts") == 0
+    assert_equal_runs(tmp_path / "parts", tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_killed_denoiser_run_equals_one_in_a_go(data, tmp_path):
+    assert run("denoiser", frequent(denoiser_config(data, tmp_path / "whole", None)), tmp_path) == 0
+    parts = frequent(denoiser_config(data, tmp_path / "parts", None))
+    assert run_until_killed("denoiser", parts, tmp_path, "step", 6).returncode == -signal.SIGKILL
+    assert state(tmp_path / "parts")["step"] == 4
+    assert run("denoiser", parts, tmp_path) == 0
+    assert_equal_runs(tmp_path / "parts", tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_loader_process_that_is_killed_ends_the_run_with_a_reason(data, tmp_path):
+    config = frequent(vae_config(data, tmp_path / "run"))
+    killed = run_until_killed("vae", config, tmp_path, "loader", 40)
+    assert killed.returncode == 2
+    assert killed.stderr.strip().splitlines()[-1].startswith("trajforecast train: error: a loader process died")
+
+
+def test_the_last_checkpoints_and_the_best_are_kept(data, tmp_path, monkeypatch):
+    scores = iter([5.0, 2.0, 3.0, 2.0, 4.0])  # of steps 2, 4, 6, 8, 10
+    monkeypatch.setattr(VAEStage, "score", lambda stage, figures: next(scores))
+    config = vae_config(data, tmp_path / "run", steps=10)
+    config["logging"] |= dict(checkpoint_every=2, keep=3, validate_every=2)
+    assert run("vae", config, tmp_path) == 0
+    assert steps_on_disk(tmp_path / "run") == [6, 8, 10]
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").glob("best_*")] == ["best_00000004"]
+    assert (tmp_path / "run" / "checkpoint_best").readlink() == Path("checkpoints/best_00000004")
+    assert state(tmp_path / "run")["best_score"] == 2.0
+    assert load_trained_vae(tmp_path / "run" / "checkpoint_best")
+
+
+def test_an_old_checkpoint_goes_only_when_the_new_one_is_whole(tmp_path):
+    folder = RunFolder(tmp_path, keep=1)
+    folder.save({"step": 1}, lambda path: path.mkdir())
+
+    def fails(path: Path) -> None:
+        path.mkdir()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match=r"step_00000002 could not be written; .*step_00000001 is whole"):
+        folder.save({"step": 2}, fails)
+    assert steps_on_disk(tmp_path) == [1] and folder.load() == {"step": 1}
+    assert not list(tmp_path.rglob("*.tmp"))
+    folder.save({"step": 2}, lambda path: path.mkdir())
+    assert steps_on_disk(tmp_path) == [2]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 160 MB, where one can be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=160m", "tmpfs", str(folder)], capture_output=True
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_and_says_so(data, small_disk, tmp_path, capsys):
+    def config(out: Path, steps: int) -> dict:
+        config = vae_config(data, out, steps)
+        config["logging"] |= dict(checkpoint_every=2, keep=2)
+        return config
+
+    out = small_disk / "run"
+    assert run("vae", config(out, 4), tmp_path) == 0
+    filler = small_disk / "filler"
+    with pytest.raises(OSError, match="No space left"), open(filler, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(100_000))
+    os.truncate(filler, filler.stat().st_size - 500_000)  # room for TensorBoard, not for a checkpoint
+    capsys.readouterr()
+    assert run("vae", config(out, 8), tmp_path) == 2
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "the disk is full" in message and "step_00000004 is whole" in message
+    assert steps_on_disk(out) == [2, 4]
+
+    filler.unlink()
+    assert run("vae", config(out, 8), tmp_path) == 0
+    assert run("vae", config(tmp_path / "whole", 8), tmp_path) == 0
+    assert same_state(state(out), state(tmp_path / "whole"))
