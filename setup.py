@@ -55,6 +55,8 @@ setup(
             "forecast_node = trajforecast_ros.forecast_node:main",
             "replay_node = trajforecast_ros.replay_node:main",
             "record_node = trajforecast_ros.record_node:main",
+            "simulator_node = trajforecast_ros.simulator_node:main",
+            "policy_node = trajforecast_ros.policy_node:main",
         ],
     },
 )
