@@ -119,13 +119,15 @@ def _evaluate(verbs) -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--out", required=True, type=Path, help="JSON report")
+    parser.add_argument("--table", type=Path, default=None, metavar="FILE", help="also the tables, as Markdown")
+    parser.add_argument("--plots", type=Path, default=None, metavar="DIR", help="also figures, as PNG")
 
     def run(args):
         from trajforecast_model.evaluation.protocol import evaluate
 
         evaluate(
             args.checkpoint, args.data, args.k, args.out, split=args.split, steps=args.steps, seed=args.seed,
-            max_windows=args.max_windows, device=args.device, dtype=args.dtype,
+            max_windows=args.max_windows, device=args.device, dtype=args.dtype, table=args.table, plots=args.plots,
         )  # fmt: skip
 
     parser.set_defaults(run=run)

@@ -1,44 +1,106 @@
-"""The report of an evaluation as a table for the terminal, with the papers' figures below."""
+"""The report of an evaluation as tables, for the terminal or as Markdown, with the papers' figures below."""
+
+from dataclasses import dataclass
 
 from trajforecast_model.evaluation.paper_figures import PAPER_K, PAPER_ROWS, PAPER_VIEWS
 
-_METRICS = ("mean_t", "mean", "min")
-_HEADINGS = ("MeanT", "Mean", "Min")
+_HEADINGS = {"mean_t": "MeanT", "mean": "Mean", "min": "Min", "min_per_track": "Min/track"}
 _NOTHING = "-"
 
 
-def comparison_table(report: dict) -> str:
-    """Ours per k and view with "nothing moves" beside, then the papers' rows.
+@dataclass(frozen=True)
+class Table:
+    """Cells of text: a row's name first, then one cell a column."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+def as_text(report: dict) -> str:
+    """Ours per k and view with "nothing moves" beside, then the calibration, then the papers' rows.
 
     Args:
         report: what `trajforecast_model.evaluation.protocol.evaluate` returns.
     """
-    views = list(report["views"])
-    counts = [str(k) for k in report["convention"]["k"]]
-    windows = ", ".join(f"{view} {report['views'][view]['n_windows']}" for view in views)
-    lines = [f"squared error, px^2 at 128 px, summed over x and y; windows: {windows}", ""]
-    lines += _table("this checkpoint, this data", views, _our_rows(report, views, counts))
-    lines += ["", "from the papers, on other data (CoTracker's tracks of human demonstrations), k = 8:", ""]
-    lines += _table("LIBERO suite, method", list(PAPER_VIEWS), _paper_rows())
-    return "\n".join(lines)
+    metrics = ["mean_t", "mean", "min"]
+    tables = [_errors(report, metrics, ratio_intervals=False), *_calibration(report), _papers()]
+    return "\n\n".join([_subject(report), *(_text(table) for table in tables)])
 
 
-def _our_rows(report: dict, views: list[str], counts: list[str]) -> list[list[str]]:
-    still = [_number(report["views"][view]["nothing_moves"]) for view in views]
-    rows = [["nothing moves", *(cell for value in still for cell in (value, _NOTHING, _NOTHING))]]
-    for k in counts:
-        rows.append([f"k = {k}", *(_number(report["views"][view][metric][k]) for view in views for metric in _METRICS)])
-    if PAPER_K in counts:
-        ratios = [
-            _number(report["views"][view][metric][PAPER_K] / report["views"][view]["nothing_moves"])
-            for view in views
-            for metric in _METRICS
-        ]
-        rows.append([f"k = {PAPER_K}, of nothing moves", *ratios])
-    return rows
+def as_markdown(report: dict) -> str:
+    """Everything of `as_text`, with Min per track, the other convention of the squared error, and every task."""
+    metrics = list(_HEADINGS)
+    tables = [
+        _errors(report, metrics, ratio_intervals=True),
+        _averaged_over_xy(report, metrics),
+        _tasks(report, metrics),
+        *_calibration(report),
+        _papers(),
+    ]
+    return "\n\n".join([f"`{report['model']}`: {_subject(report)}", *(_markdown(table) for table in tables)]) + "\n"
 
 
-def _paper_rows() -> list[list[str]]:
+def _subject(report: dict) -> str:
+    windows = ", ".join(
+        f"{view} {row['n_windows']} of {report['intervals']['views'][view]['n_demos']} demos"
+        for view, row in report["views"].items()
+    )
+    return f"squared error, px^2 at 128 px, summed over x and y; windows: {windows}"
+
+
+def _errors(report: dict, metrics: list[str], ratio_intervals: bool) -> Table:
+    views, counts = report["views"], _counts(report)
+    rows = _error_rows(views, metrics, counts)
+    k = PAPER_K if PAPER_K in counts else counts[-1]
+    intervals = report["intervals"]["views"]
+    level = f"{report['intervals']['level']:.0%}"
+    rows.append([f"k = {k}, {level} interval", *_cells(views, metrics, lambda v, m: _range(intervals[v][m][k]))])
+    cells = _cells(views, metrics, lambda v, m: _number(views[v][m][k] / views[v]["nothing_moves"]))
+    rows.append([f"k = {k}, of nothing moves", *cells])
+    if ratio_intervals:
+        cells = _cells(views, metrics, lambda v, m: _range(intervals[v]["of_nothing_moves"][m][k]))
+        rows.append([f"k = {k}, of nothing moves, {level} interval", *cells])
+    return Table("this checkpoint, this data", _columns(views, metrics), rows)
+
+
+def _averaged_over_xy(report: dict, metrics: list[str]) -> Table:
+    views = {view: row["averaged_over_xy"] for view, row in report["views"].items()}
+    rows = _error_rows(views, metrics, _counts(report))
+    return Table("the same, averaged over x and y instead of summed", _columns(views, metrics), rows)
+
+
+def _tasks(report: dict, metrics: list[str]) -> Table:
+    views, k = report["views"], _counts(report)[-1]
+    rows = []
+    for task, by_view in report["per_task"].items():
+
+        def cell(view: str, metric: str, by_view: dict = by_view) -> str:
+            return _number(by_view[view][metric][k]) if view in by_view else _NOTHING
+
+        rows.append([task.replace("_", " "), *_cells(views, metrics, cell)])
+    return Table(f"each task, k = {k}", _columns(views, metrics), rows)
+
+
+def _calibration(report: dict) -> list[Table]:
+    """Nothing for k = 1."""
+    if report["calibration"] is None:
+        return []
+    views = report["calibration"]["views"]
+    expected = next(iter(views.values()))["coverage"]["expected_per_coordinate"]
+    rows = [
+        [f"truth between the samples, per coordinate ({expected:.2f})"]
+        + [_number(view["coverage"]["per_coordinate"]) for view in views.values()],
+        ["error, of the one that the samples predict (1)"]
+        + [_number(view["error_over_predicted"]) for view in views.values()],
+        ["rank correlation of the two over tracks"]
+        + [_number(view["correlation"]["spearman"]) for view in views.values()],
+    ]
+    title = f"spread of the k = {report['calibration']['k']} samples (a calibrated forecast in brackets)"
+    return [Table(title, list(views), rows)]
+
+
+def _papers() -> Table:
     rows = []
     for row in PAPER_ROWS:
         figures = [row.mean_t, row.mean, row.min]
@@ -48,14 +110,36 @@ def _paper_rows() -> list[list[str]]:
             for figure in figures
         ]
         rows.append([f"{row.suite}, {row.method}", *cells])
+    title = f"from the papers, on other data (CoTracker's tracks of human demonstrations), k = {PAPER_K}"
+    return Table(title, _columns(PAPER_VIEWS, ["mean_t", "mean", "min"]), rows)
+
+
+def _error_rows(views: dict, metrics: list[str], counts: list[str]) -> list[list[str]]:
+    # Without samples, MeanT, Mean and Min are the same: it stands once.
+    still = [[_number(row["nothing_moves"])] + [_NOTHING] * (len(metrics) - 1) for row in views.values()]
+    rows = [["nothing moves", *(cell for cells in still for cell in cells)]]
+    for k in counts:
+        rows.append([f"k = {k}", *(_number(row[metric][k]) for row in views.values() for metric in metrics)])
     return rows
 
 
-def _table(corner: str, views: list[str], rows: list[list[str]]) -> list[str]:
-    header = [corner, *(f"{view} {heading}" for view in views for heading in _HEADINGS)]
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+def _cells(views, metrics: list[str], cell) -> list[str]:
+    return [cell(view, metric) for view in views for metric in metrics]
+
+
+def _columns(views, metrics: list[str]) -> list[str]:
+    return [f"{view} {_HEADINGS[metric]}" for view in views for metric in metrics]
+
+
+def _counts(report: dict) -> list[str]:
+    return [str(k) for k in report["convention"]["k"]]
+
+
+def _text(table: Table) -> str:
+    header = ["", *table.header]
+    widths = [max(len(row[column]) for row in [header, *table.rows]) for column in range(len(header))]
     ruler = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    return [_line(header, widths), ruler, *(_line(row, widths) for row in rows)]
+    return "\n".join([f"{table.title}:", _line(header, widths), ruler, *(_line(row, widths) for row in table.rows)])
 
 
 def _line(cells: list[str], widths: list[int]) -> str:
@@ -63,5 +147,15 @@ def _line(cells: list[str], widths: list[int]) -> str:
     return "  ".join([first, *(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))])
 
 
-def _number(value: float) -> str:
-    return f"{value:.2f}"
+def _markdown(table: Table) -> str:
+    rows = [["", *table.header], ["---", *("---:" for _ in table.header)], *table.rows]
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join([f"**{table.title}**", "", *lines])
+
+
+def _number(value: float | None) -> str:
+    return _NOTHING if value is None else f"{value:.2f}"
+
+
+def _range(interval: list[float] | None) -> str:
+    return _NOTHING if interval is None else f"{interval[0]:.3g} to {interval[1]:.3g}"

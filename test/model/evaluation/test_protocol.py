@@ -8,7 +8,10 @@ from safetensors.torch import load_file, save_file
 
 from trajforecast_model.cli import main
 from trajforecast_model.data.shards import DatasetInfo, Window, write_info, write_shard
-from trajforecast_model.evaluation.protocol import draw_query_points, evaluate, nothing_moves_error, window_errors
+from trajforecast_model.evaluation.metrics import nothing_moves_error
+from trajforecast_model.evaluation.protocol import evaluate
+from trajforecast_model.evaluation.scores import window_errors
+from trajforecast_model.evaluation.windows import draw_query_points
 from trajforecast_model.tracks.grid import query_points
 
 POINTS = query_points((64, 64), (128, 128))

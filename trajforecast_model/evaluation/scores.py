@@ -1,0 +1,96 @@
+"""What is measured on one window of the LIBERO protocol."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trajforecast_model.evaluation.calibration import TrackCalibration, track_calibration
+from trajforecast_model.evaluation.errors import ade, fde, nothing_moves_error, squared_error
+from trajforecast_model.evaluation.sample_sets import energy_score
+from trajforecast_model.evaluation.windows import MovingWindow
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Errors over some points of one window."""
+
+    nothing_moves: float
+    by_metric: dict[str, dict[str, float]]  # metric -> k -> value
+
+
+@dataclass(frozen=True)
+class WindowScores:
+    """Everything measured on one window; px^2 are summed over x and y."""
+
+    index: int  # in the dataset
+    task: str
+    demo: str
+    view: str
+    drawn_points: Errors
+    all_moving_points: Errors
+    over_time: dict[str, np.ndarray]  # metric -> [T] px^2, drawn points, largest k
+    calibration: TrackCalibration | None  # drawn points, largest k; None for one sample
+
+
+def score_window(moving_window: MovingWindow, tracks: np.ndarray, counts: list[int]) -> WindowScores:
+    """Compares the forecast of a window with what happened.
+
+    Args:
+        tracks: [k, T, H, W, 2] sampled futures, pixels at PROTOCOL_IMAGE_SIZE; k is the largest of `counts`.
+        counts: the numbers of samples to evaluate, ascending.
+    """
+    flat = tracks.reshape(*tracks.shape[:2], -1, 2)  # [k, T, H * W, 2]
+    flat_truth = moving_window.truth.reshape(len(moving_window.truth), -1, 2)
+    drawn, drawn_truth = flat[:, :, moving_window.drawn], flat_truth[:, moving_window.drawn]
+    moving, moving_truth = flat[:, :, moving_window.moving], flat_truth[:, moving_window.moving]
+    metrics = window_errors(drawn, drawn_truth, counts) | _distances(drawn, drawn_truth, counts)
+    return WindowScores(
+        index=moving_window.index,
+        task=moving_window.window.task,
+        demo=moving_window.window.demo,
+        view=moving_window.window.view,
+        drawn_points=Errors(nothing_moves_error(drawn_truth), metrics),
+        all_moving_points=Errors(nothing_moves_error(moving_truth), window_errors(moving, moving_truth, counts)),
+        over_time=_over_time(drawn, drawn_truth),
+        calibration=track_calibration(drawn, drawn_truth) if len(drawn) > 1 else None,
+    )
+
+
+def window_errors(samples: np.ndarray, truth: np.ndarray, counts: list[int]) -> dict[str, dict[str, float]]:
+    """All errors of one window, by metric and k: px^2 summed over x and y, averaged over time and points.
+
+    Args:
+        samples: [k, T, P, 2], k at least the largest of `counts`; the first n are those of a smaller k.
+        truth: [T, P, 2]
+    """
+    errors = squared_error(samples, truth)  # [k, P]
+    values: dict[str, dict[str, float]] = {"mean_t": {}, "mean": {}, "min": {}, "min_per_track": {}}
+    for k in counts:
+        average = samples[:k].mean(axis=0, keepdims=True, dtype=np.float64)
+        values["mean_t"][str(k)] = float(squared_error(average, truth).mean())
+        values["mean"][str(k)] = float(errors[:k].mean())
+        values["min"][str(k)] = float(errors[:k].mean(axis=1).min())
+        values["min_per_track"][str(k)] = float(errors[:k].min(axis=0).mean())
+    return values
+
+
+def _distances(samples: np.ndarray, truth: np.ndarray, counts: list[int]) -> dict[str, dict[str, float]]:
+    """The errors in px: displacement of the average of the samples, and the energy score."""
+    return {
+        "ade": {str(k): ade(samples[:k].mean(axis=0), truth) for k in counts},
+        "fde": {str(k): fde(samples[:k].mean(axis=0), truth) for k in counts},
+        "energy_score": {str(k): energy_score(samples[:k], truth) for k in counts},
+    }
+
+
+def _over_time(samples: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
+    """Squared errors of every frame, [T] px^2, averaged over points."""
+    forecasts = {
+        "nothing_moves": truth[:1][None],
+        "mean_t": samples.mean(axis=0, keepdims=True, dtype=np.float64),
+        "mean": samples,
+    }
+    return {
+        name: ((np.asarray(tracks, np.float64) - truth) ** 2).sum(axis=-1).mean(axis=(0, 2))
+        for name, tracks in forecasts.items()
+    }

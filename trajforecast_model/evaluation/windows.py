@@ -1,0 +1,84 @@
+"""Which windows and which of their points the LIBERO protocol evaluates, the same ones in every run."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from trajforecast_model.data.shards import ShardDataset, Window
+from trajforecast_model.tracks.grid import rescale
+from trajforecast_model.tracks.motion import moving_points
+
+PROTOCOL_IMAGE_SIZE = (128, 128)  # the thresholds and the figures of the papers are in pixels of such images
+QUERY_POINTS = 32
+
+
+@dataclass(frozen=True)
+class MovingWindow:
+    """A window whose scene moves."""
+
+    index: int  # in the dataset
+    window: Window
+    truth: np.ndarray  # [T, H, W, 2], pixels at PROTOCOL_IMAGE_SIZE
+    moving: np.ndarray  # int [M], points of the flattened grid
+    drawn: np.ndarray  # int [up to 32], some of them
+
+
+def moving_windows(
+    dataset: ShardDataset, max_windows: int | None, skipped: Callable[[], None]
+) -> Iterator[MovingWindow]:
+    """The windows of the protocol: all of them, or `max_windows` a view drawn at random once and for all.
+
+    Args:
+        skipped: called for every window in which nothing moves.
+    """
+    accepted = dict.fromkeys(dataset.info.views, 0)
+    for index in _visiting_order(dataset, shuffled=max_windows is not None):
+        view = str(dataset.rows.view[index])
+        if max_windows is not None and accepted[view] == max_windows:
+            continue
+        window = dataset[index]
+        truth = rescale(window.tracks, dataset.info.image_size, PROTOCOL_IMAGE_SIZE)
+        moving = np.flatnonzero(moving_points(truth))
+        if not len(moving):
+            skipped()
+            continue
+        accepted[view] += 1
+        yield MovingWindow(index, window, truth, moving, draw_query_points(moving, window))
+
+
+def draw_query_points(moving: np.ndarray, window: Window) -> np.ndarray:
+    """32 of the moving points (all of them where there are fewer), the same ones for this window in every run.
+
+    Args:
+        moving: int [M] points.
+
+    Returns:
+        int [up to 32], ascending.
+    """
+    if len(moving) <= QUERY_POINTS:
+        return moving
+    generator = np.random.default_rng(stable_number(window))
+    return np.sort(generator.choice(moving, QUERY_POINTS, replace=False))
+
+
+def stable_number(window: Window, *more) -> int:
+    """A number below 2^63 that depends on nothing but the window's name and `more`."""
+    digest = _stable_hash(window.task, window.demo, window.start, window.view, *more)
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def _visiting_order(dataset: ShardDataset, shuffled: bool) -> list[int]:
+    """All windows; shuffled by their names, so that a subset is random and yet the same on every machine."""
+    if not shuffled:
+        return list(range(len(dataset)))
+    rows = dataset.rows
+    return sorted(
+        range(len(dataset)),
+        key=lambda i: _stable_hash(rows.task[i], rows.demo[i], rows.start[i], rows.view[i], "order"),
+    )
+
+
+def _stable_hash(*parts) -> bytes:
+    return hashlib.sha256("\0".join(str(part) for part in parts).encode()).digest()
