@@ -26,7 +26,7 @@ setup(
         ("share/ament_index/resource_index/packages", ["resource/trajforecast_ros"]),
         ("share/trajforecast_ros", ["package.xml"]),
         ("share/trajforecast_ros/launch", glob("launch/*.launch.py")),
-        ("share/trajforecast_ros/config", glob("config/*.yaml") + glob("config/*.xml")),
+        ("share/trajforecast_ros/config", glob("config/*.*")),
         ("share/trajforecast_ros/config/sros2", glob("config/sros2/*.xml")),
     ],
     install_requires=[

@@ -24,6 +24,7 @@ VIEW = "side"
 # How far LIBERO's arm goes in a control step under a full action, once it is moving: measured, see docs/policy.md. (The
 # controller's goal lies 0.05 m ahead; the arm does not reach it in 1/20 s.)
 METRES_PER_STEP = 0.0125
+RADIUS = 0.08  # of the gripper's region, in widths of the image
 
 
 class PolicyNode(Node):
@@ -32,7 +33,7 @@ class PolicyNode(Node):
     def __init__(self):
         super().__init__("policy_node")
         self._lookahead = self.declare_parameter("lookahead", 4).value  # steps of the forecast
-        self._radius = self.declare_parameter("radius", 0.08).value  # of the gripper's region, image widths
+        self._radius = self.declare_parameter("radius", RADIUS).value
         self._gain = self.declare_parameter("gain", 1.0).value
         self._fingers = self.declare_parameter("gripper", -1.0).value  # -1 open, 1 closed
         for name, least in (("lookahead", 1), ("radius", 0.001), ("gain", 0.0), ("gripper", -1.0)):

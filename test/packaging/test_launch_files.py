@@ -12,7 +12,7 @@ from launch.launch_description_sources import get_launch_description_from_python
 LAUNCH = Path(__file__).parents[2] / "launch"
 
 
-@pytest.mark.parametrize("file", ["forecast.launch.py", "demo.launch.py"])
+@pytest.mark.parametrize("file", ["forecast.launch.py", "demo.launch.py", "policy.launch.py"])
 def test_every_argument_is_described(file):
     description = get_launch_description_from_python_launch_file(str(LAUNCH / file))
 

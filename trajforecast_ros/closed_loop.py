@@ -1,0 +1,153 @@
+"""Measures the closed loop: does the arm go where the forecast says that the gripper goes?
+
+    python -m trajforecast_ros.closed_loop --task 3 --steps 40
+
+Simulator in lockstep, forecast node and policy run as processes of their own; this one listens. Of each forecast it
+takes the motion of the gripper in the side view over the next steps, as the policy does, and compares it with how the
+gripper then really moved in that image. Beside it stands the same for an arm that does nothing.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from trajforecast_ros.processes import NodeFailed, Nodes
+from trajforecast_ros.resources import dds_settings
+
+START_SECONDS = 180
+STEP_SECONDS = 60
+STILL = 0.25  # pixels: a shorter motion has no direction
+
+
+@dataclass(frozen=True)
+class Motions:
+    """Of the gripper in the side image over the policy's lookahead, one a forecast, pixels [N, 2] each."""
+
+    forecast: np.ndarray
+    followed: np.ndarray
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m trajforecast_ros.closed_loop", description=__doc__.splitlines()[0])
+    parser.add_argument("--checkpoint", default="libero_object_tiny", help="shipped name, folder or cached hub id")
+    parser.add_argument("--suite", default="libero_object")
+    parser.add_argument("--task", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the scene")
+    parser.add_argument("--steps", type=int, default=40, help="control steps, 20 a second of simulated time")
+    parser.add_argument("--samples", type=int, default=8, help="k, futures sampled in a forecast")
+    parser.add_argument("--lookahead", type=int, default=4, help="steps of the forecast that count")
+    args = parser.parse_args(arguments)
+    if args.steps <= args.lookahead:
+        parser.error(f"--steps {args.steps}: expected more than the lookahead, {args.lookahead}")
+    try:
+        for policy, gain in (("follows the medoid", 1.0), ("does nothing", 0.0)):
+            print(_row(policy, _measure(args, gain)), flush=True)
+    except (ValueError, OSError) as error:
+        print(f"closed_loop: error: {error}", file=sys.stderr)
+        return 2
+    except NodeFailed as error:
+        print(f"closed_loop: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _measure(args, gain: float) -> Motions:
+    domain = 1 + os.getpid() % 100
+    os.environ.update(dds_settings(), ROS_DOMAIN_ID=str(domain), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
+    with tempfile.TemporaryDirectory(prefix="trajforecast_closed_loop_") as logs, Nodes(Path(logs), domain) as nodes:
+        nodes.start("simulator_node", {"suite": args.suite, "task": args.task, "seed": args.seed, "lockstep": True})
+        nodes.start(
+            "forecast_node",
+            {"checkpoint": args.checkpoint, "num_samples": args.samples, "camera_timeout": 10.0},
+        )
+        nodes.start("policy_node", {"lookahead": args.lookahead, "gain": gain})
+        return _listen(nodes, args)
+
+
+def _listen(nodes: Nodes, args) -> Motions:
+    # After the environment is set: rclpy reads it when it is imported.
+    import rclpy
+    from geometry_msgs.msg import PoseStamped
+    from rclpy.node import Node
+    from sensor_msgs.msg import CameraInfo
+    from trajforecast_msgs.msg import TrackSummary
+
+    from trajforecast_ros.calibration import Calibration
+    from trajforecast_ros.messages import nanoseconds, read_summary
+    from trajforecast_ros.policy_node import RADIUS, VIEW, gripper_motion
+    from trajforecast_ros.qos import EVERYTHING, LATCHED
+
+    rclpy.init()
+    node = Node("closed_loop")
+    calibration: dict[str, object] = {}
+    grippers: dict[int, np.ndarray] = {}  # position by stamp, nanoseconds
+    summaries: dict[int, TrackSummary] = {}
+    node.create_subscription(CameraInfo, f"{VIEW}/camera_info", lambda m: calibration.update(info=m), LATCHED)
+    node.create_subscription(PoseStamped, f"{VIEW}/camera_pose", lambda m: calibration.update(pose=m), LATCHED)
+
+    def on_gripper(message: PoseStamped) -> None:
+        position = message.pose.position
+        grippers[nanoseconds(message.header)] = np.array([position.x, position.y, position.z])
+
+    node.create_subscription(PoseStamped, "gripper_pose", on_gripper, EVERYTHING)
+    node.create_subscription(
+        TrackSummary, "predicted_tracks/summary", lambda m: summaries.setdefault(nanoseconds(m.header), m), EVERYTHING
+    )
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        with tqdm(total=args.steps, unit="step", disable=not sys.stderr.isatty()) as progress:
+            while len(grippers) <= args.steps:
+                seen = len(grippers)
+                rclpy.spin_once(node, timeout_sec=0.1)
+                if len(grippers) > seen:
+                    progress.update(len(grippers) - seen)
+                    deadline = time.monotonic() + (STEP_SECONDS if seen > 1 else START_SECONDS)
+                for name in ("simulator_node", "forecast_node", "policy_node"):
+                    nodes.check_running(name)
+                if time.monotonic() > deadline:
+                    raise NodeFailed(
+                        f"the loop stood still; forecast_node said:\n{nodes.log_tail('forecast_node')}\n"
+                        f"policy_node said:\n{nodes.log_tail('policy_node')}"
+                    )
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+    camera = Calibration.from_messages(calibration["info"], calibration["pose"])
+    pixels = {stamp: camera.project(position)[0] for stamp, position in grippers.items()}
+    forecast, followed = [], []
+    for stamp, summary in sorted(summaries.items()):
+        arrays = read_summary(summary)
+        later = stamp + round(args.lookahead * arrays.dt * 1e9)
+        if stamp in pixels and later in pixels and VIEW in arrays.views:
+            forecast.append(gripper_motion(arrays, pixels[stamp], RADIUS, 0, args.lookahead))
+            followed.append(pixels[later] - pixels[stamp])
+    return Motions(np.array(forecast).reshape(-1, 2), np.array(followed).reshape(-1, 2))
+
+
+def _row(policy: str, motions: Motions) -> str:
+    forecast, followed = motions.forecast, motions.followed
+    lengths, moved = np.linalg.norm(forecast, axis=1), np.linalg.norm(followed, axis=1)
+    text = (
+        f"{policy}: {len(forecast)} forecasts, gripper forecast to go {lengths.mean():.2f} px, went {moved.mean():.2f} px, "
+        f"{(forecast * followed).sum() / (forecast**2).sum():.2f} of the forecast motion"
+    )
+    directed = (lengths > STILL) & (moved > STILL)
+    if directed.sum() < 2:
+        return f"{text}; it went nowhere, so no direction to compare"
+    cosine = (forecast * followed).sum(axis=1)[directed] / (lengths * moved)[directed]
+    x, y = (np.corrcoef(forecast[:, axis], followed[:, axis])[0, 1] for axis in (0, 1))
+    return f"{text}; cosine {cosine.mean():.2f} over {directed.sum()}, correlation {x:.2f} in x, {y:.2f} in y"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
