@@ -102,8 +102,8 @@ def run_training(stage: Stage, config: VAETrainConfig | DenoiserTrainConfig, fin
             norm = nn.utils.clip_grad_norm_(state.parameters, optimisation.clip_norm)
             if not torch.isfinite(norm):
                 raise ValueError(
-                    f"step {state.step}: loss {totals['loss'].item()} or its gradient is not finite; lower "
-                    "optimisation.learning_rate. The last checkpoint is whole"
+                    f"step {state.step}: loss {totals['loss'].item()} or its gradient is not finite; start anew under "
+                    "another `out` with a lower optimisation.learning_rate. The last checkpoint is whole"
                 )
             state.update(optimisation.learning_rate * learning_rate_factor(state.step, optimisation))
 

@@ -66,6 +66,11 @@ def test_two_ranks_with_accumulation_equal_one_process_with_the_whole_batch(stag
     assert logged(two, tag) == pytest.approx(logged(one, tag), rel=1e-3)
     assert result.stdout.count("checkpoint: ") == 1 and "rank" not in result.stderr
 
+    # One process goes on with what two ranks began.
+    for out in (one, two):
+        assert run(stage, config_of(stage, data, out, accumulate=1, steps=STEPS + 1), tmp_path) == 0
+    assert logged(two)[STEPS + 1] == pytest.approx(logged(one)[STEPS + 1], rel=1e-4)
+
 
 def test_a_rank_that_is_killed_or_stopped_ends_all_and_the_run_goes_on_bit_for_bit(data, tmp_path):
     whole = config_of("vae", data, tmp_path / "whole", accumulate=1)
