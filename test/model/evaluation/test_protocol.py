@@ -1,6 +1,7 @@
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -91,10 +92,65 @@ def test_a_model_of_nothing_moves_scores_what_is_known_on_paper(still_checkpoint
     assert "16.70" in table and "52.70" in table  # the paper's
 
 
+def test_a_model_of_nothing_moves_has_no_spread(still_checkpoint, data, tmp_path):
+    report = evaluate(still_checkpoint, data, [1, 4], tmp_path / "r.json")
+    assert report["calibration"]["k"] == 4
+    for view, speed in (("side", 1), ("effector", 2)):
+        calibration = report["calibration"]["views"][view]
+        assert calibration["tracks"] == 32 * report["views"][view]["n_windows"]
+        assert calibration["coverage"]["expected_per_coordinate"] == 3 / 5
+        assert calibration["reliability"][0]["error"] == pytest.approx(speed * np.sqrt(np.mean(np.arange(1, 16) ** 2)))
+        over_time = report["over_time"]["views"][view]
+        for metric in ("mean_t", "mean", "nothing_moves"):
+            assert over_time[metric] == pytest.approx([(speed * t) ** 2 for t in range(16)], rel=1e-4, abs=1e-6)
+
+
+def test_one_sample_has_no_calibration(tiny_checkpoint, data, tmp_path):
+    assert evaluate(tiny_checkpoint, data, [1], tmp_path / "r.json", max_windows=1)["calibration"] is None
+    assert json.loads((tmp_path / "r.json").read_text())["calibration"] is None
+
+
+def test_intervals_hold_the_averages(tiny_checkpoint, tmp_path):
+    info = DatasetInfo(labeler="exact", stride=1)
+    windows = [window("side", 0, 1.0 + number, 10, demo=f"demo_{number}") for number in range(4)]
+    report = evaluate(tiny_checkpoint, prepared(tmp_path, info, windows), [1, 2], tmp_path / "r.json")
+    intervals = report["intervals"]["views"]["side"]
+    assert intervals["n_demos"] == 4
+    for metric in ("mean_t", "mean", "min", "min_per_track", "ade", "fde", "energy_score"):
+        for k in ("1", "2"):
+            low, high = intervals[metric][k]
+            assert low < report["views"]["side"][metric][k] < high
+    low, high = intervals["of_nothing_moves"]["mean_t"]["2"]
+    assert low < report["views"]["side"]["mean_t"]["2"] / report["views"]["side"]["nothing_moves"] < high
+
+
+def test_tables_and_figures_are_written(tiny_checkpoint, data, tmp_path):
+    assert main(["evaluate", "--checkpoint", str(tiny_checkpoint), "--data", str(data), "-k", "1", "2",
+                 "--max-windows", "2", "--out", str(tmp_path / "r.json"), "--table", str(tmp_path / "deep" / "r.md"),
+                 "--plots", str(tmp_path / "figures")]) == 0  # fmt: skip
+    report = json.loads((tmp_path / "r.json").read_text())
+    markdown = (tmp_path / "deep" / "r.md").read_text()
+    assert f"| k = 2 | {report['views']['side']['mean_t']['2']:.2f} |" in markdown
+    assert f"| k = 2 | {report['views']['side']['mean_t']['2'] / 2:.2f} |" in markdown  # the other convention
+    assert TASK.replace("_", " ") in markdown and "16.70" in markdown
+    for lines in (block.splitlines() for block in markdown.split("\n\n") if block.startswith("|")):
+        assert len({line.count("|") for line in lines}) == 1
+    figures = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    assert figures == ["error_by_k.png", "error_over_time.png", "spread_and_error.png"]
+    for name in figures:
+        assert cv2.imread(str(tmp_path / "figures" / name)).shape == (420, 2 * 560, 3)
+
+
 def test_two_runs_agree_to_the_last_digit(tiny_checkpoint, data, tmp_path):
     for name in ("a", "b"):
-        evaluate(tiny_checkpoint, data, [1, 2], tmp_path / f"{name}.json")
-    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+        evaluate(
+            tiny_checkpoint, data, [1, 2], tmp_path / f"{name}.json", table=tmp_path / f"{name}.md",
+            plots=tmp_path / name,
+        )  # fmt: skip
+    for file in ("json", "md"):
+        assert (tmp_path / f"a.{file}").read_bytes() == (tmp_path / f"b.{file}").read_bytes()
+    for figure in (tmp_path / "a").iterdir():
+        assert figure.read_bytes() == (tmp_path / "b" / figure.name).read_bytes()
     evaluate(tiny_checkpoint, data, [1, 2], tmp_path / "c.json", seed=1)
     assert (tmp_path / "a.json").read_bytes() != (tmp_path / "c.json").read_bytes()
 
@@ -156,6 +212,7 @@ def test_data_in_which_nothing_moves_is_refused(tiny_checkpoint, tmp_path, capsy
         (["--checkpoint", "{}"], "no config.json"),
         (["--steps", "0"], "steps: got 0"),
         (["--out", "{}"], "is a folder"),
+        (["--table", "{}"], "is a folder"),
     ],
 )
 def test_bad_arguments_are_one_message_and_exit_code_2(tiny_checkpoint, data, tmp_path, capsys, arguments, message):
