@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--steps {args.steps}: expected more than the lookahead, {args.lookahead}")
     try:
         for policy, gain in (("follows the medoid", 1.0), ("does nothing", 0.0)):
-            print(_row(policy, _measure(args, gain)), flush=True)
+            print(summary_line(policy, _measure(args, gain)), flush=True)
     except (ValueError, OSError) as error:
         print(f"closed_loop: error: {error}", file=sys.stderr)
         return 2
@@ -134,7 +134,8 @@ def _listen(nodes: Nodes, args) -> Motions:
     return Motions(np.array(forecast).reshape(-1, 2), np.array(followed).reshape(-1, 2))
 
 
-def _row(policy: str, motions: Motions) -> str:
+def summary_line(policy: str, motions: Motions) -> str:
+    """The figures of a policy: how far, which share of the forecast motion, in which direction."""
     forecast, followed = motions.forecast, motions.followed
     lengths, moved = np.linalg.norm(forecast, axis=1), np.linalg.norm(followed, axis=1)
     text = (

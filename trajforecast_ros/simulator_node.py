@@ -40,7 +40,7 @@ class SimulatorNode(Node):
         self._lockstep = self.declare_parameter("lockstep", False).value
         self._steps_per_action = self.declare_parameter("steps_per_action", 1).value
         self._action_timeout = self.declare_parameter("action_timeout", 0.5).value
-        repeat_period = self.declare_parameter("repeat_period", 2.0).value
+        repeat_period = self.declare_parameter("repeat_period", 5.0).value
         image_size = self.declare_parameter("image_size", 128).value
         publish_clock = self.declare_parameter("publish_clock", False).value
         for name, least in (("seed", 0), ("steps_per_action", 1), ("image_size", 16), ("repeat_period", 0.01)):
