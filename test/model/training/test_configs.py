@@ -1,16 +1,15 @@
 """Every config that ships: it loads, its arithmetic holds, and it takes a step on data of its shape."""
 
+import functools
 import re
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from synthetic_shards import write_synthetic_data
-from tiny_runs import state
+from tiny_runs import run, state
 from transformers import BertConfig, BertModel, BertTokenizer, Dinov2Config, Dinov2Model
 
-from trajforecast_model.cli import main
 from trajforecast_model.config import load, to_dict
 from trajforecast_model.data.shards import DatasetInfo
 from trajforecast_model.training.configs import DenoiserTrainConfig, VAETrainConfig
@@ -42,7 +41,7 @@ def datasets(tmp_path_factory) -> dict[str, Path]:
     for name, (frames, grid, image_size) in SHAPES.items():
         folders[name] = tmp_path_factory.mktemp(name)
         info = DatasetInfo(labeler="exact", stride=1, num_frames=frames, grid=grid, image_size=image_size)
-        write_synthetic_data(folders[name], train=1, val=1, info=info)
+        write_synthetic_data(folders[name], train=2, val=1, info=info)
     return folders
 
 
@@ -65,7 +64,7 @@ def encoders(tmp_path_factory) -> dict[str, Path]:
 
 
 def at_reduced_depth(config: dict, out: Path, data: Path, encoders: dict[str, Path], vae: Path | None) -> dict:
-    """The same networks of two blocks, on one window a step."""
+    """The same networks of two blocks, on one window in a micro-batch."""
     network = config["vae" if isinstance(config["vae"], dict) else "denoiser"]
     network |= dict(dim=32, depth=2, heads=1)
     if config["image_encoder"]["kind"] == "dinov2":
@@ -74,30 +73,39 @@ def at_reduced_depth(config: dict, out: Path, data: Path, encoders: dict[str, Pa
         config["text_encoder"]["source"] = str(encoders[config["text_encoder"]["source"]])
     if isinstance(config["vae"], str):
         config["vae"] = str(vae)
+    if "sampling_steps" in config:
+        config["sampling_steps"] = 1
     accumulate = config["optimisation"]["accumulate"]
     config["optimisation"] |= dict(steps=1, batch_size=accumulate, accumulate=accumulate, compile=False)
     config["logging"] |= dict(validation_windows=1, validation_samples=1)
     return config | {"out": str(out), "data": {"folder": str(data), "workers": 0}}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("path", names("*"))
-def test_a_shipped_config_takes_a_step(path, datasets, encoders, tmp_path, capsys):
-    if "longer" in path.stem:
-        pytest.skip("goes on from the shipped checkpoint, whose depth is not to be reduced")
+@pytest.fixture(scope="module")
+def take_a_step(datasets, encoders, tmp_path_factory):
+    """Trains a config for a step, the VAE that it names before it, and returns the checkpoint; each only once."""
+    folder = tmp_path_factory.mktemp("steps")
 
-    def step(path: Path, vae: Path | None) -> Path:
-        out, data = tmp_path / path.stem, datasets[path.stem.split("_")[0]]
+    @functools.cache
+    def take(path: Path) -> Path:
+        vae = load_config(path).vae
+        if isinstance(vae, str):  # runs/NAME/checkpoint
+            vae = take(path.with_name(f"{Path(vae).parent.name}.yaml"))
+        out, data = folder / path.stem, datasets[path.stem.split("_")[0]]
         config = at_reduced_depth(to_dict(load_config(path)), out, data, encoders, vae)
-        (tmp_path / path.name).write_text(yaml.safe_dump(config))
-        assert main(["train", stage_of(path), "--config", str(tmp_path / path.name)]) == 0, capsys.readouterr().err
+        assert run(stage_of(path), config, folder) == 0
         assert state(out)["step"] == 1
         return out / "checkpoint"
 
-    vae = load_config(path).vae
-    if isinstance(vae, str):  # runs/NAME/checkpoint, the run of another config here
-        vae = step(path.with_name(f"{Path(vae).parent.name}.yaml"), None)
-    step(path, vae)
+    return take
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", names("*"))
+def test_a_shipped_config_takes_a_step(path, take_a_step):
+    if "longer" in path.stem:
+        pytest.skip("goes on from the shipped checkpoint, whose depth is not to be reduced")
+    assert list(take_a_step(path).glob("*.safetensors"))
 
 
 @pytest.mark.parametrize("path", names("libero_atm*", "libero_tramoe*", "kubric*", "physion*", "physics101*"))

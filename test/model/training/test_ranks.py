@@ -26,16 +26,11 @@ def train_on_two_ranks(stage: str, config: dict, folder: Path) -> subprocess.Com
     return torchrun(["-m", "trajforecast_model.cli", "train", stage, "--config", str(path)])
 
 
-def config_of(stage: str, data: Path, out: Path, accumulate: int, steps: int = STEPS) -> dict:
-    config = (vae_config if stage == "vae" else denoiser_config)(
-        data, out, **({} if stage == "vae" else {"vae": None}), steps=steps, moving_weight=8.0
-    )
-    config["optimisation"]["accumulate"] = accumulate
-    # Three validation windows do not divide among two ranks, nor do the 16 of the training split into whole batches.
-    config["optimisation"]["batch_size"] = 12
-    config["logging"] = config["logging"] | dict(checkpoint_every=1, validate_every=STEPS, validation_windows=3)
-    config["logging"]["keep"] = STEPS
-    return config
+def make_uneven(config: dict, accumulate: int) -> dict:
+    """Neither the 16 windows make whole batches, nor do the 3 of the validation divide among two ranks."""
+    config["optimisation"] |= dict(batch_size=12, accumulate=accumulate)
+    config["logging"] |= dict(checkpoint_every=1, keep=STEPS, validate_every=STEPS, validation_windows=3)
+    return config | {"moving_weight": 8.0}
 
 
 def gradients_of_first_step(out: Path) -> dict[int, torch.Tensor]:
@@ -45,10 +40,15 @@ def gradients_of_first_step(out: Path) -> dict[int, torch.Tensor]:
 
 
 @pytest.mark.parametrize("stage", ["vae", "denoiser"])
-def test_two_ranks_with_accumulation_equal_one_process_with_the_whole_batch(stage, data, tmp_path):
+def test_two_ranks_with_accumulation_equal_one_process_with_the_whole_batch(stage, data, barely_trained_vae, tmp_path):
+    def config(out: Path, accumulate: int, steps: int = STEPS) -> dict:
+        if stage == "vae":
+            return make_uneven(vae_config(data, out, steps), accumulate)
+        return make_uneven(denoiser_config(data, out, barely_trained_vae, steps), accumulate)
+
     one, two = tmp_path / "one", tmp_path / "two"
-    assert run(stage, config_of(stage, data, one, accumulate=1), tmp_path) == 0
-    result = train_on_two_ranks(stage, config_of(stage, data, two, accumulate=3), tmp_path)
+    assert run(stage, config(one, accumulate=1), tmp_path) == 0
+    result = train_on_two_ranks(stage, config(two, accumulate=3), tmp_path)
     assert result.returncode == 0, result.stderr
 
     gradients = gradients_of_first_step(one)
@@ -68,15 +68,15 @@ def test_two_ranks_with_accumulation_equal_one_process_with_the_whole_batch(stag
 
     # One process goes on with what two ranks began.
     for out in (one, two):
-        assert run(stage, config_of(stage, data, out, accumulate=1, steps=STEPS + 1), tmp_path) == 0
+        assert run(stage, config(out, accumulate=1, steps=STEPS + 1), tmp_path) == 0
     assert logged(two)[STEPS + 1] == pytest.approx(logged(one)[STEPS + 1], rel=1e-4)
 
 
 def test_a_rank_that_is_killed_or_stopped_ends_all_and_the_run_goes_on_bit_for_bit(data, tmp_path):
-    whole = config_of("vae", data, tmp_path / "whole", accumulate=1)
+    whole = make_uneven(vae_config(data, tmp_path / "whole", STEPS), accumulate=1)
     assert train_on_two_ranks("vae", whole, tmp_path).returncode == 0
 
-    parts = config_of("vae", data, tmp_path / "parts", accumulate=1)
+    parts = make_uneven(vae_config(data, tmp_path / "parts", STEPS), accumulate=1)
     script = str(Path(__file__).with_name("killed_run.py"))
     arguments = ["train", "vae", "--config", str(write_config(parts, tmp_path))]
     killed = torchrun([script, "second rank", "3", *arguments])
@@ -100,7 +100,7 @@ def test_ranks_that_see_other_data_are_refused(data, tmp_path):
         "    ShardDataset.__len__ = lambda dataset: len(dataset._index) - 1\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
-    config = config_of("vae", data, tmp_path / "run", accumulate=1)
+    config = make_uneven(vae_config(data, tmp_path / "run", STEPS), accumulate=1)
     refused = torchrun([str(script), "train", "vae", "--config", str(write_config(config, tmp_path))])
     assert refused.returncode != 0 and "differs from the others in its data" in refused.stderr
     assert RunFolder(tmp_path / "run", keep=1).load() is None

@@ -70,9 +70,9 @@ def test_a_run_killed_again_and_again_equals_one_in_a_go(data, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_denoiser_run_equals_one_in_a_go(data, tmp_path):
-    assert run("denoiser", frequent(denoiser_config(data, tmp_path / "whole", None)), tmp_path) == 0
-    parts = frequent(denoiser_config(data, tmp_path / "parts", None))
+def test_a_killed_denoiser_run_equals_one_in_a_go(data, barely_trained_vae, tmp_path):
+    assert run("denoiser", frequent(denoiser_config(data, tmp_path / "whole", barely_trained_vae)), tmp_path) == 0
+    parts = frequent(denoiser_config(data, tmp_path / "parts", barely_trained_vae))
     assert run_until_killed("denoiser", parts, tmp_path, "step", 6).returncode == -signal.SIGKILL
     assert state(tmp_path / "parts")["step"] == 4
     assert run("denoiser", parts, tmp_path) == 0

@@ -27,7 +27,7 @@ def vae_config(data: Path, out: Path, steps: int = 8, **changes) -> dict:
             offset_scale=8.0,
         ),
         "optimisation": dict(steps=steps, batch_size=8, learning_rate=2e-3, warmup_steps=4, precision="float32"),
-        "logging": QUIET,
+        "logging": dict(QUIET),
         "moving_weight": 8.0,
     } | changes
 
@@ -41,7 +41,7 @@ def denoiser_config(data: Path, out: Path, vae: Path | None, steps: int = 8, **c
         "image_encoder": dict(kind="patch", source=None, patch_size=16, dim=64, depth=1, heads=1),
         "text_encoder": dict(source="minilm", pooling="mean", dim=384),
         "optimisation": dict(steps=steps, batch_size=8, learning_rate=2e-3, warmup_steps=4, precision="float32"),
-        "logging": QUIET,
+        "logging": dict(QUIET),
         "draws_per_window": 2,
         "sampling_steps": 3,
     } | changes
