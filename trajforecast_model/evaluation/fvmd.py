@@ -139,9 +139,10 @@ def _frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     features, still = a.shape[1], 0
     if len(a) + len(b) < features:
         # Both covariances live in the span of the rows; across it each is zero and the root is eps itself.
-        basis, _ = np.linalg.qr(np.concatenate([a, b]).T)
-        a, b = a @ basis, b @ basis
-        still = features - basis.shape[1]
+        # With X^T = Q R, the rows of R^T are those of X in the basis Q of that span.
+        in_span = np.linalg.qr(np.concatenate([a, b]).T, mode="r").T
+        still = features - in_span.shape[1]
+        a, b = in_span[: len(a)], in_span[len(a) :]
     covariance_a, covariance_b = a.T @ a / (len(a) - 1), b.T @ b / (len(b) - 1)
     ridge = _FRECHET_EPSILON * np.eye(len(covariance_a))
     # C_a = L L^T, and L^T C_b L has the eigenvalues of C_a C_b while being symmetric.
