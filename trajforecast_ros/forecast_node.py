@@ -34,6 +34,7 @@ from trajforecast_model.forecaster import Forecaster
 from trajforecast_ros import parameters
 from trajforecast_ros.forecasting import ForecastThread, Result
 from trajforecast_ros.messages import nanoseconds
+from trajforecast_ros.observing import Observer
 from trajforecast_ros.outputs import Outputs
 from trajforecast_ros.pairing import Frame
 from trajforecast_ros.parameters import ForecastParameters
@@ -56,6 +57,7 @@ class ForecastNode(LifecycleNode):
         self._forecaster: Forecaster | None = None
         self._thread: ForecastThread | None = None
         self._outputs: Outputs | None = None
+        self._observer: Observer | None = None
         self._inputs: list = []  # subscriptions and services, from configure to cleanup
         self._last_housekeeping = time.monotonic()
         self._skipped_judging = False
@@ -92,6 +94,7 @@ class ForecastNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._thread.start()
+        self._observe_if_wanted()
         if self._thread.lacks_instruction(self._settings):
             topic = self.resolve_topic_name("~/instruction")
             self.get_logger().info(f"waiting for an instruction on {topic} (or set the parameter instruction)")
@@ -99,6 +102,7 @@ class ForecastNode(LifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._thread.stop()
+        self._stop_observing()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -170,6 +174,7 @@ class ForecastNode(LifecycleNode):
 
     def _tear_down(self) -> None:
         """Gives back whatever is there; the one way out of every state."""
+        self._stop_observing()
         if self._thread is not None:
             self._thread.stop()
             self._statistics.keep(self._thread.standing())
@@ -186,6 +191,21 @@ class ForecastNode(LifecycleNode):
             self._forecaster = None
             gc.collect()
         parameters.set_read_only(self, False)
+
+    def _observe_if_wanted(self) -> None:
+        wanted = self._settings.score and self._thread is not None and self._thread.running
+        if wanted and self._observer is None:
+            self._observer = Observer(
+                publish=self._outputs.publish_score,
+                report_error=lambda error: self.get_logger().error(f"a forecast was not scored:\n{error}"),
+            )
+        elif not wanted:
+            self._stop_observing()
+
+    def _stop_observing(self) -> None:
+        if self._observer is not None:
+            self._observer.close()
+            self._observer = None
 
     def _answer_impossible_transitions(self) -> None:
         """rclpy raises where it should answer that a transition cannot be made from here, which would end the node."""
@@ -208,8 +228,12 @@ class ForecastNode(LifecycleNode):
     # Callbacks, on the executor's thread
 
     def _on_image(self, view: str, message: Image | CompressedImage) -> None:
-        if self._thread.running:
-            self._thread.add_image(Frame(view, message, nanoseconds(message.header), time.monotonic()))
+        if not self._thread.running:
+            return
+        frame = Frame(view, message, nanoseconds(message.header), time.monotonic())
+        self._thread.add_image(frame)
+        if self._observer is not None:
+            self._observer.add_image(frame)
 
     def _on_instruction(self, message: String) -> None:
         instruction = message.data.strip()
@@ -241,6 +265,7 @@ class ForecastNode(LifecycleNode):
         self._settings = settings
         if self._thread is not None:
             self._thread.update(settings)
+        self._observe_if_wanted()
 
     def _on_housekeeping(self) -> None:
         now = time.monotonic()
@@ -265,7 +290,8 @@ class ForecastNode(LifecycleNode):
         standing = Standing(waiting_for="configure") if self._thread is None else self._thread.standing()
         memory = None if self._forecaster is None else self._forecaster.device_memory()
         name = self.get_fully_qualified_name()
-        status = self._statistics.status(time.monotonic(), name, standing, memory)
+        given_up = {} if self._observer is None else dict(self._observer.given_up)
+        status = self._statistics.status(time.monotonic(), name, standing, memory, given_up)
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics_publisher.publish(message)
@@ -276,6 +302,9 @@ class ForecastNode(LifecycleNode):
         if not self.context.ok():
             return Predict.Response(success=False, message="the node is shutting down")
         response = self._outputs.publish(result)
+        observer = self._observer
+        if observer is not None:
+            observer.add_forecast(result)
         now = time.monotonic()
         frames = [result.job.frames[view] for view in result.forecast.views]
         newest = max(frame.stamp for frame in frames)

@@ -1,16 +1,21 @@
 """What the forecast node publishes of a forecast, each message only while somebody listens to it."""
 
+import numpy as np
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import Image
-from trajforecast_msgs.msg import PredictedTracks, TrackSummary
+from trajforecast_msgs.msg import ForecastScore, PredictedTracks, TrackSummary
 from trajforecast_msgs.srv import Predict
+from visualization_msgs.msg import Marker
 
 from trajforecast_model.tracks.overlay import draw_forecast
+from trajforecast_ros import foxglove
 from trajforecast_ros.forecasting import Result
 from trajforecast_ros.images import to_message
-from trajforecast_ros.messages import summary_message, tracks_message
-from trajforecast_ros.qos import RESULT
+from trajforecast_ros.markers import track_marker
+from trajforecast_ros.messages import Source, summary_message, tracks_message
+from trajforecast_ros.qos import RESULT, RESULT_OF_EACH_VIEW
 
 
 class Outputs:
@@ -22,7 +27,14 @@ class Outputs:
         overridable = QoSOverridingOptions.with_default_policies()
         self._tracks = self._add(PredictedTracks, "predicted_tracks", qos_overriding_options=overridable)
         self._summary = self._add(TrackSummary, "predicted_tracks/summary", qos_overriding_options=overridable)
+        self._score = self._add(ForecastScore, "predicted_tracks/score")
         self._overlays = {view: self._add(Image, f"~/overlay/{view}") for view in views}
+        self._markers = self._add(Marker, "~/markers", RESULT_OF_EACH_VIEW)
+        self._annotations = {}
+        if foxglove.is_available():
+            self._annotations = {
+                view: self._add(foxglove.annotations_type(), f"~/annotations/{view}") for view in views
+            }
 
     def anybody_listens(self) -> bool:
         return any(publisher.get_subscription_count() for publisher in self._publishers)
@@ -40,21 +52,31 @@ class Outputs:
             response.summary = summary_message(forecast, circumstances, reduction)
             self._summary.publish(response.summary)
         for index, source in enumerate(circumstances.sources):
-            publisher = self._overlays[source.view]
-            if publisher.get_subscription_count():
-                picture = draw_forecast(result.images[source.view], forecast.tracks[index], forecast.mean_track[index])
-                publisher.publish(to_message(picture, source.header))
+            self._draw(source, result.images[source.view], forecast.tracks[index], forecast.mean_track[index])
         response.message = (
             f"{len(forecast.views)} views, {result.job.num_samples} samples in {circumstances.compute_time:.2f} s"
         )
         return response
+
+    def publish_score(self, score: ForecastScore) -> None:
+        self._score.publish(score)
 
     def destroy(self) -> None:
         for publisher in self._publishers:
             self._node.destroy_lifecycle_publisher(publisher)
         self._publishers.clear()
 
-    def _add(self, message_type, topic: str, **options) -> LifecyclePublisher:
-        publisher = self._node.create_lifecycle_publisher(message_type, topic, RESULT, **options)
+    def _draw(self, source: Source, image: np.ndarray, samples: np.ndarray, mean: np.ndarray) -> None:
+        """image [height, width, 3], samples [k, T, H, W, 2], mean [T, H, W, 2], of one view."""
+        if self._overlays[source.view].get_subscription_count():
+            self._overlays[source.view].publish(to_message(draw_forecast(image, samples, mean), source.header))
+        if self._markers.get_subscription_count():
+            self._markers.publish(track_marker(samples, mean, source))
+        annotations = self._annotations.get(source.view)
+        if annotations is not None and annotations.get_subscription_count():
+            annotations.publish(foxglove.track_annotations(samples, mean, source))
+
+    def _add(self, message_type, topic: str, qos: QoSProfile = RESULT, **options) -> LifecyclePublisher:
+        publisher = self._node.create_lifecycle_publisher(message_type, topic, qos, **options)
         self._publishers.append(publisher)
         return publisher

@@ -107,6 +107,12 @@ class ForecastParameters:
             "Points to publish instead of the grid, as 0.5,0.5 0.25,0.75: x,y from the image's top-left corner to 1,1"
         ),
     )
+    score: bool = field(
+        default=False,
+        metadata=_meaning(
+            "Whether to follow the observed motion and publish predicted_tracks/score when a horizon has passed",
+        ),
+    )
     enabled: bool = field(default=True, metadata=_meaning("Whether to forecast; ~/enable changes it too"))
 
     def reduction(self) -> Reduction:

@@ -62,10 +62,13 @@ class Statistics:
             self._received += last.images_received
             self._dropped.update(last.images_dropped)
 
-    def status(self, now: float, name: str, standing: Standing, device_memory: int | None) -> DiagnosticStatus:
+    def status(
+        self, now: float, name: str, standing: Standing, device_memory: int | None, not_scored: dict[str, int]
+    ) -> DiagnosticStatus:
         """The node's DiagnosticStatus.
 
         Args:
+            not_scored: forecasts whose observation was given up, by reason.
             device_memory: bytes that the model holds on the GPU; None without a model or a GPU.
         """
         with self._lock:
@@ -101,5 +104,7 @@ class Statistics:
         values["images forecast"] = str(images)
         for reason, count in sorted(dropped.items()):
             values[f"images dropped: {reason}"] = str(count)
+        for reason, count in sorted(not_scored.items()):
+            values[f"forecasts not scored: {reason}"] = str(count)
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
         return status

@@ -5,13 +5,15 @@ import signal
 import cv2
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
 from rclpy.qos import qos_profile_sensor_data
 from robot import FORECAST_SECONDS, NODE, RELIABLE, SIZES, Robot, header, picture, settings
 from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import String
+from std_msgs.msg import Header, String
 from tiny_checkpoint import FRAMES, GRID
-from trajforecast_msgs.msg import PredictedTracks
+from trajforecast_msgs.msg import ForecastScore, PredictedTracks
 from trajforecast_msgs.srv import Predict
+from visualization_msgs.msg import Marker
 
 from trajforecast_ros.images import to_message
 from trajforecast_ros.messages import read_summary, read_tracks
@@ -76,6 +78,47 @@ def test_compressed_images(forecast_node, listener):
 
     listener.wait_for(came, "a forecast", FORECAST_SECONDS)
     assert read_tracks(robot.tracks[0]).image_sizes == tuple(SIZES.values())
+
+
+def test_a_score_follows_when_the_horizon_has_passed(forecast_node, listener):
+    """The tiny checkpoint's forecasts are nonsense; that they are scored, and against what, is what counts here."""
+    robot = Robot(listener)
+    scores = []
+    listener.node.create_subscription(ForecastScore, "/predicted_tracks/score", scores.append, RELIABLE)
+    node = forecast_node(instruction="go", score=True)
+    robot.wait_until_connected(node)
+    frame = 0
+
+    def publish_next() -> None:
+        nonlocal frame
+        seconds, nanoseconds = divmod(5_000_000_000 + frame * 50_000_000, 1_000_000_000)
+        for view, camera in robot.cameras.items():
+            moved = np.roll(picture(view), frame, axis=1)
+            camera.publish(to_message(moved, Header(stamp=Time(sec=seconds, nanosec=nanoseconds))))
+        frame += 1
+
+    listener.node.create_timer(0.05, publish_next)
+    listener.wait_for(lambda: scores, "a score", 90)
+    score = scores[0]
+    assert (score.num_samples, score.num_steps, score.num_observed_steps, score.dt) == (2, FRAMES, FRAMES, 0.05)
+    assert {view.name for view in score.views} <= set(SIZES)
+    forecasts = {(message.header.stamp.sec, message.header.stamp.nanosec) for message in robot.tracks}
+    listener.wait_for(lambda: (score.header.stamp.sec, score.header.stamp.nanosec) in forecasts, "its forecast", 1)
+
+
+def test_drawings_for_rviz_while_somebody_looks(forecast_node, listener):
+    robot = Robot(listener)
+    markers = []
+    listener.node.create_subscription(Marker, "/forecast_node/markers", markers.append, RELIABLE)
+    node = forecast_node(instruction="go")
+    robot.wait_until_connected(node)
+
+    def drawn() -> bool:
+        robot.see(stamp=4)
+        return {marker.ns for marker in markers} == set(SIZES)
+
+    listener.wait_for(drawn, "a marker of each view", FORECAST_SECONDS)
+    assert {marker.header.frame_id for marker in markers} == {"side_optical", "effector_optical"}
 
 
 def test_one_shot_service(forecast_node, listener):
