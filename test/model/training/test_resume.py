@@ -133,7 +133,7 @@ def small_disk(tmp_path):
 def test_a_full_disk_leaves_the_last_checkpoint_and_says_so(data, small_disk, tmp_path, capsys):
     def config(out: Path, steps: int) -> dict:
         config = vae_config(data, out, steps)
-        config["logging"] |= dict(checkpoint_every=2, keep=2)
+        config["logging"] |= dict(checkpoint_every=2, keep=2, validate_every=4)
         return config
 
     out = small_disk / "run"
