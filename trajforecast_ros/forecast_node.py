@@ -93,12 +93,14 @@ class ForecastNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        # First the publishers, which drop what is published before.
+        activated = super().on_activate(state)
         self._thread.start()
         self._observe_if_wanted()
         if self._thread.lacks_instruction(self._settings):
             topic = self.resolve_topic_name("~/instruction")
             self.get_logger().info(f"waiting for an instruction on {topic} (or set the parameter instruction)")
-        return super().on_activate(state)
+        return activated
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._thread.stop()
