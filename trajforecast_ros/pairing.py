@@ -59,7 +59,8 @@ class Pairing:
 
     def begin(self, now: float) -> None:
         """Begins to listen, or begins again after a pause: images from before are stale, and nobody was silent."""
-        self.dropped["stale after a pause"] += sum(not used for used in self._used.values())
+        if stale := sum(not used for used in self._used.values()):
+            self.dropped["stale after a pause"] += stale
         self._newest.clear()
         self._used.clear()
         self._last_heard = dict.fromkeys(self.views, now)
