@@ -1,0 +1,52 @@
+"""Every point tracker keeps to one interface, whatever the package behind it wants."""
+
+import cv2
+import numpy as np
+import pytest
+
+from trajforecast_model.data.point_trackers.interface import TrackerOptions
+from trajforecast_model.data.point_trackers.registry import make_point_tracker
+
+SHIFT = np.array([1.25, -0.75])  # pixels a frame
+
+
+def sliding_texture(frames: int = 6, size: tuple[int, int] = (64, 96)) -> np.ndarray:
+    noise = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+    texture = cv2.resize(noise, (200, 160), interpolation=cv2.INTER_CUBIC)
+    matrices = [np.array([[1, 0, 40 - t * SHIFT[0]], [0, 1, 40 - t * SHIFT[1]]]) for t in range(frames)]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.stack([cv2.warpAffine(texture, matrix, size[::-1], flags=flags) for matrix in matrices])
+
+
+def test_lucas_kanade_follows_a_sliding_texture():
+    points = np.array([[30.5, 30.5], [50.0, 40.0], [60.25, 25.75]], np.float32)
+    tracks, visible = make_point_tracker("lucas_kanade").track(sliding_texture(), points)
+
+    assert tracks.dtype == np.float32 and visible.dtype == bool
+    np.testing.assert_array_equal(tracks[0], points)
+    np.testing.assert_allclose(tracks, points + np.arange(6)[:, None, None] * SHIFT, atol=0.1)
+    assert visible.all()
+
+
+def test_an_unknown_tracker_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="unknown point tracker 'lk'; known ones: lucas_kanade"):
+        make_point_tracker("lk")
+
+
+def test_lucas_kanade_takes_no_weights(tmp_path):
+    with pytest.raises(ValueError, match="neither a checkout nor weights"):
+        make_point_tracker("lucas_kanade", TrackerOptions(weights=tmp_path / "w.pt"))
+
+
+@pytest.mark.parametrize(
+    "video, points, message",
+    [
+        (np.zeros((4, 8, 8), np.uint8), np.zeros((1, 2), np.float32), r"video: expected uint8 \[T, H, W, 3\]"),
+        (np.zeros((4, 8, 8, 3), np.float32), np.zeros((1, 2), np.float32), "got float32"),
+        (np.zeros((4, 8, 8, 3), np.uint8), np.zeros((1, 3), np.float32), r"points: expected finite pixels \[N, 2\]"),
+        (np.zeros((4, 8, 8, 3), np.uint8), np.full((1, 2), np.nan, np.float32), "points: expected finite"),
+    ],
+)
+def test_other_shapes_and_types_are_refused(video, points, message):
+    with pytest.raises(ValueError, match=message):
+        make_point_tracker("lucas_kanade").track(video, points)

@@ -1,0 +1,20 @@
+"""The point trackers by name. A new one is a class with `track` and an entry here."""
+
+from collections.abc import Callable
+
+from trajforecast_model.data.point_trackers.interface import PointTracker, TrackerOptions
+from trajforecast_model.data.point_trackers.lucas_kanade import LucasKanade
+
+POINT_TRACKERS: dict[str, Callable[[TrackerOptions], PointTracker]] = {"lucas_kanade": LucasKanade}
+
+
+def make_point_tracker(name: str, options: TrackerOptions | None = None) -> PointTracker:
+    """Makes a tracker ready to use.
+
+    Raises:
+        ValueError: for an unknown name, or where the tracker's package or weights are missing: what to install and
+            where the weights go.
+    """
+    if name not in POINT_TRACKERS:
+        raise ValueError(f"unknown point tracker {name!r}; known ones: {', '.join(POINT_TRACKERS)}")
+    return POINT_TRACKERS[name](options or TrackerOptions())
