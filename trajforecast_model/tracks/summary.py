@@ -10,7 +10,8 @@ def mean_track(tracks: np.ndarray) -> np.ndarray:
 
 def spread(tracks: np.ndarray) -> np.ndarray:
     """Root mean square distance of the samples to their mean: [k, T, H, W, 2] -> [T, H, W], pixels."""
-    return np.sqrt(tracks.var(axis=0).sum(axis=-1))
+    variance = tracks.var(axis=0)
+    return np.sqrt(variance[..., 0] + variance[..., 1])
 
 
 def medoid(tracks: np.ndarray) -> int:
@@ -23,8 +24,10 @@ def medoid(tracks: np.ndarray) -> int:
         tracks: [k, T, H, W, 2], pixels.
     """
     k = len(tracks)
+    # x and y apart: reducing over a last axis of two is ten times slower.
+    xy = np.ascontiguousarray(np.moveaxis(tracks, -1, 1)).reshape(k, 2, -1)  # [k, 2, T * H * W]
     distances = np.zeros((k, k))
-    for i in range(k):
-        for j in range(i):
-            distances[i, j] = distances[j, i] = np.linalg.norm(tracks[i] - tracks[j], axis=-1).mean()
+    for i in range(1, k):
+        squared = (xy[:i] - xy[i]) ** 2  # to each sample before it
+        distances[i, :i] = distances[:i, i] = np.sqrt(squared[:, 0] + squared[:, 1]).mean(axis=-1)
     return int(distances.sum(axis=1).argmin())
