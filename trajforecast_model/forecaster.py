@@ -21,6 +21,7 @@ from trajforecast_model.checkpoint import (
     load_config,
     load_weights,
 )
+from trajforecast_model.device import checked_device
 from trajforecast_model.flow.noise import sample_noise
 from trajforecast_model.flow.solvers import integrate
 from trajforecast_model.images import check_image, resize_image
@@ -68,7 +69,7 @@ class Forecaster:
             raise ValueError(f"dtype: got {dtype!r}, expected one of {', '.join(DTYPES)}")
         self.config = config
         self.model_id = model_id
-        self.device = _device(device)
+        self.device = checked_device(device)
         self.dtype = DTYPES[dtype]
         self.denoiser = self._place(denoiser)
         self.vae = None if vae is None else self._place(vae)
@@ -296,16 +297,6 @@ class Forecaster:
 
     def _place(self, module: nn.Module) -> nn.Module:
         return module.to(self.device, self.dtype).eval().requires_grad_(False)
-
-
-def _device(device: str | torch.device) -> torch.device:
-    try:
-        device = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device: got {device!r}, expected cpu, cuda or cuda:N") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device: cuda asked for, but this PyTorch sees no GPU; use cpu or install a CUDA build")
-    return device
 
 
 def _checkpoint_folder(source: str | Path, allow_download: bool) -> Path:

@@ -1,0 +1,14 @@
+"""Where tensors live: the name of a device, checked."""
+
+import torch
+
+
+def checked_device(device: str | torch.device) -> torch.device:
+    """Raises ValueError for a name that PyTorch does not know and for a GPU that it does not see."""
+    try:
+        device = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device: got {device!r}, expected cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: cuda asked for, but this PyTorch sees no GPU; use cpu or install a CUDA build")
+    return device
