@@ -7,6 +7,7 @@ forecast.tracks  # float32 [V, k, T, H, W, 2], pixels of each view's image
 
 import contextlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -41,13 +42,27 @@ class Forecast:
 
     views: tuple[str, ...]
     tracks: np.ndarray  # float32 [V, k, T, H, W, 2], pixels of that view's input image
-    mean_track: np.ndarray  # float32 [V, T, H, W, 2]
-    medoid: np.ndarray  # int64 [V], the sample with the least mean distance to the others
-    spread: np.ndarray  # float32 [V, T, H, W], standard deviation over the samples, pixels
     visibility: np.ndarray | None  # [V, k, T, H, W] probability, or None where the model does not predict it
     steps: int
     seed: int
     dt: float  # seconds between frames
+
+    # Computed when first asked for: tracks can be sent before anybody waits for their summary.
+
+    @cached_property
+    def mean_track(self) -> np.ndarray:
+        """float32 [V, T, H, W, 2]"""
+        return np.stack([mean_track(samples) for samples in self.tracks])
+
+    @cached_property
+    def medoid(self) -> np.ndarray:
+        """int64 [V], the sample with the least mean distance to the others."""
+        return np.array([medoid(samples) for samples in self.tracks])
+
+    @cached_property
+    def spread(self) -> np.ndarray:
+        """float32 [V, T, H, W], standard deviation over the samples, pixels."""
+        return np.stack([spread(samples) for samples in self.tracks])
 
 
 class Forecaster:
@@ -136,9 +151,6 @@ class Forecaster:
         return Forecast(
             views=views,
             tracks=np.stack(tracks),
-            mean_track=np.stack([mean_track(samples) for samples in tracks]),
-            medoid=np.array([medoid(samples) for samples in tracks]),
-            spread=np.stack([spread(samples) for samples in tracks]),
             visibility=None,
             steps=steps or self.config.steps,
             seed=seed,

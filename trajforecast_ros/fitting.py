@@ -57,8 +57,7 @@ def to_source_pixels(forecast: Forecast, fitted: dict[str, Fitted]) -> Forecast:
     corners = np.array([fitted[view].corner for view in forecast.views], dtype=np.float32)  # [V, 2]
     if not corners.any():
         return forecast
-    return replace(
-        forecast,
-        tracks=forecast.tracks + corners[:, None, None, None, None],
-        mean_track=forecast.mean_track + corners[:, None, None, None],
-    )
+    tracks = forecast.tracks.copy()
+    for axis in (0, 1):  # one at a time: broadcasting over a last axis of two is slow
+        tracks[..., axis] += corners[:, axis, None, None, None, None]
+    return replace(forecast, tracks=tracks)

@@ -52,7 +52,8 @@ class Outputs:
             response.summary = summary_message(forecast, circumstances, reduction)
             self._summary.publish(response.summary)
         for index, source in enumerate(circumstances.sources):
-            self._draw(source, result.images[source.view], forecast.tracks[index], forecast.mean_track[index])
+            if self._is_looked_at(source.view):
+                self._draw(source, result.images[source.view], forecast.tracks[index], forecast.mean_track[index])
         response.message = (
             f"{len(forecast.views)} views, {result.job.num_samples} samples in {circumstances.compute_time:.2f} s"
         )
@@ -65,6 +66,10 @@ class Outputs:
         for publisher in self._publishers:
             self._node.destroy_lifecycle_publisher(publisher)
         self._publishers.clear()
+
+    def _is_looked_at(self, view: str) -> bool:
+        drawings = (self._overlays[view], self._markers, self._annotations.get(view))
+        return any(publisher is not None and publisher.get_subscription_count() for publisher in drawings)
 
     def _draw(self, source: Source, image: np.ndarray, samples: np.ndarray, mean: np.ndarray) -> None:
         """image [height, width, 3], samples [k, T, H, W, 2], mean [T, H, W, 2], of one view."""

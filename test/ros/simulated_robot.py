@@ -65,9 +65,6 @@ def everything_moves(header: Header, velocity: tuple[float, float], size: int) -
     forecast = Forecast(
         views=("side",),
         tracks=track[None, None],
-        mean_track=track[None],
-        medoid=np.array([0]),
-        spread=np.zeros(track.shape[:-1], np.float32)[None],
         visibility=None,
         steps=1,
         seed=0,

@@ -23,9 +23,6 @@ def forecast(tracks: np.ndarray, views: tuple[str, ...]) -> Forecast:
     return Forecast(
         views=views,
         tracks=tracks,
-        mean_track=tracks.mean(axis=1),
-        medoid=np.zeros(len(views), dtype=int),
-        spread=np.zeros((len(views), *tracks.shape[2:5]), dtype=np.float32),
         visibility=None,
         steps=1,
         seed=0,

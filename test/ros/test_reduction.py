@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from trajforecast_model.forecaster import Forecast
 from trajforecast_model.tracks.grid import query_points, rescale
-from trajforecast_model.tracks.summary import medoid, spread
+from trajforecast_model.tracks.summary import spread
 from trajforecast_ros.reduction import EVERYTHING, Reduction, parse_points, reduce_samples, reduce_summary
 
 SAMPLES, STEPS, ROWS, COLUMNS = 3, 4, 6, 8
@@ -27,9 +27,6 @@ def forecast(visibility: np.ndarray | None = None) -> Forecast:
     return Forecast(
         views=("side", "effector"),
         tracks=tracks,
-        mean_track=tracks.mean(axis=1),
-        medoid=np.array([medoid(samples) for samples in tracks]),
-        spread=np.stack([spread(samples) for samples in tracks]),
         visibility=visibility,
         steps=9,
         seed=0,

@@ -1,0 +1,204 @@
+"""Measures what the node adds to the networks: from the image callback to the published messages, stage by stage.
+
+    python -m trajforecast_ros.path_profile --forecasts 50
+
+The node runs in this process, where its stages are timed. The cameras, and a subscriber of both forecast messages, are a
+process of their own, so images and forecasts cross DDS; the next pair of images comes when the forecast has arrived.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+import numpy as np
+
+from trajforecast_ros.resources import dds_settings
+
+WARM_UP = 3  # forecasts that do not count
+PEER_SECONDS = 60  # of silence, after which the other process gives up
+NETWORKS = "networks"
+
+
+class StageTimer:
+    """Times functions by stage, in seconds; what a timed function spends in another one counts for that one alone."""
+
+    def __init__(self):
+        self.forecasts: list[dict[str, float]] = []
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._running = threading.local()
+
+    def time(self, owner: object, name: str, stage: str) -> None:
+        """Replaces `owner.name` by the same function, timed."""
+        function = getattr(owner, name)
+
+        def timed(*args, **kwargs):
+            inner_before = getattr(self._running, "inner", 0.0)
+            self._running.inner = 0.0
+            started = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                took = time.perf_counter() - started
+                self._seconds[stage] += took - self._running.inner
+                self._running.inner = inner_before + took
+
+        setattr(owner, name, timed)
+
+    def on_published(self, publish: Callable) -> Callable:
+        """Wraps what is told of every published forecast: ends the forecast's account."""
+
+        def published(statistics, forecast) -> None:
+            stages, self._seconds = dict(self._seconds), defaultdict(float)
+            stages["total"] = forecast.latency
+            self.forecasts.append(stages)
+            publish(statistics, forecast)
+
+        return published
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m trajforecast_ros.path_profile", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--checkpoint", default="libero_object_tiny", help="shipped name, folder or cached hub id")
+    parser.add_argument("--samples", type=int, default=8, help="k, futures sampled in a forecast")
+    parser.add_argument("--forecasts", type=int, default=50)
+    parser.add_argument("--image-size", type=int, nargs=2, default=[480, 640], metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--as-peer", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args(arguments)
+    if args.forecasts < 1 or args.samples < 1 or min(args.image_size) < 1:
+        parser.error("--forecasts, --samples and --image-size are at least 1")
+    if args.as_peer:
+        return _cameras_and_subscriber(args.forecasts + WARM_UP, args.image_size)
+
+    os.environ.update(dds_settings(), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
+    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+    size = [str(side) for side in args.image_size]
+    this_module = [sys.executable, "-m", "trajforecast_ros.path_profile"]
+    peer = subprocess.Popen([*this_module, "--as-peer", f"--forecasts={args.forecasts}", "--image-size", *size])
+    try:
+        forecasts = _profile_node(args.checkpoint, args.samples, lambda: peer.poll() is not None)
+    except (ValueError, OSError) as error:
+        print(f"path_profile: error: {error}", file=sys.stderr)
+        return 2
+    finally:
+        peer.kill()
+        peer.wait()
+    if len(forecasts) < args.forecasts + WARM_UP:
+        print(f"path_profile: only {len(forecasts)} forecasts were published", file=sys.stderr)
+        return 1
+    print(table(forecasts[WARM_UP:]))
+    return 0
+
+
+def table(forecasts: list[dict[str, float]]) -> str:
+    """Markdown: median and 99th percentile of every stage, in milliseconds.
+
+    Args:
+        forecasts: seconds by stage, with the whole as "total".
+    """
+    stages = [stage for stage in forecasts[0] if stage not in (NETWORKS, "total")]
+    values = {stage: np.array([forecast.get(stage, 0.0) for forecast in forecasts]) for stage in stages}
+    networks, total = (np.array([forecast[name] for forecast in forecasts]) for name in (NETWORKS, "total"))
+    values["waking up, locks, the rest"] = total - networks - sum(values.values())
+    values["**all but the networks**"] = total - networks
+    values["networks"] = networks
+    values["image callback to published"] = total
+    lines = ["| stage | p50, ms | p99, ms |", "|---|---|---|"]
+    for stage, seconds in values.items():
+        median, slow = np.percentile(seconds, [50, 99]) * 1e3
+        lines.append(f"| {stage} | {median:.2f} | {slow:.2f} |")
+    return "\n".join(lines)
+
+
+def _profile_node(checkpoint: str, samples: int, finished: Callable[[], bool]) -> list[dict[str, float]]:
+    # After the environment is set: rclpy reads it when it is imported.
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.lifecycle import LifecyclePublisher
+    from rclpy.parameter import Parameter
+
+    from trajforecast_model import forecaster
+    from trajforecast_ros import forecasting, outputs
+    from trajforecast_ros.forecast_node import ForecastNode
+    from trajforecast_ros.statistics import Statistics
+
+    timer = StageTimer()
+    timer.time(forecasting, "to_rgb", "images to RGB")
+    timer.time(forecasting, "fit", "fitting and bringing back")
+    timer.time(forecasting, "to_source_pixels", "fitting and bringing back")
+    timer.time(forecaster, "resize_image", "resizing")
+    for name in ("encode_text", "encode_images", "sample_latents", "decode_latents"):
+        timer.time(forecaster.Forecaster, name, NETWORKS)
+    timer.time(forecaster.Forecaster, "predict", "noise, pixels, mean, medoid, spread")
+    timer.time(outputs, "tracks_message", "making the messages")
+    timer.time(outputs, "summary_message", "making the messages")
+    timer.time(LifecyclePublisher, "publish", "publishing")
+    Statistics.published = timer.on_published(Statistics.published)
+
+    rclpy.init()
+    node = ForecastNode(
+        parameter_overrides=[
+            Parameter("checkpoint", value=checkpoint),
+            Parameter("num_samples", value=samples),
+            Parameter("instruction", value="pick up the milk and place it in the basket"),
+        ]
+    )
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        node.start_up()
+        while not finished():
+            executor.spin_once(timeout_sec=0.1)
+    finally:
+        node.close()
+        rclpy.try_shutdown()
+    return timer.forecasts
+
+
+def _cameras_and_subscriber(forecasts: int, image_size: list[int]) -> int:
+    import rclpy
+    from rclpy.node import Node
+    from sensor_msgs.msg import Image
+    from std_msgs.msg import Header
+    from trajforecast_msgs.msg import PredictedTracks, TrackSummary
+
+    from trajforecast_ros.images import to_message
+    from trajforecast_ros.qos import EVERY_IMAGE, RESULT
+
+    rclpy.init()
+    node = Node("path_profile_peer")
+    cameras = [node.create_publisher(Image, f"{view}/image_raw", EVERY_IMAGE) for view in ("side", "effector")]
+    arrived = {"tracks": 0, "summary": 0}
+
+    def on(name: str) -> Callable:
+        return lambda _: arrived.update({name: arrived[name] + 1})
+
+    node.create_subscription(PredictedTracks, "predicted_tracks", on("tracks"), RESULT)
+    node.create_subscription(TrackSummary, "predicted_tracks/summary", on("summary"), RESULT)
+    picture = np.random.default_rng(0).integers(0, 256, (*image_size, 3), dtype=np.uint8)
+    give_up = time.monotonic() + PEER_SECONDS
+    sent = 0
+    while min(arrived.values()) < forecasts and time.monotonic() < give_up:
+        ready = all(camera.get_subscription_count() for camera in cameras) and len(
+            node.get_publishers_info_by_topic("predicted_tracks")
+        )
+        if ready and min(arrived.values()) == sent:
+            header = Header(stamp=node.get_clock().now().to_msg())
+            for camera in cameras:
+                camera.publish(to_message(picture, header))
+            sent += 1
+            give_up = time.monotonic() + PEER_SECONDS
+        rclpy.spin_once(node, timeout_sec=0.1)
+    node.destroy_node()
+    rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
