@@ -106,7 +106,8 @@ def test_bfloat16_stays_near_float32(forecaster, tiny_checkpoint):
         (dict(images={"side": picture(8, 8).astype(np.float32)}), "float32"),
         (dict(images={"side": picture(8, 8)[:0]}), "empty"),
         (dict(images={"side": [[1]]}), "list"),
-        (dict(solver="heun"), "euler, dopri5"),
+        (dict(solver="rk4"), "euler, heun, ab2, dopri5"),
+        (dict(solver="ab2@cubic"), "uniform, logit, shift<S>"),
     ],
 )
 def test_what_cannot_be_forecast_is_refused_with_a_reason(forecaster, changes, message):
