@@ -4,6 +4,7 @@ import ast
 import configparser
 import dataclasses
 import importlib
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -72,10 +73,26 @@ def test_dds_profile_is_there_and_lets_large_messages_through():
     assert int(size.text) >= 16 * 2**20
 
 
-def test_docs_name_every_parameter_with_its_default():
+def shown(default) -> str:
+    if isinstance(default, list):
+        return f"[{', '.join(default)}]"
+    return str(default).lower() if isinstance(default, bool) else str(default) if default != "" else "(empty)"
+
+
+def test_docs_name_every_parameter_with_its_default_and_type():
     text = (ROOT / "docs" / "ros.md").read_text()
+    types = {str: "string", bool: "bool", int: "integer", float: "double", list: "string[]"}
 
     for name, default in dataclasses.asdict(ForecastParameters()).items():
-        shown = str(default).lower() if isinstance(default, bool) else str(default) if default != "" else "(empty)"
-        shown = "[side, effector]" if isinstance(default, list) else shown
-        assert f"| `{name}` | {shown} |" in text, name
+        assert f"| `{name}` | {shown(default)} | {types[type(default)]} |" in text, name
+
+
+def test_the_readmes_parameters_have_the_nodes_defaults():
+    [table] = re.findall(
+        r"^\| parameter \| default \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", (ROOT / "README.md").read_text(), re.MULTILINE
+    )
+    defaults = dataclasses.asdict(ForecastParameters())
+
+    rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    assert len(rows) > 5
+    assert {name: default for name, default, _ in rows} == {name: shown(defaults[name]) for name, _, _ in rows}
