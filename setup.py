@@ -46,6 +46,7 @@ setup(
     extras_require={
         "train": [*LABELING, "tensorboard"],
         "sim": SIMULATOR,
+        "blocks": ["mujoco==3.3.7", *LABELING],
         "demo": ["imageio-ffmpeg"],
         "test": ["pytest", "hypothesis", "ruff", "rosbags-image", "colcon-common-extensions"],
     },

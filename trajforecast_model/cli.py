@@ -34,18 +34,27 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _simulate(verbs) -> None:
-    parser = verbs.add_parser("simulate", help="LIBERO demos by a scripted expert, in the released HDF5 layout")
+    parser = verbs.add_parser("simulate", help="LIBERO demos by a scripted expert, or scenes of colliding blocks")
     parser.add_argument(
-        "--suite", required=True, help="libero_object, libero_spatial, libero_goal, libero_90, libero_10"
+        "--suite", required=True, help="libero_object, libero_spatial, libero_goal, libero_90, libero_10; or blocks"
     )
-    parser.add_argument("--tasks", required=True, type=_integers, help="task ids of the suite, e.g. 0,1,2")
-    parser.add_argument("--episodes", required=True, type=int, help="successful episodes a task")
+    parser.add_argument("--tasks", type=_integers, default=None, help="task ids of the suite, e.g. 0,1,2 (LIBERO)")
+    parser.add_argument("--episodes", required=True, type=int, help="successful episodes a task; scenes of blocks")
+    parser.add_argument("--rollouts", type=int, default=1, help="futures of each scene (blocks)")
+    parser.add_argument("--primitives", default="seen", help="shapes: seen, or unseen ones to test on (blocks)")
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--seed", type=int, default=0, help="episode i of a task is simulated from seed + i")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="simulator processes")
     parser.add_argument("--states-only", action="store_true", help="leave the images out; prepare renders them")
 
     def run(args):
+        if args.suite == "blocks":
+            from trajforecast_model.sim.blocks.generate import BlockSettings, simulate_blocks
+
+            settings = BlockSettings(args.rollouts, args.primitives)
+            return simulate_blocks(args.episodes, settings, args.out, args.seed, args.workers)
+        if args.tasks is None:
+            raise ValueError(f"--tasks is missing: say which tasks of {args.suite}, e.g. --tasks 0,1,2")
         from trajforecast_model.sim.generate import simulate
 
         simulate(args.suite, args.tasks, args.episodes, args.out, args.seed, args.workers, not args.states_only)

@@ -7,17 +7,17 @@ import os
 SIM_PACKAGES = ("mujoco", "robosuite", "bddl", "libero", "h5py")
 
 
-def configure_mujoco(packages: tuple[str, ...] = SIM_PACKAGES) -> None:
+def configure_mujoco(packages: tuple[str, ...] = SIM_PACKAGES, extra: str = "sim") -> None:
     """Chooses the OpenGL back end and the thread counts. Call it before the first `import mujoco`.
 
     MUJOCO_GL is respected where it is set (`egl` renders on a GPU); the default is `osmesa`, which needs no GPU.
 
     Raises:
-        ValueError: if a package of the `sim` extra or the OSMesa library is not installed.
+        ValueError: if one of `packages`, which `extra` installs, or the OSMesa library is missing.
     """
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
-        raise ValueError(f"the simulator needs {', '.join(missing)}; install it: pip install 'trajforecast[sim]'")
+        raise ValueError(f"the simulator needs {', '.join(missing)}; install it: pip install 'trajforecast[{extra}]'")
     backend = os.environ.setdefault("MUJOCO_GL", "osmesa")
     os.environ.setdefault("PYOPENGL_PLATFORM", backend)
     if backend == "osmesa" and ctypes.util.find_library("OSMesa") is None:

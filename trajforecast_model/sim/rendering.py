@@ -1,4 +1,4 @@
-"""Pictures, depth and body ids of a MuJoCo scene, off screen, through the two cameras of LIBERO.
+"""Pictures, depth and body ids of a MuJoCo scene, off screen, by default through the two cameras of LIBERO.
 
 Everything is upright: row 0 is the top of the image as seen. (The released LIBERO files are stored upside down.)
 """
@@ -17,9 +17,18 @@ class SceneRenderer:
         image_size: (height, width) of images, depth and ids.
         supersampling: images are drawn this many times larger and averaged, which on a CPU is cheaper than the
             multisampling of OpenGL and looks the same.
+        cameras: the model's camera of each view.
+        shadows: draw those of lights that cast any; they cost a second pass.
     """
 
-    def __init__(self, model: mujoco.MjModel, image_size: tuple[int, int] = (128, 128), supersampling: int = 2):
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        image_size: tuple[int, int] = (128, 128),
+        supersampling: int = 2,
+        cameras: dict[str, str] = VIEW_CAMERAS,
+        shadows: bool = False,
+    ):
         self._model = model
         self._size = image_size
         self._supersampling = supersampling
@@ -28,7 +37,8 @@ class SceneRenderer:
         model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
         # Depth and ids must not be mixed over the edge of an object.
         model.vis.quality.offsamples = 0
-        model.vis.quality.shadowsize = 0
+        if not shadows:
+            model.vis.quality.shadowsize = 0
         self._gl = mujoco.gl_context.GLContext(width, height)
         self._gl.make_current()
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
@@ -38,7 +48,7 @@ class SceneRenderer:
         self._options = mujoco.MjvOption()
         self._options.geomgroup[_COLLISION_GROUP] = 0
         self._options.sitegroup[:] = 0
-        self._cameras = {view: _fixed_camera(model, view) for view in VIEW_CAMERAS}
+        self._cameras = {view: _fixed_camera(model, name) for view, name in cameras.items()}
 
     def image(self, data: mujoco.MjData, view: str) -> np.ndarray:
         """RGB, uint8 [H, W, 3]."""
@@ -88,16 +98,19 @@ class SceneRenderer:
         return bodies
 
 
-def _fixed_camera(model: mujoco.MjModel, view: str) -> mujoco.MjvCamera:
+def _fixed_camera(model: mujoco.MjModel, name: str) -> mujoco.MjvCamera:
     camera = mujoco.MjvCamera()
     camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
-    camera.fixedcamid = camera_id(model, view)
+    camera.fixedcamid = _camera_named(model, name)
     return camera
 
 
 def camera_id(model: mujoco.MjModel, view: str) -> int:
-    """Raises ValueError if the model lacks the view's camera."""
-    name = VIEW_CAMERAS[view]
+    """Of a LIBERO view. Raises ValueError if the model lacks its camera."""
+    return _camera_named(model, VIEW_CAMERAS[view])
+
+
+def _camera_named(model: mujoco.MjModel, name: str) -> int:
     camera = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, name)
     if camera < 0:
         raise ValueError(f"the scene has no camera {name!r}; is it a LIBERO scene?")

@@ -1,0 +1,79 @@
+"""What the camera of a block scene sees: its picture, and by casting rays the depth and the body at any pixel.
+
+Rays meet the shapes themselves, so depth and masks need no OpenGL, and what is round is round.
+"""
+
+import mujoco
+import numpy as np
+
+from trajforecast_model.sim.blocks.scene import CAMERA, IMAGE_SIZE
+from trajforecast_model.sim.rendering import SceneRenderer
+
+SKY_DEPTH = 1000.0  # metres; where a ray meets nothing
+
+
+class BlockView:
+    """A scene put into any of its states, seen by its camera, which never moves."""
+
+    def __init__(self, model: mujoco.MjModel):
+        self._model = model
+        self._data = mujoco.MjData(model)
+        mujoco.mj_forward(model, self._data)
+        camera = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, CAMERA)
+        self.camera_position = self._data.cam_xpos[camera].copy()  # [3]
+        self.camera_rotation = self._data.cam_xmat[camera].reshape(3, 3).copy()  # camera to world
+        self.field_of_view = float(model.cam_fovy[camera])  # vertical, degrees
+
+    def show(self, state: np.ndarray) -> None:
+        """Goes to a recorded state, [1 + nq + nv].
+
+        Raises:
+            ValueError: if the state does not belong to this scene.
+        """
+        positions, velocities = self._model.nq, self._model.nv
+        if state.shape != (1 + positions + velocities,):
+            raise ValueError(f"a state has {state.size} values, the scene needs {1 + positions + velocities}")
+        self._data.qpos[:] = state[1 : 1 + positions]
+        self._data.qvel[:] = state[1 + positions :]
+        mujoco.mj_forward(self._model, self._data)
+
+    def image(self) -> np.ndarray:
+        """RGB, uint8 [256, 256, 3]. The only thing here that needs OpenGL."""
+        renderer = SceneRenderer(self._model, IMAGE_SIZE, cameras={CAMERA: CAMERA}, shadows=True)
+        try:
+            return renderer.image(self._data, CAMERA)
+        finally:
+            renderer.close()
+
+    def cast_rays(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What is first met at each pixel.
+
+        Args:
+            pixels: [..., 2]
+
+        Returns:
+            Depth along the optical axis, float64 [...] metres, and the body's id, int [...]; 0 is the floor or the sky.
+        """
+        height, width = IMAGE_SIZE
+        at_depth_one = np.tan(np.deg2rad(self.field_of_view) / 2) * 2 / height  # metres a pixel
+        x = (pixels[..., 0].ravel() - width / 2) * at_depth_one
+        y = (height / 2 - pixels[..., 1].ravel()) * at_depth_one
+        # Of depth 1, so that the distance in lengths of the ray is the depth.
+        rays = np.stack([x, y, -np.ones(len(x))], axis=-1) @ self.camera_rotation.T
+        geoms, depth = np.empty(len(rays), np.int32), np.empty(len(rays))
+        mujoco.mj_multiRay(
+            self._model, self._data, self.camera_position, rays.ravel(), None, 1, -1, geoms, depth, len(rays), SKY_DEPTH
+        )
+        bodies = np.where(geoms >= 0, self._model.geom_bodyid[geoms], 0)
+        depth = np.where(geoms >= 0, depth, SKY_DEPTH)
+        return depth.reshape(pixels.shape[:-1]), bodies.reshape(pixels.shape[:-1])
+
+    def object_mask(self) -> np.ndarray:
+        """uint8 [256, 256]: 0 where there is no object, 1 + i where object i is seen."""
+        height, width = IMAGE_SIZE
+        pixels = np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), axis=-1)
+        return self.cast_rays(pixels)[1].astype(np.uint8)
+
+    def body_poses(self) -> tuple[np.ndarray, np.ndarray]:
+        """Positions [B, 3] and rotations [B, 3, 3] (body to world) of every body; body 0 is the world."""
+        return self._data.xpos.copy(), self._data.xmat.reshape(-1, 3, 3).copy()
