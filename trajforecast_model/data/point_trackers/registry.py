@@ -2,10 +2,18 @@
 
 from collections.abc import Callable
 
+from trajforecast_model.data.point_trackers.alltracker import AllTracker
+from trajforecast_model.data.point_trackers.cotracker3 import CoTracker3
 from trajforecast_model.data.point_trackers.interface import PointTracker, TrackerOptions
 from trajforecast_model.data.point_trackers.lucas_kanade import LucasKanade
+from trajforecast_model.data.point_trackers.tapnext import TapNext
 
-POINT_TRACKERS: dict[str, Callable[[TrackerOptions], PointTracker]] = {"lucas_kanade": LucasKanade}
+POINT_TRACKERS: dict[str, Callable[[TrackerOptions], PointTracker]] = {
+    "lucas_kanade": LucasKanade,
+    "alltracker": AllTracker,
+    "tapnext": TapNext,
+    "cotracker3": CoTracker3,
+}
 
 
 def make_point_tracker(name: str, options: TrackerOptions | None = None) -> PointTracker:
