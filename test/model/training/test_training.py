@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from tiny_runs import denoiser_config, run, vae_config
+from synthetic_shards import write_synthetic_data
+from tiny_runs import denoiser_config, logged, run, vae_config
 
 from trajforecast_model import Forecaster
 from trajforecast_model.cli import main
@@ -81,6 +83,21 @@ def test_vae_learns_what_moves(data, tmp_path, capsys):
     _, model = load_trained_vae(tmp_path / "run" / "checkpoint")
     figures = stage.validate(model, World(torch.device("cpu")))
     assert figures["moving_points_px2"] < 0.25 * figures["nothing_moves_px2"]
+
+
+@pytest.mark.slow
+def test_a_denoiser_that_sees_one_batch_only_learns_it_by_heart(trained_vae, tmp_path):
+    (tmp_path / "data").mkdir()
+    write_synthetic_data(tmp_path / "data", train=4, val=1)
+    config = denoiser_config(tmp_path / "data", tmp_path / "run", trained_vae / "checkpoint", steps=300)
+    config["logging"] |= dict(checkpoint_every=300)
+    config["optimisation"] |= dict(decay="cosine", ema_decay=0.9)
+    assert config["optimisation"]["batch_size"] == 4 * 2, "demos x views: the batch is all there is"
+    assert run("denoiser", config, tmp_path) == 0
+
+    losses = logged(tmp_path / "run")
+    learnt = np.mean([losses[step] for step in range(281, 301)])  # noise and flow time differ from step to step
+    assert learnt < 0.05 * losses[1]
 
 
 def test_what_cannot_be_trained_ends_with_code_2_and_a_reason(data, tmp_path, capsys):
