@@ -8,12 +8,12 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from trajforecast_model.checkpoint import write_atomically
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset
 from trajforecast_model.evaluation.plots import draw_plots
+from trajforecast_model.evaluation.point_forecasters import PointForecaster, load_point_forecaster
 from trajforecast_model.evaluation.report import summarise
 from trajforecast_model.evaluation.scores import WindowScores, score_window
 from trajforecast_model.evaluation.tables import as_markdown, as_text
@@ -24,8 +24,6 @@ from trajforecast_model.evaluation.windows import (
     moving_windows,
     stable_number,
 )
-from trajforecast_model.forecaster import Forecaster
-from trajforecast_model.tracks.grid import rescale
 from trajforecast_model.tracks.motion import MOVING_VARIANCE
 
 WINDOWS_AT_ONCE = 8
@@ -71,14 +69,14 @@ def evaluate(
     if plots is not None:
         Path(plots).mkdir(parents=True, exist_ok=True)
     dataset = ShardDataset(data, split)
-    forecaster = Forecaster.from_pretrained(checkpoint, device=device, dtype=dtype)
-    _check_fit(dataset.info, forecaster)
+    forecaster = load_point_forecaster(checkpoint, device, dtype)
+    forecaster.check_fit(dataset.info)
 
     scores = _score_windows(dataset, forecaster, counts, steps, seed, max_windows)
     if not scores:
         raise ValueError(f"nothing moves in the {split} split of {data}: no window has a point to evaluate")
     report = summarise(scores, dataset.info.views, counts)
-    report["convention"] = _convention(dataset.info, split, counts, steps or forecaster.config.steps, seed, max_windows)
+    report["convention"] = _convention(dataset.info, split, counts, steps or forecaster.steps, seed, max_windows)
     report["model"] = forecaster.model_id
     write_atomically(out, (json.dumps(report, indent=2) + "\n").encode())
     print(as_text(report))
@@ -100,21 +98,9 @@ def _ready_file(option: str, path: Path) -> Path:
     return path
 
 
-def _check_fit(info: DatasetInfo, forecaster: Forecaster) -> None:
-    for name in ("grid", "num_frames", "dt"):
-        ours, theirs = getattr(info, name), getattr(forecaster.config, name)
-        if ours != theirs:
-            raise ValueError(
-                f"the data has {name} {ours}, the checkpoint {theirs}; prepare the data with the checkpoint's {name}"
-            )
-    unknown = set(info.views) - set(forecaster.config.views)
-    if unknown:
-        raise ValueError(f"the data has views {sorted(unknown)} that the checkpoint was not trained on")
-
-
 def _score_windows(
     dataset: ShardDataset,
-    forecaster: Forecaster,
+    forecaster: PointForecaster,
     counts: list[int],
     steps: int | None,
     seed: int,
@@ -129,16 +115,10 @@ def _score_windows(
                 progress.total -= 1
 
         for batch in _batches(moving_windows(dataset, max_windows, skipped)):
-            forecasts = forecaster.predict_batch(
-                np.stack([one.window.image for one in batch]),
-                [one.window.instruction for one in batch],
-                counts[-1],
-                steps,
-                # One seed a window: the noise does not depend on what else is evaluated.
-                [stable_number(one.window, seed) for one in batch],
-            )  # [B, k, T, H, W, 2]
-            forecasts = rescale(forecasts, dataset.info.image_size, PROTOCOL_IMAGE_SIZE)
-            scores += [score_window(one, tracks, counts) for one, tracks in zip(batch, forecasts, strict=True)]
+            # One seed a window: the noise does not depend on what else is evaluated.
+            seeds = [stable_number(one.window, seed) for one in batch]
+            forecasts = forecaster.forecast(batch, counts[-1], steps, seeds)
+            scores += [score_window(one, forecast, counts) for one, forecast in zip(batch, forecasts, strict=True)]
             progress.update(len(batch))
     return scores
 
@@ -155,7 +135,7 @@ def _batches(windows: Iterable[MovingWindow]) -> Iterator[list[MovingWindow]]:
 
 
 def _convention(
-    info: DatasetInfo, split: str, counts: list[int], steps: int, seed: int, max_windows: int | None
+    info: DatasetInfo, split: str, counts: list[int], steps: int | None, seed: int, max_windows: int | None
 ) -> dict:
     return {
         "unit": f"squared pixels of a {PROTOCOL_IMAGE_SIZE[0]} px image; ade, fde and energy_score in pixels",

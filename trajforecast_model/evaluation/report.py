@@ -43,7 +43,8 @@ def summarise(scores: list[WindowScores], views: tuple[str, ...], counts: list[i
 def _full_summary(scores: list[WindowScores]) -> dict:
     summary = _summary(scores)
     summary["averaged_over_xy"] = {name: _halved(summary[name]) for name in ("nothing_moves", *SQUARED_ERRORS)}
-    summary["all_moving_points"] = _averages([score.all_moving_points for score in scores])
+    if scores[0].all_moving_points is not None:
+        summary["all_moving_points"] = _averages([score.all_moving_points for score in scores])
     return summary
 
 
@@ -90,8 +91,8 @@ def _over_time(scores: list[WindowScores]) -> dict[str, list[float]]:
 
 
 def _calibration(by_view: dict[str, list[WindowScores]], k: int) -> dict | None:
-    """None for k = 1: a single sample has no spread."""
-    if k < 2:
+    """None for k = 1 and for a model that does not sample: a single sample has no spread."""
+    if any(score.calibration is None for of_view in by_view.values() for score in of_view):
         return None
     views = {
         view: calibration_summary([score.calibration for score in of_view], k) for view, of_view in by_view.items()

@@ -6,6 +6,7 @@ import numpy as np
 
 from trajforecast_model.evaluation.calibration import TrackCalibration, track_calibration
 from trajforecast_model.evaluation.errors import ade, fde, nothing_moves_error, squared_error
+from trajforecast_model.evaluation.point_forecasters import PointForecast
 from trajforecast_model.evaluation.sample_sets import energy_score
 from trajforecast_model.evaluation.windows import MovingWindow
 
@@ -27,22 +28,23 @@ class WindowScores:
     demo: str
     view: str
     drawn_points: Errors
-    all_moving_points: Errors
+    all_moving_points: Errors | None  # None for a model that is asked for single points
     over_time: dict[str, np.ndarray]  # metric -> [T] px^2, drawn points, largest k
     calibration: TrackCalibration | None  # drawn points, largest k; None for one sample
 
 
-def score_window(moving_window: MovingWindow, tracks: np.ndarray, counts: list[int]) -> WindowScores:
+def score_window(moving_window: MovingWindow, forecast: PointForecast, counts: list[int]) -> WindowScores:
     """Compares the forecast of a window with what happened.
 
     Args:
-        tracks: [k, T, H, W, 2] sampled futures, pixels at PROTOCOL_IMAGE_SIZE; k is the largest of `counts`.
+        forecast: the largest of `counts` samples, or the only one of a model that does not sample.
         counts: the numbers of samples to evaluate, ascending.
     """
-    flat = tracks.reshape(*tracks.shape[:2], -1, 2)  # [k, T, H * W, 2]
-    flat_truth = moving_window.truth.reshape(len(moving_window.truth), -1, 2)
-    drawn, drawn_truth = flat[:, :, moving_window.drawn], flat_truth[:, moving_window.drawn]
-    moving, moving_truth = flat[:, :, moving_window.moving], flat_truth[:, moving_window.moving]
+    drawn, drawn_truth = forecast.drawn, moving_window.drawn_truth
+    all_moving_points = None
+    if forecast.moving is not None:
+        truth = moving_window.moving_truth
+        all_moving_points = Errors(nothing_moves_error(truth), window_errors(forecast.moving, truth, counts))
     metrics = window_errors(drawn, drawn_truth, counts) | _distances(drawn, drawn_truth, counts)
     return WindowScores(
         index=moving_window.index,
@@ -50,7 +52,7 @@ def score_window(moving_window: MovingWindow, tracks: np.ndarray, counts: list[i
         demo=moving_window.window.demo,
         view=moving_window.window.view,
         drawn_points=Errors(nothing_moves_error(drawn_truth), metrics),
-        all_moving_points=Errors(nothing_moves_error(moving_truth), window_errors(moving, moving_truth, counts)),
+        all_moving_points=all_moving_points,
         over_time=_over_time(drawn, drawn_truth),
         calibration=track_calibration(drawn, drawn_truth) if len(drawn) > 1 else None,
     )
@@ -60,7 +62,8 @@ def window_errors(samples: np.ndarray, truth: np.ndarray, counts: list[int]) -> 
     """All errors of one window, by metric and k: px^2 summed over x and y, averaged over time and points.
 
     Args:
-        samples: [k, T, P, 2], k at least the largest of `counts`; the first n are those of a smaller k.
+        samples: [k, T, P, 2], k at least the largest of `counts`; the first n are those of a smaller k. Or [1, T, P, 2]:
+            the forecast of a model that does not sample, which is every k's.
         truth: [T, P, 2]
     """
     errors = squared_error(samples, truth)  # [k, P]

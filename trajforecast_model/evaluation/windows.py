@@ -24,6 +24,16 @@ class MovingWindow:
     moving: np.ndarray  # int [M], points of the flattened grid
     drawn: np.ndarray  # int [up to 32], some of them
 
+    @property
+    def drawn_truth(self) -> np.ndarray:
+        """[T, P, 2], pixels at PROTOCOL_IMAGE_SIZE."""
+        return self.truth.reshape(len(self.truth), -1, 2)[:, self.drawn]
+
+    @property
+    def moving_truth(self) -> np.ndarray:
+        """[T, M, 2], pixels at PROTOCOL_IMAGE_SIZE."""
+        return self.truth.reshape(len(self.truth), -1, 2)[:, self.moving]
+
 
 def moving_windows(
     dataset: ShardDataset, max_windows: int | None, skipped: Callable[[], None]

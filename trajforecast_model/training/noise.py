@@ -1,5 +1,8 @@
 """Noise of a training step, drawn for each window by its place in the global batch."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -25,3 +28,11 @@ class WindowNoise:
             row.normal_(generator=self._generator.manual_seed(int(seed[0])))
         self._draws += 1
         return noise
+
+    @contextmanager
+    def of_dropout(self) -> Iterator[None]:
+        """Seeds what PyTorch draws by itself, such as dropout: the same after a resume, though not in another split."""
+        with torch.random.fork_rng():
+            seed = np.random.SeedSequence([*self._entropy, self._positions.start]).generate_state(1, np.uint64)
+            torch.manual_seed(int(seed[0]))
+            yield

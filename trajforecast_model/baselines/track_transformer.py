@@ -1,0 +1,140 @@
+"""ATM's track transformer (arXiv 2401.00025): one deterministic future for each of 32 query points.
+
+Image patches, pieces of tracks and the instruction are tokens of one transformer. A track comes in as its query point
+repeated over all frames and goes out as positions; image patches, some of them masked, go out as pixels, which is an
+auxiliary task. Dimensions and layout follow the paper's published configuration.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from trajforecast_model.networks.positions import sincos_1d, sincos_2d
+
+
+@dataclass(frozen=True)
+class TrackTransformerConfig:
+    dim: int = 384
+    depth: int = 8
+    heads: int = 8
+    image_patch: int = 16  # pixels a side of an image token
+    track_patch: int = 4  # frames of a track token
+    num_points: int = 32  # query points that are forecast together
+    num_frames: int = 16  # the present one included
+    image_size: tuple[int, int] = (128, 128)  # height, width
+    text_dim: int = 768
+    dropout: float = 0.2
+    predict_motion: bool = False  # output motion from the query point instead of the position (not ATM's)
+
+    def __post_init__(self):
+        if self.dim % self.heads:
+            raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}; change one of them")
+        if self.num_frames % self.track_patch:
+            raise ValueError(f"num_frames {self.num_frames} is not a multiple of track_patch {self.track_patch}")
+        if any(side % self.image_patch for side in self.image_size):
+            raise ValueError(f"image_size {self.image_size} is not a multiple of image_patch {self.image_patch}")
+
+    @property
+    def image_grid(self) -> tuple[int, int]:
+        return self.image_size[0] // self.image_patch, self.image_size[1] // self.image_patch
+
+
+class TrackTransformer(nn.Module):
+    def __init__(self, config: TrackTransformerConfig):
+        super().__init__()
+        self.config = config
+        dim, patch, frames = config.dim, config.image_patch, config.track_patch
+        self.track_embedding = nn.Conv1d(2, dim, kernel_size=frames, stride=frames)
+        self.image_embedding = nn.Conv2d(3, dim, kernel_size=patch, stride=patch)
+        self.text_projection = nn.Linear(config.text_dim, dim)
+        self.mask_token = nn.Parameter(torch.randn(dim))
+        self.time_positions = nn.Parameter(sincos_1d(torch.arange(config.num_frames // frames), dim)[:, None])
+        self.register_buffer("image_positions", sincos_2d(config.image_grid, dim), persistent=False)
+        self.blocks = nn.ModuleList(
+            nn.ModuleList([_SharedKeyAttention(dim, config.heads, config.dropout), _FeedForward(dim, config.dropout)])
+            for _ in range(config.depth)
+        )
+        self.track_head = nn.Linear(dim, 2 * frames)
+        self.image_head = nn.Linear(dim, 3 * patch**2)
+
+    def forward(
+        self, images: Tensor, points: Tensor, text_embedding: Tensor, masked: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Futures of the query points, and the image again.
+
+        Args:
+            images: [B, 3, H, W] in [-1, 1].
+            points: [B, N, 2] query points (x, y), 0 to 1 from one image border to the other.
+            text_embedding: [B, E]
+            masked: bool [B, M], image tokens to hide; None hides none.
+
+        Returns:
+            Tracks [B, T, N, 2] in the coordinates of the points, and patches [B, M, 3 * p * p] as `patchify` has them.
+        """
+        image_tokens = self.image_embedding(images).flatten(2).transpose(1, 2)
+        if masked is not None:
+            image_tokens = torch.where(masked[..., None], self.mask_token.to(image_tokens.dtype), image_tokens)
+        image_tokens = image_tokens + self.image_positions
+        track_tokens = self._embed_still(points)
+        num_tracks, num_patches = track_tokens.shape[1], image_tokens.shape[1]
+        x = torch.cat([track_tokens, image_tokens, self.text_projection(text_embedding).unsqueeze(1)], dim=1)
+        for attention, feed_forward in self.blocks:
+            x = x + attention(x)
+            x = x + feed_forward(x)
+        tracks = self.track_head(x[:, :num_tracks])
+        tracks = rearrange(tracks, "b (t n) (p c) -> b (t p) n c", n=points.shape[1], c=2)
+        if self.config.predict_motion:
+            tracks = points[:, None] + tracks
+        return tracks, self.image_head(x[:, num_tracks : num_tracks + num_patches])
+
+    def patchify(self, images: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, M, 3 * p * p], what the second output of `forward` should be."""
+        patch = self.config.image_patch
+        return rearrange(images, "b c (h p) (w q) -> b (h w) (p q c)", p=patch, q=patch)
+
+    def _embed_still(self, points: Tensor) -> Tensor:
+        """Tokens of tracks that stay at their query points: [B, N, 2] -> [B, T / p * N, D]."""
+        still = points.flatten(0, 1).unsqueeze(-1).expand(-1, -1, self.config.num_frames)  # [B * N, 2, T]
+        tokens = rearrange(self.track_embedding(still), "(b n) d t -> b t n d", b=len(points))
+        return (tokens + self.time_positions).flatten(1, 2)
+
+
+class _SharedKeyAttention(nn.Module):
+    """Self-attention whose heads share one key and one value, without biases, after a norm without bias."""
+
+    def __init__(self, dim: int, heads: int, dropout: float):
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.norm = nn.LayerNorm(dim, bias=False)
+        self.q = nn.Linear(dim, dim, bias=False)
+        self.kv = nn.Linear(dim, 2 * (dim // heads), bias=False)
+        self.proj = nn.Linear(dim, dim, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, L, D] -> [B, L, D]"""
+        x = self.norm(x)
+        queries = rearrange(self.q(x), "b l (h d) -> b h l d", h=self.heads)
+        keys, values = (part.unsqueeze(1).expand_as(queries) for part in self.kv(x).chunk(2, dim=-1))
+        dropout = self.dropout if self.training else 0.0
+        attended = nn.functional.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout)
+        x = self.proj(rearrange(attended, "b h l d -> b l (h d)"))
+        return nn.functional.dropout(x, self.dropout, self.training)
+
+
+class _FeedForward(nn.Sequential):
+    def __init__(self, dim: int, dropout: float):
+        super().__init__(
+            nn.LayerNorm(dim, bias=False),
+            nn.Linear(dim, 4 * dim),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(4 * dim, dim),
+            nn.Dropout(dropout),
+        )
+
+
+def signed_pixels(images: Tensor) -> Tensor:
+    """uint8 [B, H, W, 3] -> [B, 3, H, W] in [-1, 1], what ATM's network takes."""
+    return images.movedim(-1, 1).float() / 127.5 - 1
