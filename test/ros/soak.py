@@ -61,8 +61,7 @@ class Report:
     parameter_changes: int
     refused_parameter_changes: int
     parameter_answer_s: tuple[float, float]  # median and 99th percentile, while it forecasts
-    memory_start_mib: float
-    memory_end_mib: float
+    memory_mib: list[int]  # resident, after the first forecast and after each tenth of the frames
     latency_start_s: tuple[float, float]  # median and 99th percentile of the first tenth
     latency_end_s: tuple[float, float]  # of the last tenth
 
@@ -87,16 +86,17 @@ class Soak:
     def run(self) -> Report:
         self.robot.wait_until_connected(self.node)
         self.robot.forecast_of(stamp=1)
-        memory_start = self._memory()
+        memory = [self._memory()]
         self._seen = len(self.robot.tracks)
         timer = self.listener.node.create_timer(1 / RATE, self._tick)
         while self.frame < self.frames and self.node.process.poll() is None:
             self.listener.executor.spin_once(timeout_sec=0.1)
             self._note_forecasts()
+            if self.frame >= len(memory) * self.frames / 10 and self.node.process.poll() is None:
+                memory.append(self._memory())
         timer.cancel()
         crashed = self.node.process.poll() is not None
         values = {} if crashed else self._settled_diagnostics()
-        memory_end = 0.0 if crashed else self._memory()
         exit_code = self.node.process.returncode if crashed else self.node.stop()
         dropped = {key.split(": ")[1]: int(n) for key, n in values.items() if key.startswith("images dropped")}
         received, forecast = int(values.get("images received", 0)), int(values.get("images forecast", 0))
@@ -114,8 +114,7 @@ class Soak:
             parameter_changes=self.answers["accepted"],
             refused_parameter_changes=self.answers["refused"],
             parameter_answer_s=_percentiles(self.answer_times),
-            memory_start_mib=memory_start,
-            memory_end_mib=memory_end,
+            memory_mib=memory,
             latency_start_s=_percentiles(self.latencies[:tenth]),
             latency_end_s=_percentiles(self.latencies[-tenth:]),
         )
@@ -216,9 +215,9 @@ class Soak:
     def _values(message) -> dict[str, str]:
         return {pair.key: pair.value for pair in message.status[0].values}
 
-    def _memory(self) -> float:
+    def _memory(self) -> int:
         status = Path(f"/proc/{self.node.process.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+        return int(status.split("VmRSS:")[1].split()[0]) // 1024
 
 
 def _percentiles(latencies: list[float]) -> tuple[float, float]:
