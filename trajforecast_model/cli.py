@@ -64,16 +64,48 @@ def _simulate(verbs) -> None:
 
 def _prepare(verbs) -> None:
     parser = verbs.add_parser("prepare", help="demos to training shards")
-    parser.add_argument("demos", nargs="+", type=Path, help="LIBERO HDF5 files or folders of them")
+    parser.add_argument("demos", nargs="+", type=Path, help="LIBERO or ATM HDF5, LeRobot datasets, videos; or folders")
     parser.add_argument("--out", required=True, type=Path)
-    parser.add_argument("--labeler", default="exact", choices=["exact"])
+    parser.add_argument("--labeler", default="exact", help="exact, lucas_kanade, alltracker, tapnext or cotracker3")
+    parser.add_argument("--labeler-weights", type=Path, default=None, metavar="FILE", help="of a point tracker")
+    parser.add_argument(
+        "--labeler-checkout", type=Path, default=None, metavar="DIR", help="its source, if not installed"
+    )
+    parser.add_argument("--labeler-device", default="cpu", help="cpu, cuda or cuda:1")
     parser.add_argument("--stride", type=int, default=1, help="frames between the starts of two windows")
+    parser.add_argument("--dt", type=float, default=0.05, help="seconds between two frames of a window")
+    parser.add_argument("--fps", type=float, default=None, help="true rate of recordings that name none or a wrong one")
+    parser.add_argument(
+        "--orientation",
+        default=None,
+        help="of stored images: upright, upside_down, mirrored or rotated (default: by kind)",
+    )
+    parser.add_argument(
+        "--view",
+        action="append",
+        default=None,
+        metavar="NAME[=CAMERA]",
+        help="a view of the dataset (default: side, effector)",
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument(
+        "--shard", default="1/1", metavar="I/N", help="do this share only; other machines do the others"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done and write nothing")
 
     def run(args):
+        from trajforecast_model.data.plan import parse_share
+        from trajforecast_model.data.point_trackers.interface import TrackerOptions
         from trajforecast_model.data.prepare import prepare
+        from trajforecast_model.data.sources.interface import SourceOptions
 
-        return prepare(args.demos, args.out, args.labeler, args.stride, args.workers)
+        cameras = dict(view.partition("=")[::2] for view in args.view or ("side", "effector"))
+        return prepare(
+            args.demos, args.out, args.labeler, args.stride, args.workers,
+            tracker=TrackerOptions(args.labeler_checkout, args.labeler_weights, args.labeler_device),
+            reading=SourceOptions(args.orientation, args.fps, {view: name or None for view, name in cameras.items()}),
+            dt=args.dt, share=parse_share(args.shard), dry_run=args.dry_run,
+        )  # fmt: skip
 
     parser.set_defaults(run=run)
 

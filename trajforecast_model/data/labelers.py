@@ -1,15 +1,17 @@
-"""Labelers turn a demo into windows with tracks. A new one is a class with `label` and an entry in LABELERS."""
+"""Labelers turn a demo into windows with tracks: `exact`, or any point tracker by its name."""
 
 from typing import Protocol
 
-import cv2
-import numpy as np
-
-from trajforecast_model.data.exact_tracks import BodyPoses, CameraPoses, exact_tracks, focal_length
-from trajforecast_model.data.libero_hdf5 import Demo
+from trajforecast_model.data.demo import Demo
+from trajforecast_model.data.exact_labeler import ExactLabeler
+from trajforecast_model.data.pixel_labeler import PixelLabeler
+from trajforecast_model.data.point_trackers.interface import TrackerOptions
+from trajforecast_model.data.point_trackers.registry import POINT_TRACKERS, make_point_tracker
 from trajforecast_model.data.shards import DatasetInfo, Window
-from trajforecast_model.sim.mujoco_setup import configure_mujoco
-from trajforecast_model.tracks.grid import query_points
+from trajforecast_model.data.windows import window_starts
+
+EXACT = "exact"
+LABELERS = (EXACT, *POINT_TRACKERS)
 
 
 class Labeler(Protocol):
@@ -19,98 +21,29 @@ class Labeler(Protocol):
         """The demo's windows in order of start and view. Raises ValueError if the demo cannot be labelled."""
 
 
-class ExactLabeler:
-    """Replays the recorded states in the demo's own scene; tracks follow from depth and poses, without estimation."""
-
-    def __init__(self):
-        configure_mujoco()
-        self._replay = None
-        self._model_xml = None
-
-    def label(self, demo: Demo, info: DatasetInfo) -> list[Window]:
-        self._load(demo.model_xml, info.image_size)
-        starts = window_starts(len(demo.states), info.stride)
-        points = query_points(info.grid, info.image_size)
-        column, row = np.floor(points).astype(int).transpose(2, 0, 1)  # each [H, W]
-
-        depth = {view: [] for view in info.views}
-        body_at_start = {}
-        images = {}
-        body_positions, body_rotations = [], []
-        camera_positions, camera_rotations = {view: [] for view in info.views}, {view: [] for view in info.views}
-        for frame, state in enumerate(demo.states):
-            self._replay.show(state)
-            positions, rotations = self._replay.body_poses()
-            body_positions.append(positions)
-            body_rotations.append(rotations)
-            for view in info.views:
-                position, rotation = self._replay.camera_pose(view)
-                camera_positions[view].append(position)
-                camera_rotations[view].append(rotation)
-                seen_depth, seen_body = self._replay.geometry(view)
-                depth[view].append(seen_depth[row, column])
-                if frame in starts:
-                    body_at_start[view, frame] = seen_body[row, column]
-                    images[view, frame] = self._image(demo, view, frame, info.image_size)
-
-        bodies = BodyPoses(np.array(body_positions), np.array(body_rotations))
-        windows = []
-        for start in starts:
-            frames, num_real = window_frames(start, len(demo.states), info.num_frames)
-            for view in info.views:
-                camera = CameraPoses(
-                    np.array(camera_positions[view]),
-                    np.array(camera_rotations[view]),
-                    focal_length(self._replay.field_of_view(view), info.image_size[0]),
-                    info.image_size,
-                )
-                tracks, visibility = exact_tracks(
-                    points, np.array(depth[view]), body_at_start[view, start], camera, bodies, frames
-                )
-                windows.append(
-                    Window(
-                        task=demo.task,
-                        demo=demo.name,
-                        start=start,
-                        view=view,
-                        instruction=demo.instruction,
-                        image=images[view, start],
-                        tracks=tracks,
-                        visibility=visibility,
-                        num_real_frames=num_real,
-                    )
-                )
-        return windows
-
-    def _load(self, model_xml: str, image_size: tuple[int, int]) -> None:
-        """Demos of one task often share their scene, and loading one takes seconds."""
-        from trajforecast_model.sim.replay import Replay  # imports mujoco, which must be configured before
-
-        if model_xml != self._model_xml:
-            if self._replay is not None:
-                self._replay.close()
-            self._model_xml = None
-            self._replay = Replay(model_xml, image_size)
-            self._model_xml = model_xml
-
-    def _image(self, demo: Demo, view: str, frame: int, image_size: tuple[int, int]) -> np.ndarray:
-        recorded = demo.image(view, frame)
-        if recorded is None:
-            return self._replay.image(view)
-        if recorded.shape[:2] != image_size:
-            return cv2.resize(recorded, image_size[::-1], interpolation=cv2.INTER_AREA)
-        return recorded
+def check_labeler(name: str, options: TrackerOptions) -> None:
+    """Raises ValueError for a name that is no labeler's, and for options that `exact` does not take."""
+    if name == "atm":
+        raise ValueError(
+            "labeler 'atm': the tracks in ATM's files are scattered points queried at random frames, not the grid of a "
+            f"window's first frame; label ATM's videos with a point tracker ({', '.join(POINT_TRACKERS)})"
+        )
+    if name not in LABELERS:
+        raise ValueError(f"unknown labeler {name!r}; known labelers: {', '.join(LABELERS)}")
+    if name == EXACT and (options.checkout or options.weights):
+        raise ValueError("labeler 'exact' takes neither a checkout nor weights; leave them out")
 
 
-LABELERS: dict[str, type[Labeler]] = {"exact": ExactLabeler}
+def make_labeler(name: str, options: TrackerOptions) -> Labeler:
+    """Raises ValueError where the tracker's package or weights are missing: what to install, where they go."""
+    if name == EXACT:
+        return ExactLabeler()
+    return PixelLabeler(make_point_tracker(name, options))
 
 
-def window_starts(num_frames: int, stride: int) -> range:
-    """Every `stride`-th frame but the last, after which nothing moves."""
-    return range(0, max(1, num_frames - 1), stride)
-
-
-def window_frames(start: int, num_frames: int, window: int) -> tuple[list[int], int]:
-    """The frames of a window, the demo's last one repeated where it runs out (ATM), and how many are real."""
-    frames = [min(start + step, num_frames - 1) for step in range(window)]
-    return frames, min(window, num_frames - start)
+def num_windows(name: str, num_frames: int, first_image: int | None, info: DatasetInfo) -> int:
+    """How many windows a labeler makes of a demo; `exact` renders the images that are missing."""
+    starts = window_starts(num_frames, info.stride)
+    if name != EXACT:
+        starts = [start for start in starts if first_image is not None and start >= first_image]
+    return len(starts) * len(info.views)

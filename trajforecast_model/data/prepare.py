@@ -1,135 +1,159 @@
-"""`trajforecast prepare`: demos to shards of training windows, one file a demo, in several processes.
+"""`trajforecast prepare`: demos to shards of training windows, one file a demo, in several processes or machines.
 
 A shard appears only when it is complete, so the same command continues a run that was interrupted.
 """
 
 import json
 import sys
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from trajforecast_model.checkpoint import write_atomically
 from trajforecast_model.config import to_dict
-from trajforecast_model.data.labelers import LABELERS
-from trajforecast_model.data.libero_hdf5 import demo_names, find_demo_files, fingerprint, read_demo, task_name
+from trajforecast_model.data.demo import at_rate
+from trajforecast_model.data.labelers import EXACT, check_labeler, make_labeler
+from trajforecast_model.data.plan import DemoJob, describe, jobs_of, share_of
+from trajforecast_model.data.point_trackers.interface import TrackerOptions
 from trajforecast_model.data.shards import INFO_FILE, SPLITS, DatasetInfo, read_info, write_info, write_shard
+from trajforecast_model.data.sources.find import find_sources
+from trajforecast_model.data.sources.interface import Source, SourceOptions
 from trajforecast_model.processes import run_in_processes
 
-TRAIN_SHARE = 0.9
-SOURCES_FILE = "sources.json"
+SOURCES_FOLDER = "sources"
 
 
-def prepare(demos: list[Path], out: Path, labeler: str = "exact", stride: int = 1, workers: int = 1) -> int:
+def prepare(
+    demos: list[Path],
+    out: Path,
+    labeler: str = EXACT,
+    stride: int = 1,
+    workers: int = 1,
+    *,
+    tracker: TrackerOptions | None = None,
+    reading: SourceOptions | None = None,
+    dt: float = 0.05,
+    share: tuple[int, int] = (1, 1),
+    dry_run: bool = False,
+) -> int:
     """Writes `out/{train,val}/<task>__demo_<number>.arrow` (data/shards.py) for every demo that is not there yet.
 
     Split, per task: the first 90 % of the demos in natural order train, the rest val; at least one val where a task
     has two demos or more (the protocol of ATM and Tra-MoE).
 
     Args:
-        demos: files in LIBERO's layout, or folders of them.
+        demos: files or folders of any kind that `find_sources` knows.
+        tracker: what a labeler other than `exact` needs.
+        reading: how the recordings are to be read, and the views of the dataset.
+        dt: seconds between two frames of the dataset.
+        share: (i, n): do the i-th of n disjoint shares of the demos. Machines with a share each may write into one
+            folder at a time.
+        dry_run: print what would be done and write nothing.
 
     Returns:
         The exit code: 0, or 1 if some demos were broken. Those are listed on stderr and the others prepared.
 
     Raises:
-        ValueError: for an input that does not exist, an `out` that holds something else, or if every demo is broken.
+        ValueError: for an input that does not exist, an `out` that holds something else, a labeler that cannot label
+            these demos, or if every demo is broken.
     """
-    if labeler not in LABELERS:
-        raise ValueError(f"unknown labeler {labeler!r}; known labelers: {', '.join(LABELERS)}")
+    tracker, reading = tracker or TrackerOptions(), reading or SourceOptions()
+    check_labeler(labeler, tracker)
     if stride < 1:
         raise ValueError(f"--stride {stride}: expected at least 1")
     if workers < 1:
         raise ValueError(f"--workers {workers}: expected at least 1")
-    files = find_demo_files(demos)
-    info = DatasetInfo(labeler=labeler, stride=stride)
+    if not dt > 0:
+        raise ValueError(f"--dt {dt}: expected seconds between two frames")
+    info = DatasetInfo(
+        labeler=labeler,
+        stride=stride,
+        dt=dt,
+        views=tuple(reading.cameras),
+        image_size=reading.image_size,
+        labeler_weights=tracker.weights.name if tracker.weights else None,
+    )
+    sources = find_sources(demos, reading)
+    _check_replayable(sources, labeler)
     _check_settings(out, info)
 
     broken: list[str] = []
-    names_by_file: dict[Path, list[str]] = {}
-    for file in files:
+    names_by_task: dict[str, list[str]] = {}
+    for source in sources:
         try:
-            names_by_file[file] = demo_names(file)
+            names_by_task[source.task] = source.names()
         except ValueError as error:
             broken.append(str(error))
-    if not names_by_file:
+    if not names_by_task:
         raise ValueError("; ".join(broken))
-    _check_sources(out, names_by_file)
-    for split in SPLITS:
-        (out / split).mkdir(parents=True, exist_ok=True)
-        for left_by_a_killed_run in (out / split).glob(".*.tmp"):
-            left_by_a_killed_run.unlink()
-    write_info(out, info)
-    jobs = [job for file, names in names_by_file.items() for job in _jobs_of_file(file, names, out, info)]
+    sources = [source for source in sources if source.task in names_by_task]
+    records = {source.task: _record(source, names_by_task[source.task]) for source in sources}
+    _check_sources(out, records)
+    jobs = [job for source in sources for job in jobs_of(source, names_by_task[source.task], out)]
+    own = share_of(jobs, share)
+    if dry_run:
+        lines, more_broken = describe(jobs, own, out, info)
+        print("\n".join(lines))
+        return _report(broken + more_broken)
 
-    waiting = [job for job in jobs if not job.shard.exists()]
-    done = len(jobs) - len(waiting)
-    with tqdm(total=len(jobs), initial=done, unit="demo", desc="prepare") as progress:
+    _make_folders(out, info, records)
+    waiting = [job for job in own if not job.shard.exists()]
+    _remove_unfinished(waiting)
+    done = len(own) - len(waiting)
+    with tqdm(total=len(own), initial=done, unit="demo", desc="prepare") as progress:
         queue = iter(waiting)
-        for _, problem in run_in_processes(_DemoWorker, lambda _: next(queue, None), min(workers, len(waiting))):
+        make_worker = partial(_DemoWorker, info, tracker)
+        for _, problem in run_in_processes(make_worker, lambda _: next(queue, None), min(workers, len(waiting))):
             progress.update()
             if problem:
                 broken.append(problem)
             else:
                 done += 1
-    if not done:
+    if own and not done:
         raise ValueError("no demo could be prepared: " + "; ".join(broken))
+    return _report(broken)
+
+
+class _DemoWorker:
+    """What runs in each process: prepares one demo a call. Raises ValueError where the labeler cannot be made."""
+
+    def __init__(self, info: DatasetInfo, tracker: TrackerOptions):
+        self._info = info
+        self._labeler = make_labeler(info.labeler, tracker)
+
+    def __call__(self, job: DemoJob) -> str | None:
+        """Returns what is wrong with the demo, or None when its shard is written."""
+        try:
+            demo = at_rate(job.source.read(job.demo), self._info.dt)
+            windows = self._labeler.label(demo, self._info)
+        except ValueError as error:
+            message = str(error)
+            place = str(job.source.place)
+            return message if place in message else f"{place}: {job.demo}: {message}"
+        # Outside: a full disk is not the demo's fault and ends the run.
+        write_shard(job.shard, windows, self._info)
+        return None
+
+
+def _report(broken: list[str]) -> int:
     for problem in broken:
         print(f"not prepared: {problem}", file=sys.stderr)
     return 1 if broken else 0
 
 
-@dataclass(frozen=True)
-class DemoJob:
-    """One demo to prepare and the file it becomes."""
-
-    file: Path
-    demo: str
-    shard: Path
-    info: DatasetInfo
-
-
-class _DemoWorker:
-    """What runs in each process: prepares one demo a call."""
-
-    def __init__(self):
-        self._labeler = None
-
-    def __call__(self, job: DemoJob) -> str | None:
-        """Returns what is wrong with the demo, or None when its shard is written."""
-        self._labeler = self._labeler or LABELERS[job.info.labeler]()
-        try:
-            demo = read_demo(job.file, job.demo)
-            windows = self._labeler.label(demo, job.info)
-        except ValueError as error:
-            message = str(error)
-            return message if str(job.file) in message else f"{job.file}: {job.demo}: {message}"
-        # Outside: a full disk is not the demo's fault and ends the run.
-        write_shard(job.shard, windows, job.info)
-        return None
-
-
-def split_of(number: int, count: int) -> str:
-    """The split of a task's demo `number` among `count`."""
-    in_train = int(TRAIN_SHARE * count + 1e-9)
-    return "train" if number < max(1, in_train) else "val"
-
-
-def _jobs_of_file(file: Path, names: list[str], out: Path, info: DatasetInfo) -> list[DemoJob]:
-    return [
-        DemoJob(
-            file=file,
-            demo=name,
-            shard=out / split_of(number, len(names)) / f"{task_name(file)}__demo_{number:04d}.arrow",
-            info=info,
-        )
-        for number, name in enumerate(names)
-    ]
+def _check_replayable(sources: list[Source], labeler: str) -> None:
+    for source in sources:
+        if labeler == EXACT and not source.replayable:
+            raise ValueError(
+                f"{source.place}: {source.kind} holds no simulator states, which --labeler exact replays; use a point "
+                "tracker, for example --labeler lucas_kanade, which needs nothing else"
+            )
 
 
 def _check_settings(out: Path, info: DatasetInfo) -> None:
-    if not (out / INFO_FILE).exists():
+    """An interrupted run may have left its settings without a shard; those bind nobody."""
+    if not (out / INFO_FILE).exists() or not any(out.glob("*/*.arrow")):
         return
     existing = read_info(out)
     if existing != info:
@@ -142,16 +166,42 @@ def _check_settings(out: Path, info: DatasetInfo) -> None:
         )
 
 
-def _check_sources(out: Path, names_by_file: dict[Path, list[str]]) -> None:
-    """Remembers which file a task's shards came from: another one would be mixed in or skipped without a word."""
-    sources_file = out / SOURCES_FILE
-    sources = json.loads(sources_file.read_text()) if sources_file.exists() else {}
-    for file, names in names_by_file.items():
-        source = {"demos": len(names), "fingerprint": fingerprint(file, names)}
-        known = sources.setdefault(task_name(file), source)
-        if known != source:
+def _record(source: Source, names: list[str]) -> dict:
+    return {
+        "kind": source.kind,
+        "orientation": source.orientation,
+        "demos": len(names),
+        "fingerprint": source.fingerprint(names),
+    }
+
+
+def _check_sources(out: Path, records: dict[str, dict]) -> None:
+    """A task's shards come from one recording: another would be mixed in, or skipped without a word."""
+    for task, record in records.items():
+        file = out / SOURCES_FOLDER / f"{task}.json"
+        known = json.loads(file.read_text()) if file.exists() else record
+        if known != record:
             raise ValueError(
-                f"{out} already holds {task_name(file)} from a file with {known['demos']} other demos; "
-                f"prepare {file} into another --out"
+                f"{out} already holds {task} from {known['demos']} other demos ({known['kind']}, images "
+                f"{known['orientation']}); prepare these {record['demos']} ({record['kind']}, images "
+                f"{record['orientation']}) into another --out"
             )
-    write_atomically(sources_file, (json.dumps(sources, indent=2) + "\n").encode())
+
+
+def _make_folders(out: Path, info: DatasetInfo, records: dict[str, dict]) -> None:
+    """Machines that share the work write the same into each of these files, so it does not matter who does it last."""
+    for split in SPLITS:
+        (out / split).mkdir(parents=True, exist_ok=True)
+    write_info(out, info)
+    for task, record in records.items():
+        write_atomically(out / SOURCES_FOLDER / f"{task}.json", (json.dumps(record, indent=2) + "\n").encode())
+
+
+def _remove_unfinished(waiting: list[DemoJob]) -> None:
+    """What killed runs left of these jobs; other machines may be writing the files of others."""
+    names = {job.shard.name for job in waiting}
+    for folder in {job.shard.parent for job in waiting}:
+        for left in folder.glob(".*.tmp"):
+            # .<name>.<unique>.tmp, see checkpoint.temporary_beside
+            if left.name[1:].rsplit(".", 2)[0] in names:
+                left.unlink()

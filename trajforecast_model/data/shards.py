@@ -50,6 +50,7 @@ class DatasetInfo:
     dt: float = 0.05  # seconds between frames
     views: tuple[str, ...] = ("side", "effector")
     window_end: Literal["repeat_last_frame"] = "repeat_last_frame"  # ATM's; num_real_frames tells which are whole
+    labeler_weights: str | None = None  # name of the weights file, where the labeler is a network
     format_version: int = FORMAT_VERSION
 
 

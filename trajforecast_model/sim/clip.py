@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from trajforecast_model.data.demo import Demo
 from trajforecast_model.data.episode import Episode, ViewGeometry
 from trajforecast_model.data.exact_tracks import BodyPoses, CameraPoses, focal_length
-from trajforecast_model.data.libero_hdf5 import Demo, read_demo
+from trajforecast_model.data.sources.libero_hdf5 import LiberoFile
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
 from trajforecast_model.tracks.grid import query_points
 
@@ -92,7 +93,9 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         configure_mujoco()
-        episode = make_clip(read_demo(args.demos, args.demo), args.source or f"{args.demos.name}, {args.demo}")
+        episode = make_clip(
+            LiberoFile.open(args.demos).read(args.demo), args.source or f"{args.demos.name}, {args.demo}"
+        )
         episode.save(args.out)
     except (ValueError, OSError) as error:
         print(f"clip: error: {error}", file=sys.stderr)

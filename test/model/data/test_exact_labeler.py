@@ -17,10 +17,11 @@ from small_scene import (
     states,
 )
 
+from trajforecast_model.data.demo import Demo
+from trajforecast_model.data.exact_labeler import ExactLabeler
 from trajforecast_model.data.exact_tracks import focal_length
-from trajforecast_model.data.labelers import ExactLabeler, window_frames, window_starts
-from trajforecast_model.data.libero_hdf5 import Demo
 from trajforecast_model.data.shards import DatasetInfo
+from trajforecast_model.data.windows import window_frames, window_starts
 from trajforecast_model.sim.assets import libero_assets, robosuite_assets
 from trajforecast_model.tracks.grid import query_points
 
@@ -32,7 +33,8 @@ STEPS = np.arange(INFO.num_frames)
 
 def demo(recorded=None, model_xml: str = "", images=None) -> Demo:
     recorded = states() if recorded is None else recorded
-    return Demo("push", "demo_0", INSTRUCTION, model_xml or scene(), recorded, images or {})
+    frames = {view: dict(enumerate(pictures, 1)) for view, pictures in (images or {}).items()}
+    return Demo("push", "demo_0", INSTRUCTION, len(recorded), 20.0, frames, recorded, model_xml or scene())
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +178,12 @@ def test_going_from_scene_to_scene_and_back_changes_nothing(labeler, windows):
 def test_two_frames_are_a_demo(labeler):
     labelled = labeler.label(demo(states(2)), replace(INFO, stride=1))
     assert [(window.start, window.num_real_frames) for window in labelled] == [(0, 2), (0, 2)]
+
+
+@pytest.mark.parametrize("missing, named", [("states", "states"), ("model_xml", "model_file")])
+def test_what_the_replay_needs_is_named_where_it_is_missing(labeler, missing, named):
+    with pytest.raises(ValueError, match=f"push demo_0 lacks {named}.*point tracker"):
+        labeler.label(replace(demo(), **{missing: None}), INFO)
 
 
 def test_states_of_another_scene_are_refused(labeler):

@@ -7,7 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from trajforecast_model.data.libero_hdf5 import demo_names, find_demo_files, fingerprint, read_demo, task_name
+from trajforecast_model.data.sources.find import find_sources
+from trajforecast_model.data.sources.libero_hdf5 import LiberoFile
 
 FRAMES = 6
 INSTRUCTION = "pick up the milk and place it in the basket"
@@ -40,7 +41,7 @@ def stored_images() -> np.ndarray:
 
 
 def test_images_are_turned_upright_without_mirroring(tmp_path):
-    demo = read_demo(write_file(tmp_path / FILE_NAME), "demo_0")
+    demo = LiberoFile.open(write_file(tmp_path / FILE_NAME)).read("demo_0")
     for view in ("side", "effector"):
         image = demo.image(view, 1)
         assert image[0, 0, 0] == 255, "what is stored at the bottom left is seen at the top left"
@@ -49,7 +50,7 @@ def test_images_are_turned_upright_without_mirroring(tmp_path):
 
 
 def test_the_image_of_a_state_is_the_one_taken_after_the_action_before(tmp_path):
-    demo = read_demo(write_file(tmp_path / FILE_NAME), "demo_0")
+    demo = LiberoFile.open(write_file(tmp_path / FILE_NAME)).read("demo_0")
     assert demo.image("side", 0) is None, "no action came before the first state"
     for frame in range(1, FRAMES):
         assert demo.image("side", frame)[4, 4, 2] == frame - 1
@@ -57,15 +58,29 @@ def test_the_image_of_a_state_is_the_one_taken_after_the_action_before(tmp_path)
 
 def test_states_and_words_of_a_demo(tmp_path):
     path = write_file(tmp_path / FILE_NAME)
-    demo = read_demo(path, "demo_0")
+    demo = LiberoFile.open(path).read("demo_0")
     assert (demo.task, demo.name, demo.instruction) == (FILE_NAME.removesuffix("_demo.hdf5"), "demo_0", INSTRUCTION)
     with h5py.File(path) as file:
         np.testing.assert_array_equal(demo.states, file["data/demo_0/states"])
 
 
 def test_a_file_may_hold_states_alone(tmp_path):
-    demo = read_demo(write_file(tmp_path / FILE_NAME, images=False), "demo_0")
+    demo = LiberoFile.open(write_file(tmp_path / FILE_NAME, images=False)).read("demo_0")
     assert demo.images == {} and demo.image("side", 3) is None
+
+
+@pytest.mark.parametrize("missing", ["states", "model_file"])
+def test_images_alone_are_a_demo_for_point_trackers(tmp_path, missing):
+    """Files made anew from the released ones lack the scene, or the states as well."""
+    path = write_file(tmp_path / FILE_NAME)
+    with h5py.File(path, "r+") as file:
+        demo = file["data/demo_0"]
+        holder = demo if missing == "states" else demo.attrs
+        del holder[missing]
+    first = 0 if missing == "states" else 1
+    demo = LiberoFile.open(path).read("demo_0")
+    assert list(demo.images["side"]) == list(range(first, FRAMES))
+    assert [image[4, 4, 2] for image in demo.images["side"].values()] == list(range(FRAMES - first))
 
 
 @pytest.mark.parametrize(
@@ -74,24 +89,28 @@ def test_a_file_may_hold_states_alone(tmp_path):
     ids=["plain", "living", "kitchen"],
 )
 def test_without_attributes_the_instruction_comes_from_the_file_name(tmp_path, name):
-    assert read_demo(write_file(tmp_path / name, attributes=False), "demo_0").instruction == INSTRUCTION
+    assert LiberoFile.open(write_file(tmp_path / name, attributes=False)).read("demo_0").instruction == INSTRUCTION
 
 
 def test_demos_are_in_natural_order(tmp_path):
     path = write_file(tmp_path / FILE_NAME, demos=[f"demo_{number}" for number in range(12)], images=False)
-    assert demo_names(path) == [f"demo_{number}" for number in range(12)]
+    assert LiberoFile.open(path).names() == [f"demo_{number}" for number in range(12)]
 
 
 def test_files_are_found_in_folders_in_natural_order_and_unfinished_ones_are_not(tmp_path):
     for name in ("b10_demo.hdf5", "b9_demo.hdf5", "inside/a_demo.hdf5", ".unfinished/c_demo.hdf5", "notes.hdf5"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         write_file(tmp_path / name, images=False)
-    assert [file.name for file in find_demo_files([tmp_path])] == ["a_demo.hdf5", "b9_demo.hdf5", "b10_demo.hdf5"]
+    assert [source.place.name for source in find_sources([tmp_path])] == [
+        "a_demo.hdf5",
+        "b9_demo.hdf5",
+        "b10_demo.hdf5",
+    ]
 
 
 def test_a_file_given_twice_counts_once(tmp_path):
     path = write_file(tmp_path / FILE_NAME, images=False)
-    assert find_demo_files([path, tmp_path, path]) == [path]
+    assert [source.place for source in find_sources([path, tmp_path, path])] == [path]
 
 
 def test_two_files_of_one_task_are_refused(tmp_path):
@@ -99,31 +118,31 @@ def test_two_files_of_one_task_are_refused(tmp_path):
         (tmp_path / folder).mkdir()
         write_file(tmp_path / folder / FILE_NAME, images=False)
     with pytest.raises(ValueError, match=r"first.*second.*same task"):
-        find_demo_files([tmp_path])
+        find_sources([tmp_path])
 
 
 def test_a_path_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"nowhere.*does not exist"):
-        find_demo_files([tmp_path / "nowhere"])
+        find_sources([tmp_path / "nowhere"])
 
 
 def test_a_folder_without_demos_is_named(tmp_path):
     with pytest.raises(ValueError, match=str(tmp_path)):
-        find_demo_files([tmp_path])
+        find_sources([tmp_path])
 
 
 def test_task_name_drops_the_ending():
-    assert task_name(Path("/x/open_the_drawer_demo.hdf5")) == "open_the_drawer"
+    assert LiberoFile.open(Path("/x/open_the_drawer_demo.hdf5")).task == "open_the_drawer"
 
 
 def test_fingerprints_tell_other_demos_of_the_same_task_apart(tmp_path):
     path = write_file(tmp_path / FILE_NAME, images=False)
-    names = demo_names(path)
-    before = fingerprint(path, names)
-    assert fingerprint(path, names) == before
+    source = LiberoFile.open(path)
+    before = source.fingerprint(source.names())
+    assert source.fingerprint(source.names()) == before
     with h5py.File(path, "r+") as file:
         file["data/demo_0/states"][-1] += 1e-9
-    assert fingerprint(path, names) != before
+    assert source.fingerprint(source.names()) != before
 
 
 class TestBrokenFiles:
@@ -133,7 +152,7 @@ class TestBrokenFiles:
         path = tmp_path / FILE_NAME
         path.touch()
         with pytest.raises(ValueError, match=FILE_NAME):
-            demo_names(path)
+            LiberoFile.open(path).names()
 
     @pytest.mark.parametrize("share", [0.02, 0.5, 0.95])
     def test_truncated(self, tmp_path, share):
@@ -141,27 +160,24 @@ class TestBrokenFiles:
         whole = path.read_bytes()
         path.write_bytes(whole[: int(len(whole) * share)])
         with pytest.raises(ValueError, match=FILE_NAME):
-            read_demo(path, demo_names(path)[0])
+            LiberoFile.open(path).read(LiberoFile.open(path).names()[0])
 
     def test_not_hdf5(self, tmp_path):
         path = tmp_path / FILE_NAME
         path.write_text("a web page that says 404\n" * 100)
         with pytest.raises(ValueError, match=FILE_NAME):
-            demo_names(path)
+            LiberoFile.open(path).names()
 
     def test_without_demos(self, tmp_path):
         with pytest.raises(ValueError, match="no demos"):
-            demo_names(write_file(tmp_path / FILE_NAME, demos=()))
+            LiberoFile.open(write_file(tmp_path / FILE_NAME, demos=())).names()
 
-    @pytest.mark.parametrize("missing", ["states", "model_file"])
-    def test_without_what_the_replay_needs(self, tmp_path, missing):
-        path = write_file(tmp_path / FILE_NAME)
+    def test_with_nothing_to_see_or_replay(self, tmp_path):
+        path = write_file(tmp_path / FILE_NAME, images=False)
         with h5py.File(path, "r+") as file:
-            demo = file["data/demo_0"]
-            holder = demo if missing == "states" else demo.attrs
-            del holder[missing]
-        with pytest.raises(ValueError, match=rf"{FILE_NAME}: demo_0 lacks .*{missing}"):
-            read_demo(path, "demo_0")
+            del file["data/demo_0/states"]
+        with pytest.raises(ValueError, match=rf"{FILE_NAME}: demo_0 lacks both states and images"):
+            LiberoFile.open(path).read("demo_0")
 
     @pytest.mark.parametrize(
         "states",
@@ -174,7 +190,7 @@ class TestBrokenFiles:
             del file["data/demo_0/states"]
             file["data/demo_0/states"] = states
         with pytest.raises(ValueError, match="demo_0: states"):
-            read_demo(path, "demo_0")
+            LiberoFile.open(path).read("demo_0")
 
     @pytest.mark.parametrize(
         "images",
@@ -191,4 +207,4 @@ class TestBrokenFiles:
             del file["data/demo_0/obs/agentview_rgb"]
             file["data/demo_0/obs/agentview_rgb"] = images
         with pytest.raises(ValueError, match="agentview_rgb"):
-            read_demo(path, "demo_0")
+            LiberoFile.open(path).read("demo_0")

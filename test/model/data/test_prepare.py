@@ -12,7 +12,8 @@ import pytest
 from small_scene import states, write_demos
 
 from trajforecast_model.cli import main
-from trajforecast_model.data.prepare import prepare, split_of
+from trajforecast_model.data.plan import split_of
+from trajforecast_model.data.prepare import prepare
 from trajforecast_model.data.shards import ShardDataset
 
 STRIDE = 8

@@ -1,0 +1,58 @@
+"""A demo: one recorded episode, whichever kind of file it comes from."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Demo:
+    """One recorded episode of `num_frames` frames, numbered from 0.
+
+    images: by view and frame number, uint8 [height, width, 3], RGB, upright; frames without a recorded image are not
+    there. states: float64 [num_frames, 1 + nq + nv] and model_xml, the scene they are of, where the recording has them.
+    """
+
+    task: str
+    name: str
+    instruction: str
+    num_frames: int
+    fps: float
+    images: dict[str, dict[int, np.ndarray]] = field(default_factory=dict)
+    states: np.ndarray | None = None
+    model_xml: str | None = None
+
+    def image(self, view: str, frame: int) -> np.ndarray | None:
+        """The recorded image, or None."""
+        return self.images.get(view, {}).get(frame)
+
+
+def frames_at_rate(num_frames: int, fps: float, dt: float) -> list[int]:
+    """The recorded frames nearest to 0, dt, 2 dt ... seconds.
+
+    Raises:
+        ValueError: where the recording is slower than that, so that frames would have to be invented.
+    """
+    step = dt * fps
+    if step < 0.99:
+        raise ValueError(
+            f"recorded at {fps:g} frames a second, {1 / dt:g} wanted; give --dt {1 / fps:g}, or --fps where the "
+            "recording names a wrong rate"
+        )
+    if step < 1.01:
+        return list(range(num_frames))
+    # The smallest nudge up, so that a frame in the middle is rounded alike everywhere.
+    return [int(i * step + 0.5 + 1e-6) for i in range(int((num_frames - 1) / step + 1e-6) + 1)]
+
+
+def at_rate(demo: Demo, dt: float) -> Demo:
+    """The demo with a frame every `dt` seconds. Raises ValueError where it is recorded at a lower rate."""
+    picked = frames_at_rate(demo.num_frames, demo.fps, dt)
+    if len(picked) == demo.num_frames:
+        return demo
+    images = {
+        view: {new: recorded[old] for new, old in enumerate(picked) if old in recorded}
+        for view, recorded in demo.images.items()
+    }
+    states = None if demo.states is None else demo.states[picked]
+    return replace(demo, num_frames=len(picked), fps=1 / dt, images=images, states=states)

@@ -1,0 +1,82 @@
+"""Which demos lie at the paths that a user gives, told apart by what the files hold."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from trajforecast_model.data.sources.atm_hdf5 import atm_tasks
+from trajforecast_model.data.sources.interface import Source, SourceOptions
+from trajforecast_model.data.sources.lerobot_dataset import INFO_FILE, lerobot_tasks
+from trajforecast_model.data.sources.libero_hdf5 import FILE_END, LiberoFile, opened
+from trajforecast_model.data.sources.names import natural
+from trajforecast_model.data.sources.orientation import check_orientation
+from trajforecast_model.data.sources.recordings import INSTRUCTION_FILE, RecordedTask, recorded_tasks
+
+KINDS = f"*{FILE_END} (LIBERO), demo_*.hdf5 (ATM), {INFO_FILE} (LeRobot) or {INSTRUCTION_FILE} (recordings)"
+
+
+def find_sources(paths: list[Path], options: SourceOptions | None = None) -> list[Source]:
+    """The tasks at `paths`, in natural order of their names; a path is a file, or a folder that is searched.
+
+    Raises:
+        ValueError: for a path that does not exist, a folder without demos, or two sources of the same task.
+    """
+    options = options or SourceOptions()
+    check_orientation(options.orientation)
+    hdf5: list[Path] = []
+    sources: list[Source] = []
+    for path in dict.fromkeys(path.resolve() if path.exists() else path for path in paths):
+        if path.is_file():
+            if path.suffix not in (".hdf5", ".h5"):
+                raise ValueError(f"{path} is not an HDF5 file; give the folder it is in, with {KINDS}")
+            hdf5.append(path)
+        elif path.is_dir():
+            inside = [file for file in path.rglob("*.hdf5") if _is_demo_file(file) and not _is_hidden(file, path)]
+            datasets = [place for place in _folders_with(INFO_FILE, path) if not _is_hidden(place, path)]
+            recordings = [place for place in recorded_tasks(path) if not _is_hidden(place, path)]
+            if not inside and not datasets and not recordings:
+                raise ValueError(f"{path} has no demos: no {KINDS}")
+            hdf5 += inside
+            sources += [task for place in datasets for task in lerobot_tasks(place, options)]
+            sources += [RecordedTask.open(place, options) for place in recordings]
+        else:
+            raise ValueError(f"{path} does not exist; expected a file or folder of demos: {KINDS}")
+    sources += _hdf5_sources(dict.fromkeys(file.resolve() for file in hdf5), options)
+    return sorted(_one_a_task(sources), key=lambda source: natural(source.task))
+
+
+def _hdf5_sources(files: Iterable[Path], options: SourceOptions) -> list[Source]:
+    atm = [file for file in files if _is_atm(file)]
+    return [*(LiberoFile.open(file, options) for file in files if file not in atm), *atm_tasks(atm, options)]
+
+
+def _is_atm(file: Path) -> bool:
+    """By what it holds or, where it cannot be read, by its name."""
+    try:
+        with opened(file) as hdf5:
+            return "root" in hdf5
+    except ValueError:
+        return file.name.startswith("demo_")
+
+
+def _one_a_task(sources: list[Source]) -> Iterable[Source]:
+    by_task: dict[str, Source] = {}
+    for source in sources:
+        other = by_task.setdefault(source.task, source)
+        if other.place != source.place:
+            raise ValueError(
+                f"{other.place} and {source.place} hold the same task, {source.task}; prepare them into different folders"
+            )
+    return by_task.values()
+
+
+def _folders_with(file: Path, inside: Path) -> list[Path]:
+    return sorted(found.parents[len(file.parts) - 1] for found in inside.rglob(str(file)))
+
+
+def _is_demo_file(file: Path) -> bool:
+    return file.name.endswith(FILE_END) or file.name.startswith("demo_")
+
+
+def _is_hidden(path: Path, inside: Path) -> bool:
+    """`simulate` keeps unfinished work in a hidden folder."""
+    return any(part.startswith(".") for part in path.relative_to(inside).parts)

@@ -1,0 +1,64 @@
+"""What a source is: the demos of one task in one place, of which each can be read."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from trajforecast_model.data.demo import Demo
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """How recordings are to be read. None: as the kind of source has it by default.
+
+    orientation: how the stored images stand, see orientation.py. fps: the true rate, where a recording names none or a
+    wrong one. cameras: for each view of the dataset the source's own name of its camera.
+    """
+
+    orientation: str | None = None
+    fps: float | None = None
+    cameras: dict[str, str | None] = field(default_factory=lambda: {"side": None, "effector": None})
+    image_size: tuple[int, int] = (128, 128)  # height, width; long videos are kept at no more than they become
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a dry run needs to know of a demo. first_image: the first frame with images, None where there are none."""
+
+    num_frames: int
+    fps: float
+    first_image: int | None = 0
+
+
+class Source(Protocol):
+    """Demos of one task. Small and picklable: each worker process gets one with every job."""
+
+    kind: str  # for people
+    task: str
+    place: Path
+    orientation: str
+    replayable: bool  # whether demos of this kind have states and a scene, which exact labels need
+
+    def names(self) -> list[str]:
+        """The demos in natural order: demo_2 before demo_10. Raises ValueError if there are none or none is readable."""
+
+    def outline(self, name: str) -> Outline:
+        """Raises ValueError naming the demo, as far as its faults show without decoding it."""
+
+    def read(self, name: str) -> Demo:
+        """Reads a demo whole. Raises ValueError naming the place and the demo, where it is not as its kind should be."""
+
+    def fingerprint(self, names: list[str]) -> str:
+        """Tells other recordings of a task of the same name apart, cheaply."""
+
+
+def cameras_of(options: SourceOptions, usual: dict[str, str]) -> dict[str, str]:
+    """The source's camera for each view: the one that was named, or the kind's usual one.
+
+    Raises:
+        ValueError: for a view that this kind of source has no usual camera for.
+    """
+    unknown = [view for view, camera in options.cameras.items() if camera is None and view not in usual]
+    if unknown:
+        raise ValueError(f"--view {unknown[0]}: which camera is it? Expected --view {unknown[0]}=CAMERA")
+    return {view: camera or usual[view] for view, camera in options.cameras.items()}

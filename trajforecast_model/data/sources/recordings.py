@@ -1,0 +1,153 @@
+"""Plain recordings: a folder a task, with a text file of the instruction and, for each view, a video or a folder of
+pictures an episode.
+
+    put_the_cup_on_the_plate/
+        instruction.txt                      one line, as one would tell the robot
+        side/0.mp4  side/1.mp4               or  side/0/000.png  side/0/001.png ...
+        effector/0.mp4  effector/1.mp4       the same episodes by the same names
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from trajforecast_model.data.demo import Demo
+from trajforecast_model.data.sources.interface import Outline, SourceOptions
+from trajforecast_model.data.sources.names import natural
+from trajforecast_model.data.sources.orientation import upright
+from trajforecast_model.data.sources.pictures import (
+    PICTURE_ENDS,
+    VIDEO_ENDS,
+    decode_picture,
+    read_video,
+    video_length_and_fps,
+)
+
+INSTRUCTION_FILE = "instruction.txt"
+
+
+@dataclass(frozen=True)
+class RecordedTask:
+    """The episodes of a task in a folder of one's own."""
+
+    place: Path
+    orientation: str
+    cameras: dict[str, str]  # folder by view
+    fps: float | None
+    image_size: tuple[int, int]
+    kind: str = "recordings"
+    replayable: bool = False
+
+    @classmethod
+    def open(cls, place: Path, options: SourceOptions) -> "RecordedTask":
+        cameras = {view: camera or view for view, camera in options.cameras.items()}
+        return cls(place, options.orientation or "upright", cameras, options.fps, options.image_size)
+
+    @property
+    def task(self) -> str:
+        return self.place.resolve().name
+
+    def names(self) -> list[str]:
+        names: set[str] = set()
+        for view, camera in self.cameras.items():
+            folder = self.place / camera
+            if not folder.is_dir():
+                raise ValueError(
+                    f"{self.place} has no folder {camera} of the view {view}; name the folder with --view {view}=FOLDER, "
+                    "or only the views there are with --view VIEW"
+                )
+            names |= {_episode_name(path) for path in folder.iterdir() if _is_episode(path)}
+        if not names:
+            raise ValueError(f"{self.place} has no videos or folders of pictures in {', '.join(self.cameras.values())}")
+        return sorted(names, key=natural)
+
+    def outline(self, name: str) -> Outline:
+        lengths, rates = zip(*(self._length_and_fps(view, name) for view in self.cameras), strict=True)
+        return Outline(min(lengths), self.fps or rates[0])
+
+    def read(self, name: str) -> Demo:
+        instruction = self._instruction()
+        images = {view: self._frames(view, name) for view in self.cameras}
+        length = min(len(frames) for frames in images.values())
+        if length < 2:
+            raise ValueError(f"{self.place}: {name} has {length} frames, 2 or more are needed")
+        return Demo(
+            task=self.task,
+            name=name,
+            instruction=instruction,
+            num_frames=length,
+            fps=self.outline(name).fps,
+            images={
+                view: {number: upright(frame, self.orientation) for number, frame in enumerate(frames[:length])}
+                for view, frames in images.items()
+            },
+        )
+
+    def fingerprint(self, names: list[str]) -> str:
+        """From the names and sizes of videos and pictures."""
+        digest = hashlib.sha256()
+        for view in self.cameras:
+            for name in names:
+                for file in self._files(view, name):
+                    digest.update(f"{view} {name} {file.name} {file.stat().st_size}\n".encode())
+        return digest.hexdigest()[:16]
+
+    def _instruction(self) -> str:
+        file = self.place / INSTRUCTION_FILE
+        try:
+            words = " ".join(file.read_text().split())
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{file} is not text: {error}") from error
+        if not words:
+            raise ValueError(f"{file} is empty; expected one line, as one would tell the robot what to do")
+        return words
+
+    def _files(self, view: str, name: str) -> list[Path]:
+        """The one video, or the pictures in natural order; none where the episode lacks this view."""
+        folder = self.place / self.cameras[view]
+        videos = [folder / f"{name}{end}" for end in VIDEO_ENDS if (folder / f"{name}{end}").is_file()]
+        if videos:
+            return videos[:1]
+        return _pictures(folder / name)
+
+    def _length_and_fps(self, view: str, name: str) -> tuple[int, float]:
+        files = self._files(view, name)
+        if not files:
+            raise ValueError(f"{self.place}: {name} has nothing to show in {self.cameras[view]}")
+        if files[0].suffix.lower() in PICTURE_ENDS:
+            if self.fps is None:
+                raise ValueError(f"{self.place}: pictures do not tell their rate; give --fps")
+            return len(files), self.fps
+        length, fps = video_length_and_fps(files[0])
+        if self.fps is None and not fps > 0:
+            raise ValueError(f"{files[0]} does not tell its rate; give --fps")
+        return length, self.fps or fps
+
+    def _frames(self, view: str, name: str) -> list:
+        self._length_and_fps(view, name)
+        files = self._files(view, name)
+        if files[0].suffix.lower() in VIDEO_ENDS:
+            return read_video(files[0], self.image_size)
+        return [decode_picture(file.read_bytes(), str(file), self.image_size) for file in files]
+
+
+def recorded_tasks(folder: Path) -> list[Path]:
+    """The task folders in `folder`, itself included."""
+    return sorted((file.parent for file in folder.rglob(INSTRUCTION_FILE)), key=lambda place: natural(place.as_posix()))
+
+
+def _episode_name(path: Path) -> str:
+    return path.name if path.is_dir() else path.stem
+
+
+def _is_episode(path: Path) -> bool:
+    if path.name.startswith("."):
+        return False
+    return path.suffix.lower() in VIDEO_ENDS if path.is_file() else bool(_pictures(path))
+
+
+def _pictures(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    found = [file for file in folder.iterdir() if file.suffix.lower() in PICTURE_ENDS and file.name[0] != "."]
+    return sorted(found, key=lambda file: natural(file.name))
