@@ -111,8 +111,8 @@ def _prepare(verbs) -> None:
 
 
 def _train(verbs) -> None:
-    parser = verbs.add_parser("train", help="train the track VAE or the denoiser")
-    parser.add_argument("stage", choices=["vae", "denoiser"])
+    parser = verbs.add_parser("train", help="train the track VAE, the denoiser, or a few-step student of one")
+    parser.add_argument("stage", choices=["vae", "denoiser", "student"])
     parser.add_argument("--config", required=True, type=Path, help="YAML, see config/train/")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change one value of the config")
 

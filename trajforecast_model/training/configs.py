@@ -79,3 +79,20 @@ class DenoiserTrainConfig:
     stored_dtype: Literal["float32", "float16"] = "float32"  # of the exported weights
     sampling_steps: int = 9  # solver steps of the exported checkpoint
     anchor_first_frame: bool = True
+
+
+@dataclass(frozen=True)
+class StudentTrainConfig:
+    out: str
+    teacher: str  # checkpoint folder; the student has its networks and starts from its weights
+    data: DataConfig
+    optimisation: OptimisationConfig
+    method: Literal["endpoint", "reflow"] = "endpoint"  # see training/student_stage.py
+    teacher_steps: int = 9  # evaluations of the solutions that the student learns from
+    teacher_solver: str = "euler"  # see flow/solvers.py
+    sampling_steps: int = 2  # evaluations of the student, in training (endpoint) and in the exported checkpoint
+    sampling_solver: str = "euler"
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+    draws_per_window: int = 4  # noises a window, which share the image's tokens
+    moving_weight: float = 1.0  # weight of latent tokens with a moving point beside 1 for the others
+    stored_dtype: Literal["float32", "float16"] = "float32"  # of the exported weights

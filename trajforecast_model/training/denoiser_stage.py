@@ -187,17 +187,23 @@ class DenoiserStage:
     def _latents(self, batch: Batch, tokens: Tensor, noise: WindowNoise) -> tuple[Tensor, Tensor]:
         tracks = normalise(batch.tracks, self.forecast_config.image_size).movedim(-1, 2)  # [B, T, 2, H, W]
         if self.vae is None:
-            return tracks, tracks[:, :1]
-        vae = self.vae.to(tracks.device)
-        std_of_channel = torch.tensor(self.forecast_config.latent_std, device=tracks.device)
-        mean, std = vae.encode(tracks, tokens)
-        latents = mean + std * noise.normal(*mean.shape[1:])
-        static, _ = vae.encode(vae.static_tracks(len(tracks)), tokens)
-        grid = vae.config.latent_grid
-        latents, first = (
-            (x.float() / std_of_channel).unflatten(2, grid).movedim(-1, 2) for x in (latents, static[:, :1])
-        )
-        return latents, first
+            return tracks, self._first_frame(batch, tokens)
+        mean, std = self.vae.to(tracks.device).encode(tracks, tokens)
+        return self._scaled(mean + std * noise.normal(*mean.shape[1:])), self._first_frame(batch, tokens)
+
+    @torch.no_grad()
+    def _first_frame(self, batch: Batch, tokens: Tensor) -> Tensor:
+        """The known first frame, [B, 1, C, h, w] float32."""
+        if self.vae is None:
+            return normalise(batch.tracks[:, :1], self.forecast_config.image_size).movedim(-1, 2)
+        vae = self.vae.to(tokens.device)
+        static, _ = vae.encode(vae.static_tracks(len(tokens)), tokens)
+        return self._scaled(static[:, :1])
+
+    def _scaled(self, latents: Tensor) -> Tensor:
+        """[B, T, h * w, C] of the VAE to [B, T, C, h, w] of unit deviation, float32."""
+        std_of_channel = torch.tensor(self.forecast_config.latent_std, device=latents.device)
+        return (latents.float() / std_of_channel).unflatten(2, self.vae.config.latent_grid).movedim(-1, 2)
 
     def _weight(self, batch: Batch) -> Tensor:
         """[B, 1, 1, h, w]: heavier where a latent token (or a point, without a VAE) holds something that moves."""

@@ -5,17 +5,22 @@ import json
 from pathlib import Path
 
 from trajforecast_model.config import load, to_dict
-from trajforecast_model.training.configs import DenoiserTrainConfig, VAETrainConfig
+from trajforecast_model.training.configs import DenoiserTrainConfig, StudentTrainConfig, VAETrainConfig
 from trajforecast_model.training.denoiser_stage import DenoiserStage
 from trajforecast_model.training.distributed import join_world
 from trajforecast_model.training.loop import run_training
+from trajforecast_model.training.student_stage import StudentStage
 from trajforecast_model.training.vae_stage import VAEStage
 
-_STAGES = {"vae": (VAETrainConfig, VAEStage), "denoiser": (DenoiserTrainConfig, DenoiserStage)}
+_STAGES = {
+    "vae": (VAETrainConfig, VAEStage),
+    "denoiser": (DenoiserTrainConfig, DenoiserStage),
+    "student": (StudentTrainConfig, StudentStage),
+}
 
 
 def train(stage: str, config_path: Path, overrides: list[str]) -> None:
-    """Trains "vae" or "denoiser"; a run that was stopped goes on where its last checkpoint left it.
+    """Trains "vae", "denoiser" or "student"; a run that was stopped goes on where its last checkpoint left it.
 
     Under torchrun, as one of its ranks.
 
