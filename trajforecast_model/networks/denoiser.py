@@ -19,10 +19,10 @@ from trajforecast_model.networks.layers import (
     PatchEmbedding,
     RMSNorm,
     SelfAttention,
-    attend_space_or_time,
     unpatchify,
 )
 from trajforecast_model.networks.positions import sincos_1d, sincos_2d, timestep_features
+from trajforecast_model.networks.tiles import transform_by_tiles
 
 
 @dataclass(frozen=True)
@@ -176,16 +176,18 @@ class DenoiserBlock(nn.Module):
         self.modulation = nn.Linear(dim, 7 * dim)
 
     def forward(self, x: Tensor, condition: Tensor, image: KeysValues) -> Tensor:
-        """x [N, S, T, L, D], condition [N, S or 1, 1, 1, D] -> [N, S, T, L, D]"""
-        shift1, scale1, gate1, gate_cross, shift2, scale2, gate2 = self.modulation(condition).chunk(7, dim=-1)
-        normed = _modulate(self.norm1(x), shift1, scale1).flatten(0, 1)
-        x = x + gate1 * attend_space_or_time(self.attention, normed, self.over_time).view_as(x)
-        queries = x.flatten(
-            1, 3
-        )  # [N, S * T * L, D]: all samples and frames share the keys; not normalised (the paper's)
-        x = x + gate_cross * self.cross_attention(queries, image).view_as(x)
-        return x + gate2 * self.mlp(_modulate(self.norm2(x), shift2, scale2))
+        """x [N, S, T, L, D], overwritten in inference; condition [N, S or 1, 1, 1, D] -> [N, S, T, L, D]"""
+        return transform_by_tiles(self._transform, x, self.over_time, image, self.modulation(condition))
+
+    def _transform(self, x: Tensor, image: KeysValues, modulation: Tensor) -> Tensor:
+        """x [N, S, frames, positions, D], or [N, S, positions, frames, D] in a block over time"""
+        shift1, scale1, gate1, gate_cross, shift2, scale2, gate2 = modulation.chunk(7, dim=-1)
+        normed = _modulate(self.norm1(x), shift1, scale1)
+        x = torch.addcmul(x, gate1, self.attention(normed.flatten(0, 2)).view_as(x))
+        queries = x.flatten(1, 3)  # [N, S * T * L, D]: samples and frames share the keys; not normalised (the paper's)
+        x = torch.addcmul(x, gate_cross, self.cross_attention(queries, image).view_as(x))
+        return torch.addcmul(x, gate2, self.mlp(_modulate(self.norm2(x), shift2, scale2)))
 
 
 def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    return x * (1 + scale) + shift
+    return torch.addcmul(shift, x, 1 + scale)

@@ -15,10 +15,10 @@ from trajforecast_model.networks.layers import (
     PatchEmbedding,
     RMSNorm,
     SelfAttention,
-    attend_space_or_time,
     unpatchify,
 )
 from trajforecast_model.networks.positions import sincos_1d, sincos_2d
+from trajforecast_model.networks.tiles import transform_by_tiles
 from trajforecast_model.tracks.grid import normalise, query_points
 
 
@@ -103,10 +103,12 @@ class TrackVAE(nn.Module):
         x = self.patch_embedding(features.flatten(0, 1)).unflatten(0, (batch, -1))  # [B, T', L, D]
         x = x + self.grid_positions
         images = self._project_image(self.encoder_blocks, image_tokens)
+        x = self._by_image(x, image_tokens)
         for i, block in enumerate(self.encoder_blocks):
             if i == 1:
                 x = x + self.time_positions
             x = block(x, images[i])
+        x = x.flatten(0, 1)
         mean, logvar = self.to_latents(x).chunk(2, dim=-1)
         return mean, F.softplus(0.5 * logvar)
 
@@ -118,9 +120,10 @@ class TrackVAE(nn.Module):
         config = self.config
         x = self.from_latents(latents)
         images = self._project_image(self.decoder_blocks, image_tokens)
+        x = self._by_image(x, image_tokens)
         for block, image in zip(self.decoder_blocks, images, strict=True):
             x = block(x, image)
-        x = self.final_linear(x)
+        x = self.final_linear(x.flatten(0, 1))
         batch = len(x)
         x = unpatchify(x.flatten(0, 1), config.patch_size, config.latent_grid[0])
         x = rearrange(x, "(b t) (s c) h w -> b (t s) c h w", b=batch, c=2)
@@ -149,6 +152,10 @@ class TrackVAE(nn.Module):
             raise ValueError("this track VAE is conditioned on the image: pass image_tokens [B, M, D]")
         tokens = self.image_projection(image_tokens) + self.image_positions
         return [block.cross_attention.project(tokens) for block in blocks]
+
+    def _by_image(self, x: Tensor, image_tokens: Tensor | None) -> Tensor:
+        """[B, T', L, D] -> [N, B / N, T', L, D] of N images, or of one where images do not matter."""
+        return x.unflatten(0, (len(image_tokens) if self.config.image_conditioned else 1, -1))
 
     def _block(self, index: int) -> "TrackVAEBlock":
         return TrackVAEBlock(self.config, over_time=index % 2 == 1)
@@ -180,11 +187,13 @@ class TrackVAEBlock(nn.Module):
         self.gate_mlp = nn.Parameter(torch.zeros(1, 1, dim))
 
     def forward(self, x: Tensor, image: KeysValues | None) -> Tensor:
-        """[B, T, L, D] -> [B, T, L, D]"""
-        x = x + self.gate_attention * attend_space_or_time(self.attention, self.norm1(x), self.over_time)
+        """[N, S, T, L, D], overwritten in inference; keys and values of the N images -> [N, S, T, L, D]"""
+        return transform_by_tiles(self._transform, x, self.over_time, image)
+
+    def _transform(self, x: Tensor, image: KeysValues | None, _modulation: None = None) -> Tensor:
+        """x [N, S, frames, positions, D], or [N, S, positions, frames, D] in a block over time"""
+        x = torch.addcmul(x, self.gate_attention, self.attention(self.norm1(x).flatten(0, 2)).view_as(x))
         if image is not None:
-            batch, frames, tokens, dim = x.shape
-            queries = self.norm2(x).reshape(len(image.keys), -1, dim)  # the samples of an image share its keys
-            attended = self.cross_attention(queries, image).reshape(batch, frames, tokens, dim)
-            x = x + self.gate_cross_attention * attended
-        return x + self.gate_mlp * self.mlp(self.norm3(x))
+            queries = self.norm2(x).flatten(1, 3)  # [N, S * T * L, D]: the samples of an image share its keys
+            x = torch.addcmul(x, self.gate_cross_attention, self.cross_attention(queries, image).view_as(x))
+        return torch.addcmul(x, self.gate_mlp, self.mlp(self.norm3(x)))
