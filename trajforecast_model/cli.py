@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="trajforecast", description="Dense point-track forecasting for robots.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for add_verb in (_simulate, _prepare, _train, _predict, _evaluate, _convert, _bench):
+    for add_verb in (_simulate, _prepare, _train, _predict, _evaluate, _compare, _convert, _bench):
         add_verb(verbs)
     return parser
 
@@ -112,7 +112,7 @@ def _prepare(verbs) -> None:
 
 def _train(verbs) -> None:
     parser = verbs.add_parser("train", help="train the track VAE, the denoiser, or a few-step student of one")
-    parser.add_argument("stage", choices=["vae", "denoiser", "student"])
+    parser.add_argument("stage", choices=["vae", "denoiser", "student", "atm"])
     parser.add_argument("--config", required=True, type=Path, help="YAML, see config/train/")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change one value of the config")
 
@@ -170,6 +170,22 @@ def _evaluate(verbs) -> None:
             args.checkpoint, args.data, args.k, args.out, split=args.split, steps=args.steps, seed=args.seed,
             max_windows=args.max_windows, device=args.device, dtype=args.dtype, table=args.table, plots=args.plots,
         )  # fmt: skip
+
+    parser.set_defaults(run=run)
+
+
+def _compare(verbs) -> None:
+    parser = verbs.add_parser(
+        "compare", help="reports of evaluate side by side, with the first one's ratios to the others"
+    )
+    parser.add_argument("reports", nargs="+", type=Path, help="JSON reports on the same data")
+    parser.add_argument("-k", type=int, default=None, help="number of samples (default: the largest that all have)")
+    parser.add_argument("--out", type=Path, default=None, metavar="FILE", help="also the tables, as Markdown")
+
+    def run(args):
+        from trajforecast_model.evaluation.comparison import compare
+
+        compare(args.reports, args.out, args.k)
 
     parser.set_defaults(run=run)
 

@@ -35,3 +35,20 @@ PAPER_ROWS = (
     PaperRow("LIBERO-10 (Tra-MoE's protocol)", "Tra-MoE", (40.54, 82.23)),
     PaperRow("LIBERO-10 (Tra-MoE's protocol)", "WHN", (26.20, 63.62)),
 )
+
+
+def paper_ratios() -> list[tuple[str, str, dict[str, tuple[float | None, float | None]]]]:
+    """What WHN's errors are of the baseline's, by suite: (suite, baseline, metric -> side and effector).
+
+    The baselines do not sample, so each of WHN's three errors stands against their only one.
+    """
+    ratios = []
+    for baseline, ours in zip(PAPER_ROWS[::2], PAPER_ROWS[1::2], strict=True):
+        by_metric = {
+            metric: (None, None)
+            if (figures := getattr(ours, metric)) is None
+            else tuple(figure / theirs for figure, theirs in zip(figures, baseline.mean_t, strict=True))
+            for metric in ("mean_t", "mean", "min")
+        }
+        ratios.append((ours.suite, baseline.method, by_metric))
+    return ratios

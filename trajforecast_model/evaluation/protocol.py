@@ -14,7 +14,7 @@ from trajforecast_model.checkpoint import write_atomically
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset
 from trajforecast_model.evaluation.plots import draw_plots
 from trajforecast_model.evaluation.point_forecasters import PointForecaster, load_point_forecaster
-from trajforecast_model.evaluation.report import summarise
+from trajforecast_model.evaluation.report import summarise, windows_fingerprint
 from trajforecast_model.evaluation.scores import WindowScores, score_window
 from trajforecast_model.evaluation.tables import as_markdown, as_text
 from trajforecast_model.evaluation.windows import (
@@ -77,6 +77,7 @@ def evaluate(
         raise ValueError(f"nothing moves in the {split} split of {data}: no window has a point to evaluate")
     report = summarise(scores, dataset.info.views, counts)
     report["convention"] = _convention(dataset.info, split, counts, steps or forecaster.steps, seed, max_windows)
+    report["windows"] = windows_fingerprint(scores)
     report["model"] = forecaster.model_id
     write_atomically(out, (json.dumps(report, indent=2) + "\n").encode())
     print(as_text(report))

@@ -1,10 +1,14 @@
 """The scores of many windows as one report: averages, intervals, calibration. Everything in it is JSON."""
 
+import hashlib
+from collections.abc import Callable
+
 import numpy as np
 
 from trajforecast_model.evaluation.bootstrap import LEVEL, RESAMPLES, DemoBootstrap
 from trajforecast_model.evaluation.calibration import calibration_summary
 from trajforecast_model.evaluation.scores import Errors, WindowScores
+from trajforecast_model.evaluation.suites import suite_of
 
 SQUARED_ERRORS = ("mean_t", "mean", "min", "min_per_track")
 
@@ -20,13 +24,11 @@ def summarise(scores: list[WindowScores], views: tuple[str, ...], counts: list[i
     scores = sorted(scores, key=lambda score: score.index)
     by_view = {view: [score for score in scores if score.view == view] for view in views}
     by_view = {view: of_view for view, of_view in by_view.items() if of_view}
-    per_task: dict[str, dict] = {}
-    for task in sorted({score.task for score in scores}):
-        of_task = {view: [score for score in of_view if score.task == task] for view, of_view in by_view.items()}
-        per_task[task] = {view: _summary(chosen) for view, chosen in of_task.items() if chosen}
     return {
         "views": {view: _full_summary(of_view) for view, of_view in by_view.items()},
-        "per_task": per_task,
+        "per_suite": _grouped(by_view, lambda score: suite_of(score.task)),
+        "per_task": _grouped(by_view, lambda score: score.task),
+        "per_demo": {view: _per_demo(of_view) for view, of_view in by_view.items()},
         "intervals": {
             "level": LEVEL,
             "resamples": RESAMPLES,
@@ -38,6 +40,30 @@ def summarise(scores: list[WindowScores], views: tuple[str, ...], counts: list[i
         },
         "calibration": _calibration(by_view, counts[-1]),
     }
+
+
+def windows_fingerprint(scores: list[WindowScores]) -> str:
+    """The same for two evaluations of the same query points of the same windows of the same tracks."""
+    scores = sorted(scores, key=lambda score: score.index)
+    parts = [(score.task, score.demo, score.view, score.drawn_points.nothing_moves) for score in scores]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _grouped(by_view: dict[str, list[WindowScores]], group_of: Callable[[WindowScores], str]) -> dict[str, dict]:
+    """A summary for each group of windows and view, in the order of the groups' names."""
+    groups: dict[str, dict[str, list[WindowScores]]] = {}
+    for view, of_view in by_view.items():
+        for score in of_view:
+            groups.setdefault(group_of(score), {}).setdefault(view, []).append(score)
+    return {name: {view: _summary(chosen) for view, chosen in groups[name].items()} for name in sorted(groups)}
+
+
+def _per_demo(scores: list[WindowScores]) -> list[dict]:
+    """Averages of every demo: what two reports need to be compared pair by pair."""
+    demos: dict[tuple[str, str], list[WindowScores]] = {}
+    for score in scores:
+        demos.setdefault((score.task, score.demo), []).append(score)
+    return [{"task": task, "demo": demo, **_summary(chosen)} for (task, demo), chosen in demos.items()]
 
 
 def _full_summary(scores: list[WindowScores]) -> dict:

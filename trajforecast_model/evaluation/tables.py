@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from trajforecast_model.evaluation.paper_figures import PAPER_K, PAPER_ROWS, PAPER_VIEWS
 
-_HEADINGS = {"mean_t": "MeanT", "mean": "Mean", "min": "Min", "min_per_track": "Min/track"}
+HEADINGS = {"mean_t": "MeanT", "mean": "Mean", "min": "Min", "min_per_track": "Min/track"}
 _NOTHING = "-"
 
 
@@ -24,21 +24,30 @@ def as_text(report: dict) -> str:
         report: what `trajforecast_model.evaluation.protocol.evaluate` returns.
     """
     metrics = ["mean_t", "mean", "min"]
-    tables = [_errors(report, metrics, ratio_intervals=False), *_calibration(report), _papers()]
-    return "\n\n".join([_subject(report), *(_text(table) for table in tables)])
+    tables = [
+        _errors(report, metrics, ratio_intervals=False),
+        _groups(report, "suite", metrics),
+        *_calibration(report),
+        _papers(),
+    ]
+    return "\n\n".join([_subject(report), *(table_as_text(table) for table in tables)])
 
 
 def as_markdown(report: dict) -> str:
     """Everything of `as_text`, with Min per track, the other convention of the squared error, and every task."""
-    metrics = list(_HEADINGS)
+    metrics = list(HEADINGS)
     tables = [
         _errors(report, metrics, ratio_intervals=True),
         _averaged_over_xy(report, metrics),
-        _tasks(report, metrics),
+        _groups(report, "suite", metrics),
+        _groups(report, "task", metrics),
         *_calibration(report),
         _papers(),
     ]
-    return "\n\n".join([f"`{report['model']}`: {_subject(report)}", *(_markdown(table) for table in tables)]) + "\n"
+    return (
+        "\n\n".join([f"`{report['model']}`: {_subject(report)}", *(table_as_markdown(table) for table in tables)])
+        + "\n"
+    )
 
 
 def _subject(report: dict) -> str:
@@ -55,11 +64,11 @@ def _errors(report: dict, metrics: list[str], ratio_intervals: bool) -> Table:
     k = PAPER_K if PAPER_K in counts else counts[-1]
     intervals = report["intervals"]["views"]
     level = f"{report['intervals']['level']:.0%}"
-    rows.append([f"k = {k}, {level} interval", *_cells(views, metrics, lambda v, m: _range(intervals[v][m][k]))])
-    cells = _cells(views, metrics, lambda v, m: _number(views[v][m][k] / views[v]["nothing_moves"]))
+    rows.append([f"k = {k}, {level} interval", *_cells(views, metrics, lambda v, m: as_range(intervals[v][m][k]))])
+    cells = _cells(views, metrics, lambda v, m: as_number(views[v][m][k] / views[v]["nothing_moves"]))
     rows.append([f"k = {k}, of nothing moves", *cells])
     if ratio_intervals:
-        cells = _cells(views, metrics, lambda v, m: _range(intervals[v]["of_nothing_moves"][m][k]))
+        cells = _cells(views, metrics, lambda v, m: as_range(intervals[v]["of_nothing_moves"][m][k]))
         rows.append([f"k = {k}, of nothing moves, {level} interval", *cells])
     return Table("this checkpoint, this data", _columns(views, metrics), rows)
 
@@ -70,16 +79,19 @@ def _averaged_over_xy(report: dict, metrics: list[str]) -> Table:
     return Table("the same, averaged over x and y instead of summed", _columns(views, metrics), rows)
 
 
-def _tasks(report: dict, metrics: list[str]) -> Table:
+def _groups(report: dict, group: str, metrics: list[str]) -> Table:
+    """A row for each suite or task, with "nothing moves" first."""
     views, k = report["views"], _counts(report)[-1]
     rows = []
-    for task, by_view in report["per_task"].items():
-
-        def cell(view: str, metric: str, by_view: dict = by_view) -> str:
-            return _number(by_view[view][metric][k]) if view in by_view else _NOTHING
-
-        rows.append([task.replace("_", " "), *_cells(views, metrics, cell)])
-    return Table(f"each task, k = {k}", _columns(views, metrics), rows)
+    for name, by_view in report[f"per_{group}"].items():
+        cells = []
+        for view in views:
+            row = by_view.get(view)
+            cells += [_NOTHING] * (1 + len(metrics)) if row is None else [as_number(row["nothing_moves"])]
+            cells += [] if row is None else [as_number(row[metric][k]) for metric in metrics]
+        rows.append([name.replace("_", " "), *cells])
+    header = [f"{view} {name}" for view in views for name in ("still", *(HEADINGS[metric] for metric in metrics))]
+    return Table(f"each {group}, k = {k}; still: nothing moves", header, rows)
 
 
 def _calibration(report: dict) -> list[Table]:
@@ -90,11 +102,11 @@ def _calibration(report: dict) -> list[Table]:
     expected = next(iter(views.values()))["coverage"]["expected_per_coordinate"]
     rows = [
         [f"truth between the samples, per coordinate ({expected:.2f})"]
-        + [_number(view["coverage"]["per_coordinate"]) for view in views.values()],
+        + [as_number(view["coverage"]["per_coordinate"]) for view in views.values()],
         ["error, of the one that the samples predict (1)"]
-        + [_number(view["error_over_predicted"]) for view in views.values()],
+        + [as_number(view["error_over_predicted"]) for view in views.values()],
         ["rank correlation of the two over tracks"]
-        + [_number(view["correlation"]["spearman"]) for view in views.values()],
+        + [as_number(view["correlation"]["spearman"]) for view in views.values()],
     ]
     title = f"spread of the k = {report['calibration']['k']} samples (a calibrated forecast in brackets)"
     return [Table(title, list(views), rows)]
@@ -105,7 +117,7 @@ def _papers() -> Table:
     for row in PAPER_ROWS:
         figures = [row.mean_t, row.mean, row.min]
         cells = [
-            _NOTHING if figure is None else _number(figure[view])
+            _NOTHING if figure is None else as_number(figure[view])
             for view in range(len(PAPER_VIEWS))
             for figure in figures
         ]
@@ -116,10 +128,10 @@ def _papers() -> Table:
 
 def _error_rows(views: dict, metrics: list[str], counts: list[str]) -> list[list[str]]:
     # Without samples, MeanT, Mean and Min are the same: it stands once.
-    still = [[_number(row["nothing_moves"])] + [_NOTHING] * (len(metrics) - 1) for row in views.values()]
+    still = [[as_number(row["nothing_moves"])] + [_NOTHING] * (len(metrics) - 1) for row in views.values()]
     rows = [["nothing moves", *(cell for cells in still for cell in cells)]]
     for k in counts:
-        rows.append([f"k = {k}", *(_number(row[metric][k]) for row in views.values() for metric in metrics)])
+        rows.append([f"k = {k}", *(as_number(row[metric][k]) for row in views.values() for metric in metrics)])
     return rows
 
 
@@ -128,14 +140,14 @@ def _cells(views, metrics: list[str], cell) -> list[str]:
 
 
 def _columns(views, metrics: list[str]) -> list[str]:
-    return [f"{view} {_HEADINGS[metric]}" for view in views for metric in metrics]
+    return [f"{view} {HEADINGS[metric]}" for view in views for metric in metrics]
 
 
 def _counts(report: dict) -> list[str]:
     return [str(k) for k in report["convention"]["k"]]
 
 
-def _text(table: Table) -> str:
+def table_as_text(table: Table) -> str:
     header = ["", *table.header]
     widths = [max(len(row[column]) for row in [header, *table.rows]) for column in range(len(header))]
     ruler = "-" * (sum(widths) + 2 * (len(widths) - 1))
@@ -147,15 +159,15 @@ def _line(cells: list[str], widths: list[int]) -> str:
     return "  ".join([first, *(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))])
 
 
-def _markdown(table: Table) -> str:
+def table_as_markdown(table: Table) -> str:
     rows = [["", *table.header], ["---", *("---:" for _ in table.header)], *table.rows]
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     return "\n".join([f"**{table.title}**", "", *lines])
 
 
-def _number(value: float | None) -> str:
+def as_number(value: float | None) -> str:
     return _NOTHING if value is None else f"{value:.2f}"
 
 
-def _range(interval: list[float] | None) -> str:
+def as_range(interval: list[float] | None) -> str:
     return _NOTHING if interval is None else f"{interval[0]:.3g} to {interval[1]:.3g}"

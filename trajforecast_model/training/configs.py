@@ -1,8 +1,9 @@
 """What a training YAML may say. Values without a default must be given; config/train/ has commented examples."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
+from trajforecast_model.baselines.track_transformer import TrackTransformerConfig
 from trajforecast_model.networks.image_encoder import ImageEncoderConfig
 from trajforecast_model.networks.text_encoder import TextEncoderConfig
 from trajforecast_model.networks.track_vae import TrackVAEConfig
@@ -40,6 +41,15 @@ class DataConfig:
     workers: int = 2  # loader processes
 
 
+class RunConfig(Protocol):
+    """What every stage's config has, for the loop."""
+
+    out: str  # run folder: TensorBoard, resume state, checkpoint
+    data: DataConfig
+    optimisation: OptimisationConfig
+    logging: LoggingConfig
+
+
 @dataclass(frozen=True)
 class VAETrainConfig:
     out: str  # run folder: TensorBoard, resume state, checkpoint
@@ -75,10 +85,18 @@ class DenoiserTrainConfig:
     text_encoder: TextEncoderConfig | None = field(default_factory=TextEncoderConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     draws_per_window: int = 1  # noises and flow times a window, which share the image's tokens
+    pure_noise_draws: int = 0  # of them, those at flow time 0, where the velocity is a regression of the latent
     moving_weight: float = 1.0  # weight of latent tokens with a moving point beside 1 for the others
     stored_dtype: Literal["float32", "float16"] = "float32"  # of the exported weights
     sampling_steps: int = 9  # solver steps of the exported checkpoint
     anchor_first_frame: bool = True
+
+    def __post_init__(self):
+        if not 0 <= self.pure_noise_draws < self.draws_per_window:
+            raise ValueError(
+                f"pure_noise_draws: got {self.pure_noise_draws}, expected fewer than draws_per_window, "
+                f"{self.draws_per_window}, and at least 0"
+            )
 
 
 @dataclass(frozen=True)
@@ -96,3 +114,16 @@ class StudentTrainConfig:
     draws_per_window: int = 4  # noises a window, which share the image's tokens
     moving_weight: float = 1.0  # weight of latent tokens with a moving point beside 1 for the others
     stored_dtype: Literal["float32", "float16"] = "float32"  # of the exported weights
+
+
+@dataclass(frozen=True)
+class ATMTrainConfig:
+    out: str
+    data: DataConfig
+    optimisation: OptimisationConfig
+    network: TrackTransformerConfig = field(default_factory=TrackTransformerConfig)
+    text_encoder: TextEncoderConfig = field(default_factory=TextEncoderConfig)
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+    track_weight: float = 10.0  # of the tracks' squared error, image side = 1
+    image_weight: float = 1.0  # of the patches' squared error, grey levels -1 to 1
+    masked_patches: float = 0.5  # share of image tokens hidden in training

@@ -106,6 +106,7 @@ class DenoiserStage:
         data, first = self._latents(batch, tokens, noise)  # [B, T, C, h, w], [B, 1, C, h, w]
         start = noise.normal(draws, *data.shape[1:]).flatten(0, 1)
         t = logit_normal_timesteps(noise.normal(draws).flatten())
+        t.view(windows, draws)[:, : self.config.pure_noise_draws] = 0.0
         data, first, weight = (x.repeat_interleave(draws, dim=0) for x in (data, first, self._weight(batch)))
         x = interpolate(start, data, first, t)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from trajforecast_model.config import to_dict
 from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.training.batches import Batch, BatchShare, training_batches
-from trajforecast_model.training.configs import DenoiserTrainConfig, StudentTrainConfig, VAETrainConfig
+from trajforecast_model.training.configs import RunConfig
 from trajforecast_model.training.distributed import SharedGradients, World
 from trajforecast_model.training.log import TrainingLog
 from trajforecast_model.training.noise import WindowNoise
@@ -50,9 +50,7 @@ class Stage(Protocol):
         """Writes the averaged model as a checkpoint."""
 
 
-def run_training(
-    stage: Stage, config: VAETrainConfig | DenoiserTrainConfig | StudentTrainConfig, fingerprint: str, world: World
-) -> None:
+def run_training(stage: Stage, config: RunConfig, fingerprint: str, world: World) -> None:
     """Trains until `optimisation.steps`, resuming where an earlier run stopped. Called on every rank.
 
     Ctrl-C and SIGTERM save the state before they end the run; a kill loses what came after the last checkpoint.

@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 
 from trajforecast_model.config import load, to_dict
-from trajforecast_model.training.configs import DenoiserTrainConfig, StudentTrainConfig, VAETrainConfig
+from trajforecast_model.training.atm_stage import ATMStage
+from trajforecast_model.training.configs import ATMTrainConfig, DenoiserTrainConfig, StudentTrainConfig, VAETrainConfig
 from trajforecast_model.training.denoiser_stage import DenoiserStage
 from trajforecast_model.training.distributed import join_world
 from trajforecast_model.training.loop import run_training
@@ -16,11 +17,12 @@ _STAGES = {
     "vae": (VAETrainConfig, VAEStage),
     "denoiser": (DenoiserTrainConfig, DenoiserStage),
     "student": (StudentTrainConfig, StudentStage),
+    "atm": (ATMTrainConfig, ATMStage),
 }
 
 
 def train(stage: str, config_path: Path, overrides: list[str]) -> None:
-    """Trains "vae", "denoiser" or "student"; a run that was stopped goes on where its last checkpoint left it.
+    """Trains a stage of _STAGES; a run that was stopped goes on where its last checkpoint left it.
 
     Under torchrun, as one of its ranks.
 
