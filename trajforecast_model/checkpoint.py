@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from trajforecast_model.config import from_dict, to_dict
+from trajforecast_model.flow.solvers import check_solver
 from trajforecast_model.networks.denoiser import Denoiser, DenoiserConfig
 from trajforecast_model.networks.image_encoder import ImageEncoderConfig
 from trajforecast_model.networks.text_encoder import TextEncoderConfig
@@ -38,10 +39,11 @@ class ForecastConfig:
     dt: float = 0.05  # seconds between frames
     views: tuple[str, ...] = ("side", "effector")
     steps: int = 9  # solver steps unless the caller says otherwise
-    solver: str = "euler"
+    solver: str = "euler"  # "METHOD" or "METHOD@GRID", see flow/solvers.py
     anchor_first_frame: bool = False  # set t = 0 of a forecast to the query points, which it is by definition
 
     def __post_init__(self):
+        check_solver(self.solver)
         if len(self.latent_std) != self.denoiser.channels:
             raise ValueError(
                 f"latent_std has {len(self.latent_std)} values, the denoiser {self.denoiser.channels} channels"

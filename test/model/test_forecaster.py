@@ -144,6 +144,11 @@ def test_damaged_checkpoints_are_named(tiny_checkpoint, tmp_path):
     with pytest.raises(ValueError, match="did you mean 'num_frames'"):
         Forecaster.from_pretrained(folder)
 
+    folder = broken("unknown_solver")
+    (folder / "config.json").write_text(json.dumps(config | {"solver": "rk4"}))
+    with pytest.raises(ValueError, match=r"config.json: solver: got 'rk4'"):
+        Forecaster.from_pretrained(folder)
+
     folder = broken("other_shape")
     config["denoiser"]["dim"] = 128
     (folder / "config.json").write_text(json.dumps(config))
