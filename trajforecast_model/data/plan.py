@@ -63,12 +63,12 @@ def windows_of(job: DemoJob, info: DatasetInfo) -> int:
 def describe(all_jobs: list[DemoJob], own: list[DemoJob], out: Path, info: DatasetInfo) -> tuple[list[str], list[str]]:
     """What a dry run says: lines about each task and their sum, and what is wrong with demos that are to be done."""
     lines, broken = [], []
+    waiting_shards = {job.shard for job in own if not job.shard.exists()}
     total_demos = total_windows = 0
     for task, jobs in _by_task(all_jobs).items():
         source = jobs[0].source
-        waiting = [job for job in jobs if job in own and not job.shard.exists()]
         windows = 0
-        for job in waiting:
+        for job in (job for job in jobs if job.shard in waiting_shards):
             try:
                 windows += windows_of(job, info)
                 total_demos += 1

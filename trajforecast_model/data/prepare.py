@@ -3,6 +3,7 @@
 A shard appears only when it is complete, so the same command continues a run that was interrupted.
 """
 
+import contextlib
 import json
 import sys
 from functools import partial
@@ -95,6 +96,8 @@ def prepare(
     if dry_run:
         lines, more_broken = describe(jobs, own, out, info)
         print("\n".join(lines))
+        if own and len(more_broken) == len(own):
+            raise ValueError("no demo could be prepared: " + "; ".join(more_broken))
         return _report(broken + more_broken)
 
     _make_folders(out, info, records)
@@ -167,12 +170,12 @@ def _check_settings(out: Path, info: DatasetInfo) -> None:
 
 
 def _record(source: Source, names: list[str]) -> dict:
-    return {
-        "kind": source.kind,
-        "orientation": source.orientation,
-        "demos": len(names),
-        "fingerprint": source.fingerprint(names),
-    }
+    """What tells this source from another of the same task. A broken demo may be repaired later: it has none."""
+    fingerprints: dict[str, str | None] = dict.fromkeys(names)
+    for name in names:
+        with contextlib.suppress(ValueError):
+            fingerprints[name] = source.fingerprint(name)
+    return {"kind": source.kind, "orientation": source.orientation, "demos": fingerprints}
 
 
 def _check_sources(out: Path, records: dict[str, dict]) -> None:
@@ -180,12 +183,20 @@ def _check_sources(out: Path, records: dict[str, dict]) -> None:
     for task, record in records.items():
         file = out / SOURCES_FOLDER / f"{task}.json"
         known = json.loads(file.read_text()) if file.exists() else record
-        if known != record:
+        if not _may_be_the_same(known, record):
             raise ValueError(
-                f"{out} already holds {task} from {known['demos']} other demos ({known['kind']}, images "
-                f"{known['orientation']}); prepare these {record['demos']} ({record['kind']}, images "
+                f"{out} already holds {task} from {len(known['demos'])} other demos ({known['kind']}, images "
+                f"{known['orientation']}); prepare these {len(record['demos'])} ({record['kind']}, images "
                 f"{record['orientation']}) into another --out"
             )
+
+
+def _may_be_the_same(known: dict, record: dict) -> bool:
+    pairs = [(known["demos"].get(name), fingerprint) for name, fingerprint in record["demos"].items()]
+    return (
+        [known["kind"], known["orientation"], list(known["demos"])]
+        == [record["kind"], record["orientation"], list(record["demos"])]
+    ) and all(before == now or before is None or now is None for before, now in pairs)
 
 
 def _make_folders(out: Path, info: DatasetInfo, records: dict[str, dict]) -> None:

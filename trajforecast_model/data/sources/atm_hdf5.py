@@ -6,7 +6,6 @@ first frame, and its `task_emb_bert` is a vector without words: neither is read.
 Source: ATM (Wen et al., arXiv 2401.00025), scripts/preprocess_libero.py of its repository.
 """
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ import h5py
 import numpy as np
 
 from trajforecast_model.data.demo import Demo
-from trajforecast_model.data.sources.interface import Outline, SourceOptions, cameras_of
+from trajforecast_model.data.sources.interface import Outline, SourceOptions, cameras_of, digest_of
 from trajforecast_model.data.sources.libero_hdf5 import FPS, opened
 from trajforecast_model.data.sources.names import instruction_in, natural
 from trajforecast_model.data.sources.orientation import upright
@@ -71,17 +70,11 @@ class AtmTask:
             },
         )
 
-    def fingerprint(self, names: list[str]) -> str:
-        """From the lengths and last images of the demos that can be read."""
-        digest = hashlib.sha256()
-        for name in names:
-            try:
-                with self._root(name) as root:
-                    video = self._first_video(root)
-                    digest.update(f"{name} {video.shape}".encode() + np.asarray(video[0, -1]).tobytes())
-            except ValueError:
-                continue
-        return digest.hexdigest()[:16]
+    def fingerprint(self, name: str) -> str:
+        """From the length and the last image."""
+        with self._root(name) as root:
+            video = self._first_video(root)
+            return digest_of(video.shape, np.asarray(video[0, -1]).tobytes())
 
     def _first_video(self, root: h5py.Group) -> h5py.Dataset:
         return root[next(iter(self.groups.values()))]["video"]

@@ -1,5 +1,6 @@
 """What a source is: the demos of one task in one place, of which each can be read."""
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -48,8 +49,15 @@ class Source(Protocol):
     def read(self, name: str) -> Demo:
         """Reads a demo whole. Raises ValueError naming the place and the demo, where it is not as its kind should be."""
 
-    def fingerprint(self, names: list[str]) -> str:
-        """Tells other recordings of a task of the same name apart, cheaply."""
+    def fingerprint(self, name: str) -> str:
+        """Tells other demos of the same task and name apart, cheaply. Raises ValueError for a broken one."""
+
+
+def digest_of(*parts: object) -> str:
+    """A short hash for fingerprints."""
+    return hashlib.sha256(
+        b"|".join(part if isinstance(part, bytes) else str(part).encode() for part in parts)
+    ).hexdigest()[:16]
 
 
 def cameras_of(options: SourceOptions, usual: dict[str, str]) -> dict[str, str]:

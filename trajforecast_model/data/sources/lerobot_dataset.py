@@ -5,7 +5,6 @@ In version 2 an episode has files of its own and `meta/episodes.jsonl` lists the
 and `meta/episodes/**/*.parquet` says where each lies. Source: the repository huggingface/lerobot, src/lerobot/datasets.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from trajforecast_model.data.demo import Demo
-from trajforecast_model.data.sources.interface import Outline, SourceOptions
+from trajforecast_model.data.sources.interface import Outline, SourceOptions, digest_of
 from trajforecast_model.data.sources.names import task_named_after
 from trajforecast_model.data.sources.orientation import upright
 from trajforecast_model.data.sources.pictures import decode_picture, read_video
@@ -67,11 +66,10 @@ class LeRobotTask:
             images=images,
         )
 
-    def fingerprint(self, names: list[str]) -> str:
-        """From the episodes' lengths and places in the dataset, and its total of frames."""
-        listed = [(name, self.episodes[name]["length"], str(self._data_file(name).name)) for name in names]
-        total = self.info.get("total_frames")
-        return hashlib.sha256(json.dumps([total, listed], default=str).encode()).hexdigest()[:16]
+    def fingerprint(self, name: str) -> str:
+        """From the episode's length and number, and the dataset's total of frames."""
+        row = self.episodes[name]
+        return digest_of(self.info.get("total_frames"), row["episode_index"], row["length"])
 
     def _pictures(self, name: str, key: str, length: int) -> list[np.ndarray]:
         file, episode = self._data_file(name), int(self.episodes[name]["episode_index"])
@@ -97,24 +95,29 @@ class LeRobotTask:
         return decode_picture(data or b"", where, self.image_size)
 
     def _video(self, name: str, key: str, length: int) -> list[np.ndarray]:
-        start = 0.0 if self._files_are_shared() else None
-        if start is not None:
-            start = float(self.episodes[name][f"videos/{key}/from_timestamp"]) * float(self.info["fps"])
-        return read_video(self._video_file(name, key), self.image_size, round(start or 0), length)
+        start = 0
+        if self._files_are_shared():
+            start = round(float(self.episodes[name][f"videos/{key}/from_timestamp"]) * float(self.info["fps"]))
+        return read_video(self._video_file(name, key), self.image_size, start, length)
 
     def _data_file(self, name: str) -> Path:
-        return self.place / self.info["data_path"].format(**self._numbers(name, "data"))
+        return self._file("data_path", name, "data")
 
     def _video_file(self, name: str, key: str) -> Path:
-        return self.place / self.info["video_path"].format(video_key=key, **self._numbers(name, f"videos/{key}"))
+        return self._file("video_path", name, f"videos/{key}", video_key=key)
 
-    def _numbers(self, name: str, of: str) -> dict[str, int]:
-        """What the paths in info.json are filled with."""
+    def _file(self, path: str, name: str, of: str, **known: str) -> Path:
+        """The file by the path of this name in info.json, filled with the episode's numbers."""
         row = self.episodes[name]
-        if self._files_are_shared():
-            return {"chunk_index": int(row[f"{of}/chunk_index"]), "file_index": int(row[f"{of}/file_index"])}
-        number = int(row["episode_index"])
-        return {"episode_index": number, "episode_chunk": number // int(self.info.get("chunks_size", 1000))}
+        try:
+            if self._files_are_shared():
+                numbers = {"chunk_index": int(row[f"{of}/chunk_index"]), "file_index": int(row[f"{of}/file_index"])}
+            else:
+                number = int(row["episode_index"])
+                numbers = {"episode_index": number, "episode_chunk": number // int(self.info.get("chunks_size", 1000))}
+            return self.place / self.info[path].format(**numbers, **known)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise ValueError(f"{self.place}: {name}: meta/ does not say where {of} is ({error!r})") from error
 
     def _files_are_shared(self) -> bool:
         return _version(self.info) >= 3

@@ -5,7 +5,6 @@ and frame 0 has none.
 """
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ import h5py
 import numpy as np
 
 from trajforecast_model.data.demo import Demo
-from trajforecast_model.data.sources.interface import Outline, SourceOptions, cameras_of
+from trajforecast_model.data.sources.interface import Outline, SourceOptions, cameras_of, digest_of
 from trajforecast_model.data.sources.names import instruction_in, natural
 from trajforecast_model.data.sources.orientation import upright
 
@@ -77,7 +76,9 @@ class LiberoFile:
                 for view, dataset in self.datasets.items()
                 if dataset in group.get("obs", ())
             }
-            instruction = _instruction(group.parent.attrs.get("problem_info"), self.task)
+            # Futures of one beginning (`simulate --futures`) are not all told to do the file's task.
+            own = text(group.attrs.get("language_instruction", ""))
+            instruction = own or _instruction(group.parent.attrs.get("problem_info"), self.task)
         if states is not None and (states.ndim != 2 or len(states) < 2 or not np.isfinite(states).all()):
             raise ValueError(f"{where}: states have shape {states.shape}, expected finite values, 2 frames or more")
         if states is None and not stored:
@@ -105,18 +106,11 @@ class LiberoFile:
             model_xml=None if model_xml is None else text(model_xml),
         )
 
-    def fingerprint(self, names: list[str]) -> str:
-        """From the lengths and last states, or else last images, of the demos that can be read."""
-        digest = hashlib.sha256()
-        with opened(self.place) as hdf5:
-            for name in names:
-                with contextlib.suppress(KeyError, OSError, RuntimeError):
-                    group = hdf5["data"][name]
-                    recorded = (
-                        group["states"] if "states" in group else group["obs"][next(iter(self.datasets.values()))]
-                    )
-                    digest.update(f"{name} {len(recorded)}".encode() + np.asarray(recorded[-1]).tobytes())
-        return digest.hexdigest()[:16]
+    def fingerprint(self, name: str) -> str:
+        """From the length and the last state, or else the last image."""
+        with self._group(name) as group:
+            recorded = group["states"] if "states" in group else group["obs"][next(iter(self.datasets.values()))]
+            return digest_of(len(recorded), np.asarray(recorded[-1]).tobytes())
 
     @contextlib.contextmanager
     def _group(self, name: str) -> Iterator[h5py.Group]:

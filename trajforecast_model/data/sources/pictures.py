@@ -36,7 +36,8 @@ def read_video(path: Path, size: tuple[int, int], start: int = 0, count: int | N
     """
     frames: list[np.ndarray] = []
     with _opened(path) as video:
-        video.set(cv2.CAP_PROP_POS_FRAMES, start)
+        if start:
+            video.set(cv2.CAP_PROP_POS_FRAMES, start)
         while count is None or len(frames) < count:
             decoded, frame = video.read()
             if not decoded:

@@ -7,12 +7,11 @@ pictures an episode.
         effector/0.mp4  effector/1.mp4       the same episodes by the same names
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from trajforecast_model.data.demo import Demo
-from trajforecast_model.data.sources.interface import Outline, SourceOptions
+from trajforecast_model.data.sources.interface import Outline, SourceOptions, digest_of
 from trajforecast_model.data.sources.names import natural
 from trajforecast_model.data.sources.orientation import upright
 from trajforecast_model.data.sources.pictures import (
@@ -63,10 +62,16 @@ class RecordedTask:
 
     def outline(self, name: str) -> Outline:
         lengths, rates = zip(*(self._length_and_fps(view, name) for view in self.cameras), strict=True)
-        return Outline(min(lengths), self.fps or rates[0])
+        if max(rates) > 1.01 * min(rates) or max(lengths) - min(lengths) > max(1, 0.05 * max(lengths)):
+            raise ValueError(
+                f"{self.place}: {name}: its views {', '.join(self.cameras)} are not in step: "
+                f"{', '.join(map(str, lengths))} frames at {', '.join(f'{fps:g}' for fps in rates)} a second; "
+                "cut or convert them to the same frames"
+            )
+        return Outline(min(lengths), rates[0])
 
     def read(self, name: str) -> Demo:
-        instruction = self._instruction()
+        instruction, outline = self._instruction(), self.outline(name)
         images = {view: self._frames(view, name) for view in self.cameras}
         length = min(len(frames) for frames in images.values())
         if length < 2:
@@ -76,21 +81,17 @@ class RecordedTask:
             name=name,
             instruction=instruction,
             num_frames=length,
-            fps=self.outline(name).fps,
+            fps=outline.fps,
             images={
                 view: {number: upright(frame, self.orientation) for number, frame in enumerate(frames[:length])}
                 for view, frames in images.items()
             },
         )
 
-    def fingerprint(self, names: list[str]) -> str:
+    def fingerprint(self, name: str) -> str:
         """From the names and sizes of videos and pictures."""
-        digest = hashlib.sha256()
-        for view in self.cameras:
-            for name in names:
-                for file in self._files(view, name):
-                    digest.update(f"{view} {name} {file.name} {file.stat().st_size}\n".encode())
-        return digest.hexdigest()[:16]
+        files = [file for view in self.cameras for file in self._files(view, name)]
+        return digest_of(*(f"{file.parent.name}/{file.name} {file.stat().st_size}" for file in files))
 
     def _instruction(self) -> str:
         file = self.place / INSTRUCTION_FILE
@@ -124,7 +125,6 @@ class RecordedTask:
         return length, self.fps or fps
 
     def _frames(self, view: str, name: str) -> list:
-        self._length_and_fps(view, name)
         files = self._files(view, name)
         if files[0].suffix.lower() in VIDEO_ENDS:
             return read_video(files[0], self.image_size)
