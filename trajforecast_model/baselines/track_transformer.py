@@ -1,16 +1,19 @@
-"""ATM's track transformer (arXiv 2401.00025): one deterministic future for each of 32 query points.
+"""ATM's track transformer (arXiv 2401.00025): one deterministic future for each of 32 query points. Tra-MoE's, too.
 
 Image patches, pieces of tracks and the instruction are tokens of one transformer. A track comes in as its query point
 repeated over all frames and goes out as positions; image patches, some of them masked, go out as pixels, which is an
-auxiliary task. Dimensions and layout follow the paper's published configuration.
+auxiliary task. Dimensions and layout follow the paper's published configuration. Tra-MoE (arXiv 2411.14519) is the same
+network with a mixture of experts in place of the MLP of its first, middle and last block.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from trajforecast_model.baselines.mixture import MixtureOfExperts
 from trajforecast_model.networks.positions import sincos_1d, sincos_2d
 
 
@@ -26,6 +29,7 @@ class TrackTransformerConfig:
     image_size: tuple[int, int] = (128, 128)  # height, width
     text_dim: int = 768
     dropout: float = 0.2
+    experts: int = 0  # of the three mixtures; 0 for ATM, which has none, 4 for Tra-MoE
     predict_motion: bool = False  # output motion from the query point instead of the position (not ATM's)
 
     def __post_init__(self):
@@ -33,12 +37,24 @@ class TrackTransformerConfig:
             raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}; change one of them")
         if self.num_frames % self.track_patch:
             raise ValueError(f"num_frames {self.num_frames} is not a multiple of track_patch {self.track_patch}")
+        if self.experts < 0 or self.experts == 1:
+            raise ValueError(f"experts: got {self.experts}, expected 0 or at least 2")
         if any(side % self.image_patch for side in self.image_size):
             raise ValueError(f"image_size {self.image_size} is not a multiple of image_patch {self.image_patch}")
 
     @property
     def image_grid(self) -> tuple[int, int]:
         return self.image_size[0] // self.image_patch, self.image_size[1] // self.image_patch
+
+    @property
+    def mixture_blocks(self) -> set[int]:
+        return {0, self.depth // 2, self.depth - 1} if self.experts else set()
+
+
+class TrackTransformerOutput(NamedTuple):
+    tracks: Tensor  # [B, T, N, 2], 0 to 1 from one image border to the other
+    patches: Tensor  # [B, M, 3 * p * p], as `TrackTransformer.patchify` has them
+    gate_size: Tensor  # scalar, mean over the mixtures; 0 without any
 
 
 class TrackTransformer(nn.Module):
@@ -52,16 +68,13 @@ class TrackTransformer(nn.Module):
         self.mask_token = nn.Parameter(torch.randn(dim))
         self.time_positions = nn.Parameter(sincos_1d(torch.arange(config.num_frames // frames), dim)[:, None])
         self.register_buffer("image_positions", sincos_2d(config.image_grid, dim), persistent=False)
-        self.blocks = nn.ModuleList(
-            nn.ModuleList([_SharedKeyAttention(dim, config.heads, config.dropout), _FeedForward(dim, config.dropout)])
-            for _ in range(config.depth)
-        )
+        self.blocks = nn.ModuleList(_Block(config, number in config.mixture_blocks) for number in range(config.depth))
         self.track_head = nn.Linear(dim, 2 * frames)
         self.image_head = nn.Linear(dim, 3 * patch**2)
 
     def forward(
         self, images: Tensor, points: Tensor, text_embedding: Tensor, masked: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    ) -> TrackTransformerOutput:
         """Futures of the query points, and the image again.
 
         Args:
@@ -69,9 +82,6 @@ class TrackTransformer(nn.Module):
             points: [B, N, 2] query points (x, y), 0 to 1 from one image border to the other.
             text_embedding: [B, E]
             masked: bool [B, M], image tokens to hide; None hides none.
-
-        Returns:
-            Tracks [B, T, N, 2] in the coordinates of the points, and patches [B, M, 3 * p * p] as `patchify` has them.
         """
         image_tokens = self.image_embedding(images).flatten(2).transpose(1, 2)
         if masked is not None:
@@ -80,17 +90,21 @@ class TrackTransformer(nn.Module):
         track_tokens = self._embed_still(points)
         num_tracks, num_patches = track_tokens.shape[1], image_tokens.shape[1]
         x = torch.cat([track_tokens, image_tokens, self.text_projection(text_embedding).unsqueeze(1)], dim=1)
-        for attention, feed_forward in self.blocks:
-            x = x + attention(x)
-            x = x + feed_forward(x)
+        gate_sizes = []
+        for block in self.blocks:
+            x, gate_size = block(x)
+            gate_sizes += [] if gate_size is None else [gate_size]
         tracks = self.track_head(x[:, :num_tracks])
         tracks = rearrange(tracks, "b (t n) (p c) -> b (t p) n c", n=points.shape[1], c=2)
         if self.config.predict_motion:
             tracks = points[:, None] + tracks
-        return tracks, self.image_head(x[:, num_tracks : num_tracks + num_patches])
+        patches = self.image_head(x[:, num_tracks : num_tracks + num_patches])
+        return TrackTransformerOutput(
+            tracks, patches, torch.stack(gate_sizes).mean() if gate_sizes else x.new_zeros(())
+        )
 
     def patchify(self, images: Tensor) -> Tensor:
-        """[B, 3, H, W] -> [B, M, 3 * p * p], what the second output of `forward` should be."""
+        """[B, 3, H, W] -> [B, M, 3 * p * p], what the patches of the output should be."""
         patch = self.config.image_patch
         return rearrange(images, "b c (h p) (w q) -> b (h w) (p q c)", p=patch, q=patch)
 
@@ -99,6 +113,22 @@ class TrackTransformer(nn.Module):
         still = points.flatten(0, 1).unsqueeze(-1).expand(-1, -1, self.config.num_frames)  # [B * N, 2, T]
         tokens = rearrange(self.track_embedding(still), "(b n) d t -> b t n d", b=len(points))
         return (tokens + self.time_positions).flatten(1, 2)
+
+
+class _Block(nn.Module):
+    def __init__(self, config: TrackTransformerConfig, mixture: bool):
+        super().__init__()
+        self.attention = _SharedKeyAttention(config.dim, config.heads, config.dropout)
+        self.mixture = MixtureOfExperts(config.dim, config.experts, config.dropout) if mixture else None
+        self.mlp = None if mixture else _FeedForward(config.dim, config.dropout)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """[B, L, D] -> the same, and what the mixture says of its gate."""
+        x = x + self.attention(x)
+        if self.mixture is None:
+            return x + self.mlp(x), None
+        change, gate_size = self.mixture(x)
+        return x + change, gate_size
 
 
 class _SharedKeyAttention(nn.Module):

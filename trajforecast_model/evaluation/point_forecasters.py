@@ -97,13 +97,13 @@ class TrackTransformerForecaster:
         network = self._network.config
         images = np.stack([resize_image(one.window.image, network.image_size) for one in windows])
         dtype = self._network.mask_token.dtype
-        tracks, _ = self._network(
+        output = self._network(
             signed_pixels(torch.from_numpy(images).to(self._device)).to(dtype),
             self._query_points(windows).to(self._device, dtype),
             self._text_encoder([one.window.instruction for one in windows]).to(dtype),
-        )  # [B, T, N, 2], 0 to 1
+        )
         height, width = PROTOCOL_IMAGE_SIZE
-        pixels = tracks.float().cpu().numpy() * np.array([width, height], np.float32)
+        pixels = output.tracks.float().cpu().numpy() * np.array([width, height], np.float32)
         return [
             PointForecast(drawn=points[None, :, : len(one.drawn)], moving=None)
             for points, one in zip(pixels, windows, strict=True)

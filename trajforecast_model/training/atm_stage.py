@@ -1,4 +1,7 @@
-"""Training of ATM's track transformer (arXiv 2401.00025): squared error of tracks, and of masked image patches beside."""
+"""Training of ATM's track transformer (arXiv 2401.00025): squared error of tracks, and of masked image patches beside.
+
+Tra-MoE's (arXiv 2411.14519) as well, with a small penalty on the logits of its gates.
+"""
 
 from pathlib import Path
 
@@ -41,10 +44,11 @@ class ATMStage:
         rows, columns = config.network.image_grid
         masked = noise.normal(rows * columns) < threshold.to(tracks.device)
         with noise.of_dropout():
-            forecast, patches = model(images, tracks[:, 0], text, masked)
-        track_error = ((forecast.float() - tracks) ** 2).mean()
-        image_error = ((patches.float() - model.patchify(images)) ** 2).mean()
+            output = model(images, tracks[:, 0], text, masked)
+        track_error = ((output.tracks.float() - tracks) ** 2).mean()
+        image_error = ((output.patches.float() - model.patchify(images)) ** 2).mean()
         loss = config.track_weight * track_error + config.image_weight * image_error
+        loss = loss + config.gate_weight * output.gate_size.float()
         return loss, {"track_error": track_error.detach(), "image_error": image_error.detach()}
 
     def compile(self, model: TrackTransformer) -> None:

@@ -126,4 +126,5 @@ class ATMTrainConfig:
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     track_weight: float = 10.0  # of the tracks' squared error, image side = 1
     image_weight: float = 1.0  # of the patches' squared error, grey levels -1 to 1
+    gate_weight: float = 3.0e-4  # of the gates' squared log-sum-exp, averaged over Tra-MoE's three (1e-4 of their sum)
     masked_patches: float = 0.5  # share of image tokens hidden in training

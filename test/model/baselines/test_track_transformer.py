@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from trajforecast_model.baselines.mixture import MixtureOfExperts
 from trajforecast_model.baselines.track_transformer import TrackTransformer, TrackTransformerConfig, signed_pixels
 
 TINY = dict(dim=32, depth=2, heads=2, image_patch=32, text_dim=8, dropout=0.0)
@@ -25,7 +26,7 @@ def test_size_at_the_published_dimensions():
 def test_tracks_and_patches_have_the_shapes_of_what_they_stand_for():
     network = TrackTransformer(TrackTransformerConfig(**TINY))
     images, points, text = inputs()
-    tracks, patches = network(images, points, text)
+    tracks, patches, _ = network(images, points, text)
     assert tracks.shape == (2, 16, 32, 2)
     assert patches.shape == network.patchify(images).shape == (2, 16, 3 * 32 * 32)
 
@@ -42,15 +43,15 @@ def test_the_order_of_the_query_points_does_not_matter():
     network = TrackTransformer(TrackTransformerConfig(**TINY)).eval()
     images, points, text = inputs()
     order = torch.randperm(32)
-    tracks, _ = network(images, points, text)
-    shuffled, _ = network(images, points[:, order], text)
+    tracks = network(images, points, text).tracks
+    shuffled = network(images, points[:, order], text).tracks
     torch.testing.assert_close(shuffled, tracks[:, :, order], rtol=1e-4, atol=1e-5)
 
 
 def test_image_text_and_points_all_matter_and_hidden_patches_do_not():
     network = TrackTransformer(TrackTransformerConfig(**TINY)).eval()
     images, points, text = inputs()
-    tracks, _ = network(images, points, text)
+    tracks = network(images, points, text).tracks
     for changed in ((-images, points, text), (images, 1 - points, text), (images, points, -text)):
         assert not torch.allclose(network(*changed)[0], tracks, atol=1e-5)
     hidden = torch.ones(2, 16, dtype=torch.bool)
@@ -76,8 +77,43 @@ def test_pixels_from_minus_one_to_one():
         (dict(dim=33), "multiple of heads"),
         (dict(track_patch=5), "multiple of track_patch"),
         (dict(image_patch=48), "multiple of image_patch"),
+        (dict(experts=1), "experts: got 1"),
     ],
 )
 def test_sizes_that_do_not_divide_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         TrackTransformerConfig(**(TINY | change))
+
+
+def test_tra_moe_has_mixtures_in_its_first_middle_and_last_block():
+    dense, mixed = (TrackTransformer(TrackTransformerConfig(experts=experts)) for experts in (0, 4))
+    assert [block.mixture is not None for block in mixed.blocks] == [number in (0, 4, 7) for number in range(8)]
+    # Four experts without biases and a gate of four outputs, in place of one MLP with biases.
+    mlp = 2 * 4 * 384**2
+    extra = 3 * (4 * mlp + 4 * 384 - mlp - 5 * 384)
+    count = [sum(parameter.numel() for parameter in network.parameters()) for network in (dense, mixed)]
+    assert count[1] - count[0] == extra
+    output = TrackTransformer(TrackTransformerConfig(**TINY, experts=4))(*inputs())
+    assert output.tracks.shape == (2, 16, 32, 2) and output.gate_size > 0
+
+
+def test_each_token_is_the_work_of_its_best_expert_alone():
+    mixture = MixtureOfExperts(8, experts=3, dropout=0.0)
+    x = torch.randn(2, 5, 8)
+    output, gate_size = mixture(x)
+    logits = mixture.gate(x)
+    for place in ((0, 0), (0, 4), (1, 2)):
+        best, second = logits[place].softmax(-1).sort(descending=True).values[:2]
+        chosen = int(logits[place].argmax())
+        hidden = torch.nn.functional.gelu(mixture.norm(x[place]) @ mixture.expand[chosen])
+        torch.testing.assert_close(output[place], best / (best + second) * (hidden @ mixture.contract[chosen]))
+    torch.testing.assert_close(gate_size, logits.logsumexp(-1).square().mean())
+
+
+def test_gate_and_every_chosen_expert_learn():
+    mixture = MixtureOfExperts(8, experts=3, dropout=0.0)
+    x = torch.randn(2, 50, 8)
+    mixture(x)[0].square().sum().backward()
+    chosen = set(mixture.gate(x).argmax(-1).flatten().tolist())
+    assert {number for number in range(3) if mixture.expand.grad[number].abs().sum() > 0} == chosen
+    assert mixture.gate.weight.grad.abs().sum() > 0
