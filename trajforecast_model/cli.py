@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="trajforecast", description="Dense point-track forecasting for robots.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for add_verb in (_simulate, _prepare, _train, _predict, _evaluate, _compare, _convert, _bench):
+    for add_verb in (_simulate, _prepare, _train, _predict, _evaluate, _few_steps, _compare, _convert, _bench):
         add_verb(verbs)
     return parser
 
@@ -186,6 +186,34 @@ def _compare(verbs) -> None:
         from trajforecast_model.evaluation.comparison import compare
 
         compare(args.reports, args.out, args.k)
+
+    parser.set_defaults(run=run)
+
+
+def _few_steps(verbs) -> None:
+    parser = verbs.add_parser("few-steps", help="errors and diversity by solver and number of network evaluations")
+    parser.add_argument("--checkpoint", required=True, help="every solver is tried on this one")
+    parser.add_argument("--student", action="append", default=[], metavar="DIR", help="with its own solver and steps")
+    parser.add_argument("--data", required=True, type=Path, help="folder written by prepare")
+    parser.add_argument("--solvers", nargs="*", default=["euler"], help="e.g. euler heun ab2 ab2@shift2 euler@logit")
+    parser.add_argument("--evaluations", type=int, nargs="*", default=[1, 2, 3, 4, 5, 9])
+    parser.add_argument("-k", type=int, default=8, help="number of sampled futures")
+    parser.add_argument("--split", default="val", choices=["train", "val", "all"])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--max-windows", type=int, default=None, help="this many windows a view, drawn evenly")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--out", required=True, type=Path, help="JSON report")
+    parser.add_argument("--table", type=Path, default=None, metavar="FILE", help="also the table, as Markdown")
+
+    def run(args):
+        from trajforecast_model.evaluation.few_steps import sweep
+
+        sweep(
+            args.checkpoint, args.data, args.solvers, args.evaluations, args.out, students=args.student, k=args.k,
+            split=args.split, seed=args.seed, max_windows=args.max_windows, device=args.device, dtype=args.dtype,
+            table=args.table,
+        )  # fmt: skip
 
     parser.set_defaults(run=run)
 
