@@ -94,6 +94,10 @@ def _prepare(verbs) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would be done and write nothing")
 
     def run(args):
+        from trajforecast_model.data.prepare_blocks import holds_block_scenes, prepare_blocks
+
+        if len(args.demos) == 1 and holds_block_scenes(args.demos[0]):
+            return prepare_blocks(args.demos[0], args.out, args.workers)
         from trajforecast_model.data.plan import parse_share
         from trajforecast_model.data.point_trackers.interface import TrackerOptions
         from trajforecast_model.data.prepare import prepare
@@ -152,6 +156,9 @@ def _evaluate(verbs) -> None:
     parser = verbs.add_parser("evaluate", help="the LIBERO protocol on prepared data, beside the paper's table")
     parser.add_argument("--checkpoint", required=True)
     parser.add_argument("--data", required=True, type=Path, help="folder written by prepare")
+    parser.add_argument(
+        "--protocol", default="libero", choices=["libero", "futures"], help="futures: scenes that go on in several ways"
+    )
     parser.add_argument("-k", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--split", default="val", choices=["train", "val", "all"])
     parser.add_argument("--steps", type=int, default=None)
@@ -164,6 +171,13 @@ def _evaluate(verbs) -> None:
     parser.add_argument("--plots", type=Path, default=None, metavar="DIR", help="also figures, as PNG")
 
     def run(args):
+        if args.protocol == "futures":
+            from trajforecast_model.evaluation.futures import evaluate_futures
+
+            return evaluate_futures(
+                args.checkpoint, args.data, args.k, args.out, split=args.split, steps=args.steps, seed=args.seed,
+                max_scenes=args.max_windows, device=args.device, dtype=args.dtype, table=args.table,
+            )  # fmt: skip
         from trajforecast_model.evaluation.protocol import evaluate
 
         evaluate(

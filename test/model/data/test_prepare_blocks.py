@@ -1,0 +1,78 @@
+"""`trajforecast prepare` of block scenes: shards that training takes, all futures of a scene on one side of the split."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from trajforecast_model.cli import main
+from trajforecast_model.data.shards import ShardDataset
+from trajforecast_model.evaluation.futures import futures_of_scenes
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    out = tmp_path_factory.mktemp("scenes")
+    command = ["simulate", "--suite", "blocks", "--episodes", "3", "--rollouts", "2", "--out", str(out)]
+    assert main([*command, "--workers", "2"]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def prepared(scenes, tmp_path_factory):
+    out = tmp_path_factory.mktemp("shards")
+    assert main(["prepare", str(scenes), "--out", str(out), "--workers", "2"]) == 0
+    return out
+
+
+def shards(out) -> dict[str, bytes]:
+    return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*.arrow"))}
+
+
+def test_a_shard_holds_the_futures_of_a_scene(prepared):
+    assert list(shards(prepared)) == ["train/scene_000000.arrow", "train/scene_000001.arrow", "val/scene_000002.arrow"]
+    dataset = ShardDataset(prepared, "train")
+    info = dataset.info
+    assert (info.num_frames, info.grid, info.image_size, info.views) == (24, (32, 32), (256, 256), ("camera",))
+    assert info.dt == 1 / 12
+    assert dataset.rows.demo.tolist() == [
+        f"scene_00000{scene}_rollout_00{number}" for scene in (0, 1) for number in (0, 1)
+    ]
+    first, second = dataset[0], dataset[1]
+    np.testing.assert_array_equal(first.image, second.image)
+    assert np.abs(first.tracks - second.tracks).max() > 5
+    assert futures_of_scenes(dataset) == [[0, 1], [2, 3]]
+
+
+def test_the_same_command_makes_only_what_is_missing_and_the_same_again(prepared, scenes, tmp_path):
+    out = shutil.copytree(prepared, tmp_path / "out")
+    before = shards(out)
+    (out / "val" / "scene_000002.arrow").unlink()
+    (out / "train" / "scene_000000.arrow").write_bytes(b"kept as it is")
+    (out / "train" / ".scene_000000.arrow.0.tmp").write_bytes(b"half")
+    assert main(["prepare", str(scenes), "--out", str(out), "--workers", "1"]) == 0
+    after = shards(out)
+    assert after["val/scene_000002.arrow"] == before["val/scene_000002.arrow"]
+    assert after["train/scene_000000.arrow"] == b"kept as it is"
+    assert not list(out.rglob("*.tmp"))
+
+
+def test_a_damaged_scene_is_named_and_the_others_prepared(scenes, tmp_path, capsys):
+    copy = shutil.copytree(scenes, tmp_path / "scenes")
+    (copy / "scene_000001.hdf5").write_bytes(b"no HDF5")
+    assert main(["prepare", str(copy), "--out", str(tmp_path / "out"), "--workers", "1"]) == 1
+    assert "scene_000001.hdf5" in capsys.readouterr().err
+    assert list(shards(tmp_path / "out")) == ["train/scene_000000.arrow", "val/scene_000002.arrow"]
+
+
+def test_more_scenes_need_another_folder(prepared, scenes, tmp_path, capsys):
+    more = shutil.copytree(scenes, tmp_path / "scenes")
+    shutil.copy(more / "scene_000002.hdf5", more / "scene_000003.hdf5")
+    assert main(["prepare", str(more), "--out", str(prepared)]) == 2
+    assert "another --out" in capsys.readouterr().err
+
+
+def test_a_folder_without_scenes_says_how_to_make_some(tmp_path, capsys):
+    (tmp_path / "blocks.json").write_text("{}")
+    assert main(["prepare", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert "simulate --suite blocks" in capsys.readouterr().err

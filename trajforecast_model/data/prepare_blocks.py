@@ -1,0 +1,105 @@
+"""`trajforecast prepare` of block scenes: one shard a scene, in which every rollout is a window.
+
+A shard appears only when it is complete, so the same command continues a run that was interrupted.
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from trajforecast_model.checkpoint import write_atomically
+from trajforecast_model.data.plan import split_of
+from trajforecast_model.data.shards import SPLITS, write_info, write_shard
+from trajforecast_model.processes import run_in_processes
+from trajforecast_model.sim.blocks.generate import PACKAGES, SETTINGS_FILE
+from trajforecast_model.sim.mujoco_setup import configure_mujoco
+
+_SCENES_FILE = "scenes.json"
+
+
+def holds_block_scenes(folder: Path) -> bool:
+    """Whether `trajforecast simulate --suite blocks` wrote the folder."""
+    return (folder / SETTINGS_FILE).is_file()
+
+
+def prepare_blocks(folder: Path, out: Path, workers: int = 1) -> int:
+    """Writes `out/{train,val}/scene_<seed>.arrow` for every scene of the folder that is not there yet.
+
+    The first 90 % of the scenes train, the rest are validation: all futures of a scene are on the same side.
+
+    Returns:
+        The exit code: 0, or 1 if some files were damaged. Those are listed on stderr and the others prepared.
+
+    Raises:
+        ValueError: for a folder without scenes, or an `out` that was prepared from other ones.
+    """
+    if workers < 1:
+        raise ValueError(f"--workers {workers}: expected at least 1")
+    configure_mujoco(PACKAGES, extra="blocks")
+    from trajforecast_model.data.block_scenes import INFO
+
+    files = sorted(folder.glob("scene_*.hdf5"))
+    if not files:
+        raise ValueError(f"{folder} has no scenes; simulate some: trajforecast simulate --suite blocks --out {folder}")
+    _remember_scenes(out, json.loads((folder / SETTINGS_FILE).read_text()) | {"scenes": [file.stem for file in files]})
+    for split in SPLITS:
+        (out / split).mkdir(parents=True, exist_ok=True)
+        for left_by_a_killed_run in (out / split).glob(".*.tmp"):
+            left_by_a_killed_run.unlink()
+    write_info(out, INFO)
+    jobs = [
+        SceneJob(file, out / split_of(number, len(files)) / f"{file.stem}.arrow") for number, file in enumerate(files)
+    ]
+    waiting = [job for job in jobs if not job.shard.exists()]
+    broken = []
+    queue = iter(waiting)
+    with tqdm(total=len(jobs), initial=len(jobs) - len(waiting), unit="scene", desc="prepare") as progress:
+        for _, problem in run_in_processes(_SceneLabeler, lambda _: next(queue, None), min(workers, len(waiting))):
+            progress.update()
+            broken += [problem] if problem else []
+    if len(broken) == len(jobs):
+        raise ValueError("no scene could be prepared: " + "; ".join(broken))
+    for problem in broken:
+        print(f"not prepared: {problem}", file=sys.stderr)
+    return 1 if broken else 0
+
+
+@dataclass(frozen=True)
+class SceneJob:
+    """One scene to prepare and the file it becomes."""
+
+    file: Path
+    shard: Path
+
+
+class _SceneLabeler:
+    """What runs in each process: prepares one scene a call."""
+
+    def __call__(self, job: SceneJob) -> str | None:
+        """Returns what is wrong with the scene, or None when its shard is written."""
+        # They import mujoco, which needs configure_mujoco() first.
+        configure_mujoco(PACKAGES, extra="blocks")
+        from trajforecast_model.data.block_scenes import INFO, scene_windows
+        from trajforecast_model.sim.blocks.scene_files import read_scene
+
+        try:
+            windows = scene_windows(read_scene(job.file))
+        except ValueError as error:
+            message = str(error)
+            return message if str(job.file) in message else f"{job.file}: {message}"
+        # Outside: a full disk is not the scene's fault and ends the run.
+        write_shard(job.shard, windows, INFO)
+        return None
+
+
+def _remember_scenes(out: Path, scenes: dict) -> None:
+    """With more scenes the split would move, and a scene might come to lie on both sides of it."""
+    path = out / _SCENES_FILE
+    if path.exists() and json.loads(path.read_text()) != scenes:
+        raise ValueError(f"{out} was prepared from other scenes, or from fewer of them; use another --out")
+    if not path.exists() and any(out.glob("*/*.arrow")):
+        raise ValueError(f"{out} holds shards of other data; use another --out")
+    write_atomically(path, (json.dumps(scenes) + "\n").encode())

@@ -1,0 +1,228 @@
+"""Scenes with several true futures: is what the model samples what may happen, and does it vary as much?
+
+The futures of a scene are windows that begin with the same picture and instruction (blocks, or LIBERO simulated with
+`--futures`). WHN section 4 compares K sampled with M simulated ones. docs/evaluation.md has every formula.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from trajforecast_model.checkpoint import write_atomically
+from trajforecast_model.data.shards import DatasetInfo, ShardDataset
+from trajforecast_model.evaluation.fvmd import clips, fvmd, fvmd_per_scene, rounded_to_eighths
+from trajforecast_model.evaluation.metrics import best_of_k, scene_sample_variance
+from trajforecast_model.evaluation.tables import Table, table_as_markdown, table_as_text
+from trajforecast_model.evaluation.windows import stable_number
+from trajforecast_model.forecaster import Forecaster
+from trajforecast_model.tracks.grid import rescale
+from trajforecast_model.tracks.motion import moving_points
+
+IMAGE_SIZE = (256, 256)  # the papers' figures of several futures are in pixels of such images
+SCENES_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One picture and what followed it; tracks in pixels at IMAGE_SIZE."""
+
+    simulated: np.ndarray  # float32 [M, T, H, W, 2]
+    sampled: np.ndarray  # float32 [K, T, H, W, 2]
+
+    @property
+    def moving(self) -> np.ndarray:
+        """bool [H, W]: the points that move in any of the simulated futures, by the protocol's filter."""
+        return moving_points(rescale(self.simulated, IMAGE_SIZE, (128, 128))).any(axis=0)
+
+
+def evaluate_futures(
+    checkpoint: str | Path,
+    data: Path,
+    sample_counts: list[int],
+    out: Path,
+    *,
+    split: str = "val",
+    steps: int | None = None,
+    seed: int = 0,
+    max_scenes: int | None = None,
+    device: str = "cpu",
+    dtype: str = "float32",
+    table: Path | None = None,
+) -> None:
+    """Samples futures of every scene and compares them with the simulated ones; prints a table, writes a JSON report.
+
+    Args:
+        sample_counts: the values of k of best-of-k; everything else uses the largest.
+        max_scenes: only the first so many scenes.
+        table: also write the table to this file, as Markdown.
+
+    Raises:
+        ValueError: for numbers out of range, data without several futures of a scene, or that does not fit the
+            checkpoint.
+    """
+    counts = sorted(set(sample_counts))
+    if not counts or counts[0] < 1 or counts[-1] < 2:
+        raise ValueError(f"k: got {sample_counts}, expected whole numbers, of which one is at least 2")
+    if max_scenes is not None and max_scenes < 2:
+        raise ValueError(f"max-windows: got {max_scenes}, expected at least 2 scenes")
+    dataset = ShardDataset(data, split)
+    groups = futures_of_scenes(dataset)[:max_scenes]
+    if len(groups) < 2:
+        raise ValueError(
+            f"the {split} split of {data} has {len(groups)} scenes with several futures, needed are 2; simulate with "
+            "--rollouts (blocks) or --futures (LIBERO), or use another --split"
+        )
+    forecaster = Forecaster.from_pretrained(checkpoint, device=device, dtype=dtype)
+    _check_fit(dataset.info, forecaster)
+    scenes = _sample(dataset, groups, forecaster, counts[-1], steps, seed)
+    report = {
+        "model": forecaster.model_id,
+        "n_scenes": len(scenes),
+        "n_simulated": [len(scene.simulated) for scene in scenes],
+        "k": counts,
+        "rows": compare_futures(scenes, counts),
+        "convention": _convention(dataset.info, split, steps or forecaster.config.steps, seed),
+    }
+    write_atomically(Path(out), (json.dumps(report, indent=2) + "\n").encode())
+    print(table_as_text(as_table(report)))
+    print(f"wrote {out}")
+    if table is not None:
+        write_atomically(Path(table), (table_as_markdown(as_table(report)) + "\n").encode())
+        print(f"wrote {table}")
+
+
+def futures_of_scenes(dataset: ShardDataset) -> list[list[int]]:
+    """Indices of the windows of each scene that has two futures or more."""
+    scenes: dict[tuple, list[int]] = {}
+    for index in range(len(dataset)):
+        window = dataset[index]
+        picture = hashlib.sha256(window.image.tobytes()).digest()
+        scenes.setdefault((window.task, window.view, window.start, window.instruction, picture), []).append(index)
+    return [indices for indices in scenes.values() if len(indices) > 1]
+
+
+def compare_futures(scenes: list[Scene], counts: list[int]) -> dict[str, dict]:
+    """What is measured, by row: the model; "nothing moves"; half of the simulated futures against the other half.
+
+    The last is what a perfect model would get with that many samples; it needs four simulated futures a scene.
+
+    Args:
+        counts: the values of k of best-of-k, ascending; no more than were sampled.
+    """
+    still = [
+        Scene(scene.simulated, np.repeat(scene.simulated[:1, :1], scene.simulated.shape[1], axis=1)) for scene in scenes
+    ]
+    rows = {
+        "model": _measure(scenes, counts),
+        "nothing moves": {"best_of_k": _best_of_k(still, [1]), "scene_sample_variance": 0.0},
+    }
+    if min(len(scene.simulated) for scene in scenes) >= 4:
+        halves = [Scene(scene.simulated[0::2], scene.simulated[1::2]) for scene in scenes]
+        fewest = min(len(scene.sampled) for scene in halves)
+        rows["simulator"] = _measure(halves, [k for k in counts if k <= fewest] or [fewest])
+    return rows
+
+
+def _measure(scenes: list[Scene], counts: list[int]) -> dict:
+    sampled = [scene.sampled for scene in scenes]
+    simulated = [scene.simulated for scene in scenes]
+    measured = {
+        "best_of_k": _best_of_k(scenes, counts),
+        "scene_sample_variance": float(np.mean([scene_sample_variance(futures[None]) for futures in sampled])),
+        "scene_sample_variance_simulated": float(np.mean([scene_sample_variance(truth[None]) for truth in simulated])),
+    }
+    for suffix, change in (("", np.asarray), ("_rounded", rounded_to_eighths)):
+        ours = [clips(change(futures)) for futures in sampled]
+        theirs = [clips(change(futures)) for futures in simulated]
+        measured[f"fvmd{suffix}"] = asdict(fvmd(np.concatenate(ours), np.concatenate(theirs)))
+        measured[f"fvmd_per_scene{suffix}"] = asdict(fvmd_per_scene(ours, theirs))
+    return measured
+
+
+def _best_of_k(scenes: list[Scene], counts: list[int]) -> dict[str, dict[str, float]]:
+    """px^2 summed over x and y, averaged over time and points: over all points, and over those that move."""
+    points = {
+        "all_points": [np.ones_like(scene.moving) for scene in scenes],
+        "moving_points": [s.moving for s in scenes],
+    }
+    return {
+        name: {
+            str(k): float(
+                np.mean(
+                    [
+                        best_of_k(scene.sampled[None, :k][..., chosen, :], scene.simulated[None][..., chosen, :])
+                        for scene, chosen in zip(scenes, masks, strict=True)
+                        if chosen.any()
+                    ]
+                )
+            )
+            for k in counts
+        }
+        for name, masks in points.items()
+    }
+
+
+def _sample(
+    dataset: ShardDataset, groups: list[list[int]], forecaster: Forecaster, k: int, steps: int | None, seed: int
+) -> list[Scene]:
+    scenes = []
+    with tqdm(total=len(groups), unit="scene", desc="evaluate") as progress:
+        for start in range(0, len(groups), SCENES_AT_ONCE):
+            futures = [[dataset[index] for index in indices] for indices in groups[start : start + SCENES_AT_ONCE]]
+            firsts = [windows[0] for windows in futures]
+            sampled = forecaster.predict_batch(
+                np.stack([window.image for window in firsts]),
+                [window.instruction for window in firsts],
+                k,
+                steps,
+                [stable_number(window, seed) for window in firsts],
+            )  # [B, k, T, H, W, 2]
+            size = dataset.info.image_size
+            for windows, samples in zip(futures, sampled, strict=True):
+                truth = np.stack([window.tracks for window in windows])
+                scenes.append(Scene(rescale(truth, size, IMAGE_SIZE), rescale(samples, size, IMAGE_SIZE)))
+            progress.update(len(firsts))
+    return scenes
+
+
+def as_table(report: dict) -> Table:
+    """A row for the model, one for nothing moves, one for the simulator against itself."""
+    largest = str(report["k"][-1])
+    rows = []
+    for name, row in report["rows"].items():
+        moving = row["best_of_k"]["moving_points"]
+        k = largest if largest in moving else list(moving)[-1]
+        cells = [f"{name} (k = {k})", f"{moving[k]:.1f}", f"{row['scene_sample_variance']:.1f}"]
+        for metric in ("fvmd", "fvmd_per_scene"):
+            cells.append(f"{row[metric + '_rounded']['combined']:.0f}" if metric in row else "-")
+        rows.append(cells)
+    return Table(
+        f"{report['n_scenes']} scenes; px^2 at 256 px, points that move; FVMD of tracks rounded to 1/8 px",
+        ["best of k", "scene sample variance", "FVMD", "FVMD (S)"],
+        rows,
+    )
+
+
+def _check_fit(info: DatasetInfo, forecaster: Forecaster) -> None:
+    for name in ("grid", "num_frames", "dt"):
+        ours, theirs = getattr(info, name), getattr(forecaster.config, name)
+        if ours != theirs:
+            raise ValueError(f"the data has {name} {ours}, the checkpoint {theirs}; evaluate on data of its {name}")
+
+
+def _convention(info: DatasetInfo, split: str, steps: int, seed: int) -> dict:
+    return {
+        "unit": f"squared pixels of a {IMAGE_SIZE[0]} px image, summed over x and y, averaged over all frames",
+        "best_of_k": "least error between any sampled and any simulated future, averaged over scenes",
+        "moving_points": "those that pass the LIBERO protocol's filter in any simulated future of the scene",
+        "fvmd": f"clips of 16 of the {info.num_frames} frames, one beginning at every frame, all points",
+        "simulator": "every other simulated future against the rest",
+        "split": split,
+        "solver_steps": steps,
+        "seed": seed,
+        "dt": info.dt,
+    }
