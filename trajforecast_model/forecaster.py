@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trajforecast_model import budget
 from trajforecast_model.checkpoint import (
     CONFIG_FILE,
     ForecastConfig,
@@ -43,9 +44,20 @@ class Forecast:
     views: tuple[str, ...]
     tracks: np.ndarray  # float32 [V, k, T, H, W, 2], pixels of that view's input image
     visibility: np.ndarray | None  # [V, k, T, H, W] probability, or None where the model does not predict it
-    steps: int
+    steps: int  # solver steps that were made
     seed: int
     dt: float  # seconds between frames
+    seconds: float = 0.0  # that it took
+    deadline_ms: float | None = None  # that was asked for
+
+    @property
+    def num_samples(self) -> int:
+        return self.tracks.shape[1]
+
+    @property
+    def late(self) -> bool:
+        """Whether it took longer than its deadline, if it had one."""
+        return self.deadline_ms is not None and 1000 * self.seconds > self.deadline_ms
 
     # Computed when first asked for: tracks can be sent before anybody waits for their summary.
 
@@ -92,6 +104,7 @@ class Forecaster:
         self._image_encoder = None if image_encoder is None else self._place(image_encoder)
         self._text_encoder: BertTextEncoder | None = None
         self._allow_download = allow_download
+        self._costs: dict[int, budget.CostModel] = {}  # by number of views
 
     @classmethod
     def from_pretrained(
@@ -130,6 +143,7 @@ class Forecaster:
         steps: int | None = None,
         seed: int = 0,
         solver: str | None = None,
+        deadline_ms: float | None = None,
     ) -> Forecast:
         """Samples k futures for each view.
 
@@ -139,23 +153,63 @@ class Forecaster:
             k: number of sampled futures. The first samples of a larger k are those of a smaller one.
             steps: solver steps, one network evaluation each (default: the checkpoint's).
             seed: same seed, same futures; views are independent of each other.
+            deadline_ms: milliseconds that this call may take. `steps` and `k` are then the most that is wanted: as many
+                steps as fit, at least two; if two are too many, fewer samples, at least one. Where even that takes
+                longer it is done all the same, and the forecast's `late` says so. Costs are measured by `calibrate`, or
+                by the first such call, which is late then; summaries of the forecast are not counted.
 
         Raises:
             ValueError: for what cannot be forecast, saying what to change.
         """
+        started = budget.clock()
         self._check_views(images)
         views = tuple(images)
+        effort = budget.Effort(self.config.steps if steps is None else steps, k)
+        self._check_effort(effort)
+        if deadline_ms is not None:
+            effort = self._effort_within(deadline_ms, started, effort, len(views), instruction, solver)
+        begun = budget.clock()
         tracks = self._forecast(
-            list(images.values()), [instruction] * len(views), k, steps, [seed] * len(views), list(views), solver
+            list(images.values()),
+            [instruction] * len(views),
+            effort.k,
+            effort.steps,
+            [seed] * len(views),
+            list(views),
+            solver,
         )
+        ended = budget.clock()
+        if deadline_ms is not None:
+            self._costs[len(views)].note(effort, ended - begun)
         return Forecast(
             views=views,
             tracks=np.stack(tracks),
             visibility=None,
-            steps=steps or self.config.steps,
+            steps=effort.steps,
             seed=seed,
             dt=self.config.dt,
+            seconds=ended - started,
+            deadline_ms=deadline_ms,
         )
+
+    def calibrate(self, num_views: int, k: int = 8, steps: int | None = None, solver: str | None = None) -> None:
+        """Measures what forecasts cost on this machine, for `predict` with a deadline: nine forecasts of blank images.
+
+        Args:
+            k, steps: the most that will be asked for.
+        """
+        effort = budget.Effort(self.config.steps if steps is None else steps, k)
+        self._check_effort(effort)
+        blank = [np.zeros((*self.config.image_size, 3), dtype=np.uint8)] * num_views
+
+        def measure(effort: budget.Effort) -> float:
+            begun = budget.clock()
+            self._forecast(
+                blank, ["stay"] * num_views, effort.k, effort.steps, [0] * num_views, [""] * num_views, solver
+            )
+            return budget.clock() - begun
+
+        self._costs[num_views] = budget.CostModel(measure, effort)
 
     def predict_batch(
         self,
@@ -271,9 +325,7 @@ class Forecaster:
         """[k, T, H, W, 2] in pixels of its own image, for each image."""
         for stream, image in zip(streams, images, strict=True):
             check_image(image, stream or "image")
-        for name, value in (("k", k), ("steps", self.config.steps if steps is None else steps)):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise ValueError(f"{name}: got {value!r}, expected a whole number of at least 1")
+        self._check_effort(budget.Effort(self.config.steps if steps is None else steps, k))
         if any(seed < 0 for seed in seeds):
             raise ValueError(f"seed: got {min(seeds)}, expected a number of at least 0")
         text = self.encode_text(instructions)
@@ -294,6 +346,30 @@ class Forecaster:
             rescale(samples, self.config.image_size, image.shape[:2])
             for samples, image in zip(tracks, images, strict=True)
         ]
+
+    def _effort_within(
+        self,
+        deadline_ms: float,
+        started: float,
+        wanted: budget.Effort,
+        num_views: int,
+        instruction: str | None,
+        solver: str | None,
+    ) -> budget.Effort:
+        if not deadline_ms > 0:
+            raise ValueError(f"deadline_ms: got {deadline_ms!r}, expected milliseconds above 0")
+        if (solver or self.config.solver) == "dopri5":
+            raise ValueError("deadline_ms: dopri5 chooses its own steps and keeps no deadline; take another solver")
+        self.encode_text([instruction])  # once an instruction: not among the costs, but among this call's time
+        if num_views not in self._costs:
+            self.calibrate(num_views, wanted.k, wanted.steps, solver)
+        left = deadline_ms / 1000 - (budget.clock() - started)
+        return self._costs[num_views].choose(wanted, left)
+
+    def _check_effort(self, effort: budget.Effort) -> None:
+        for name, value in (("k", effort.k), ("steps", effort.steps)):
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+                raise ValueError(f"{name}: got {value!r}, expected a whole number of at least 1")
 
     def _check_views(self, images: dict[str, np.ndarray]) -> None:
         if not images:
