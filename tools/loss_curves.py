@@ -1,0 +1,65 @@
+"""Draws the loss of training runs, and the validation error of a denoiser's beside "nothing moves", as one picture.
+
+python tools/loss_curves.py runs/blocks_tiny_vae runs/blocks_tiny --out loss_curves.png
+"""
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from trajforecast_model.checkpoint import write_atomically
+from trajforecast_model.evaluation.chart import COLOURS, Chart, Curve, draw_chart
+
+POINTS = 40  # of a curve of losses, each the average of as many steps
+
+_BLUE, _RED, _GREEN, _GREY = COLOURS
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="+", type=Path, help="run folders of `trajforecast train`")
+    parser.add_argument("--out", required=True, type=Path, help="PNG")
+    args = parser.parse_args()
+    charts = [chart for run in args.runs for chart in charts_of(run)]
+    picture = np.concatenate([draw_chart(chart, 420, 320) for chart in charts], axis=1)
+    write_atomically(args.out, cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+    print(f"wrote {args.out}")
+
+
+def charts_of(run: Path) -> list[Chart]:
+    """The loss of a run, and its validation where that is in squared pixels."""
+    events = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0}).Reload()
+    scalars = {
+        tag: np.array([(event.step, event.value) for event in events.Scalars(tag)]).T
+        for tag in events.Tags()["scalars"]
+    }
+    if "train/loss" not in scalars:
+        raise SystemExit(f"{run} has no training loss: is it the run folder of `trajforecast train`?")
+    charts = [Chart(run.name, "step", "training loss", [_curve("loss", averaged(scalars["train/loss"]), _BLUE)])]
+    names = {"nothing_moves_px2": ("nothing moves", _GREY), "mean_t_px2": ("MeanT", _BLUE), "min_px2": ("Min", _GREEN)}
+    errors = [
+        _curve(words, scalars[tag], colour)
+        for end, (words, colour) in names.items()
+        for tag in sorted(scalars)
+        if tag.startswith("val/") and tag.endswith(f"_{end}")
+    ]
+    if errors:
+        charts.append(Chart(f"{run.name}, validation", "step", "squared error, px^2", errors))
+    return charts
+
+
+def averaged(curve: np.ndarray) -> np.ndarray:
+    """[2, N] steps and values to at most POINTS of them."""
+    parts = np.array_split(curve, min(POINTS, curve.shape[1]), axis=1)
+    return np.stack([part.mean(axis=1) for part in parts], axis=1)
+
+
+def _curve(name: str, points: np.ndarray, colour: tuple[int, int, int]) -> Curve:
+    return Curve(name, points[0].tolist(), points[1].tolist(), colour, markers=False)
+
+
+if __name__ == "__main__":
+    main()
