@@ -18,6 +18,7 @@ CONFIGS = sorted((Path(__file__).parents[3] / "config" / "train").glob("*.yaml")
 SHAPES = {  # of a dataset: frames, grid, image
     "libero": (16, (64, 64), (128, 128)),
     "kubric": (24, (32, 32), (256, 256)),
+    "blocks": (24, (32, 32), (256, 256)),
     "physion": (30, (32, 32), (256, 256)),
     "physics101": (30, (32, 58), (256, 464)),
 }
