@@ -28,7 +28,18 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="trajforecast", description="Dense point-track forecasting for robots.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for add_verb in (_simulate, _prepare, _train, _predict, _evaluate, _few_steps, _compare, _convert, _bench):
+    for add_verb in (
+        _simulate,
+        _prepare,
+        _train,
+        _predict,
+        _evaluate,
+        _few_steps,
+        _compare,
+        _labeler_eval,
+        _convert,
+        _bench,
+    ):
         add_verb(verbs)
     return parser
 
@@ -40,6 +51,7 @@ def _simulate(verbs) -> None:
     )
     parser.add_argument("--tasks", type=_integers, default=None, help="task ids of the suite, e.g. 0,1,2 (LIBERO)")
     parser.add_argument("--episodes", required=True, type=int, help="successful episodes a task; scenes of blocks")
+    parser.add_argument("--futures", type=int, default=1, help="demos of each beginning, with other targets (LIBERO)")
     parser.add_argument("--rollouts", type=int, default=1, help="futures of each scene (blocks)")
     parser.add_argument("--primitives", default="seen", help="shapes: seen, or unseen ones to test on (blocks)")
     parser.add_argument("--out", required=True, type=Path)
@@ -57,7 +69,9 @@ def _simulate(verbs) -> None:
             raise ValueError(f"--tasks is missing: say which tasks of {args.suite}, e.g. --tasks 0,1,2")
         from trajforecast_model.sim.generate import simulate
 
-        simulate(args.suite, args.tasks, args.episodes, args.out, args.seed, args.workers, not args.states_only)
+        simulate(
+            args.suite, args.tasks, args.episodes, args.out, args.seed, args.workers, not args.states_only, args.futures
+        )
 
     parser.set_defaults(run=run)
 
@@ -115,8 +129,8 @@ def _prepare(verbs) -> None:
 
 
 def _train(verbs) -> None:
-    parser = verbs.add_parser("train", help="train the track VAE, the denoiser, or a few-step student of one")
-    parser.add_argument("stage", choices=["vae", "denoiser", "student", "atm"])
+    parser = verbs.add_parser("train", help="train the track VAE, the denoiser, a few-step student of one, or a baseline")
+    parser.add_argument("stage", choices=["vae", "denoiser", "student", "atm", "track2act"])
     parser.add_argument("--config", required=True, type=Path, help="YAML, see config/train/")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change one value of the config")
 
@@ -188,6 +202,30 @@ def _evaluate(verbs) -> None:
     parser.set_defaults(run=run)
 
 
+def _labeler_eval(verbs) -> None:
+    parser = verbs.add_parser("labeler-eval", help="point trackers against the exact labels of simulated demos")
+    parser.add_argument("demos", nargs="+", type=Path, help="LIBERO HDF5 files with states, or folders of them")
+    parser.add_argument("--labelers", required=True, help="e.g. lucas_kanade,alltracker")
+    parser.add_argument("--per-task", type=int, default=None, help="only the first demos of each task")
+    parser.add_argument("--windows", type=int, default=4, help="of each demo and view")
+    parser.add_argument("--checkout", action="append", default=[], metavar="LABELER=FOLDER", help="its own source")
+    parser.add_argument("--weights", action="append", default=[], metavar="LABELER=FILE")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", required=True, type=Path, help="JSON report")
+    parser.add_argument("--table", type=Path, default=None, metavar="FILE", help="also the tables, as Markdown")
+
+    def run(args):
+        from trajforecast_model.evaluation.labeler_eval import evaluate_labelers
+
+        return evaluate_labelers(
+            args.demos, args.labelers.split(","), args.out, per_task=args.per_task, windows=args.windows,
+            checkouts=_paths_by_name("--checkout", args.checkout), weights=_paths_by_name("--weights", args.weights),
+            device=args.device, table=args.table,
+        )  # fmt: skip
+
+    parser.set_defaults(run=run)
+
+
 def _compare(verbs) -> None:
     parser = verbs.add_parser(
         "compare", help="reports of evaluate side by side, with the first one's ratios to the others"
@@ -250,22 +288,17 @@ def _convert(verbs) -> None:
 
 
 def _bench(verbs) -> None:
-    parser = verbs.add_parser("bench", help="time and memory of a forecast")
-    parser.add_argument("--checkpoint", required=True)
-    parser.add_argument("-k", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=None)
-    parser.add_argument("--views", type=int, default=2)
-    parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
-    parser.add_argument("--out", type=Path, default=None, help="JSON report")
+    from trajforecast_model.benchmarks.command import add_arguments
 
-    def run(args):
-        from trajforecast_model.evaluation.bench import bench
+    add_arguments(verbs.add_parser("bench", help="how long forecasts take and how much memory they need"))
 
-        bench(args.checkpoint, args.k, args.steps, args.views, args.runs, args.device, args.dtype, args.out)
 
-    parser.set_defaults(run=run)
+def _paths_by_name(option: str, arguments: list[str]) -> dict[str, Path]:
+    pairs = [argument.partition("=") for argument in arguments]
+    for (name, _, path), argument in zip(pairs, arguments, strict=True):
+        if not (name and path):
+            raise ValueError(f"{option} {argument}: expected LABELER=PATH")
+    return {name: Path(path) for name, _, path in pairs}
 
 
 def _integers(text: str) -> list[int]:

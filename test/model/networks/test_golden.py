@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from formula_weights import formula_weights, normal, relative_error
+from golden_inputs import normal, relative_error
 
+from trajforecast_model.benchmarks.formula_weights import formula_weights
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.networks.whn_checkpoint import convert_whn
 from trajforecast_model.tracks.grid import denormalise

@@ -4,9 +4,9 @@ import pickle
 
 import pytest
 import torch
-from formula_weights import formula_weights
 
 from trajforecast_model import Forecaster
+from trajforecast_model.benchmarks.formula_weights import formula_weights
 from trajforecast_model.cli import main
 from trajforecast_model.networks.positions import sincos_2d
 

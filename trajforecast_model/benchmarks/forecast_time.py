@@ -1,10 +1,5 @@
 """How long a forecast takes and how much memory it needs, on this machine."""
 
-import json
-import os
-import platform
-import resource
-import sys
 import time
 from pathlib import Path
 
@@ -12,7 +7,10 @@ import numpy as np
 import torch
 from tqdm import trange
 
-from trajforecast_model.checkpoint import write_atomically
+from trajforecast_model.benchmarks.cost import floor_lines, floors
+from trajforecast_model.benchmarks.libero_models import request_for
+from trajforecast_model.benchmarks.report import environment, finish
+from trajforecast_model.benchmarks.timing import peak_memory
 from trajforecast_model.forecaster import Forecaster
 
 WARM_UP_RUNS = 2
@@ -60,13 +58,8 @@ def bench(
         if run >= 0:
             seconds.append(time.perf_counter() - start)
 
-    report = {
+    report = environment(forecaster.device, dtype) | {
         "model": forecaster.model_id,
-        "device": torch.cuda.get_device_name(forecaster.device) if on_gpu else platform.processor() or "cpu",
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-        "dtype": dtype,
-        "torch": torch.__version__,
         "views": num_views,
         "k": k,
         "solver_steps": steps or forecaster.config.steps,
@@ -76,29 +69,17 @@ def bench(
             "p99": float(np.percentile(seconds, 99)),
             "mean": float(np.mean(seconds)),
         },
-        "peak_process_memory_bytes": _peak_memory(),
+        "peak_process_memory_bytes": peak_memory(),
+        "floor": floors(forecaster, request_for(forecaster.config, num_views, k), steps or forecaster.config.steps),
         "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated(forecaster.device) if on_gpu else None,
     }
-    _print(report)
-    if out is not None:
-        write_atomically(Path(out), (json.dumps(report, indent=2) + "\n").encode())
-        print(f"wrote {out}")
-    return report
-
-
-def _peak_memory() -> int:
-    """The most physical memory this process ever held, bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _print(report: dict) -> None:
     memory = f"{report['peak_process_memory_bytes'] / 1e9:.2f} GB of memory"
-    if report["peak_gpu_memory_bytes"] is not None:
+    if on_gpu:
         memory += f", {report['peak_gpu_memory_bytes'] / 1e9:.2f} GB of GPU memory"
-    print(
-        f"{report['model']}: {report['views']} views, k = {report['k']}, {report['solver_steps']} solver steps, "
-        f"{report['dtype']} on {report['device']}, {report['threads']} threads\n"
+    lines = [
+        f"{report['model']}: {num_views} views, k = {k}, {report['solver_steps']} solver steps, {dtype} on "
+        f"{report['device']}, {report['threads']} threads",
         f"one forecast: median {report['seconds']['p50']:.3f} s, 99th percentile {report['seconds']['p99']:.3f} s "
-        f"over {report['runs']} runs; {memory}"
-    )
+        f"over {runs} runs; {memory}",
+    ]
+    return finish(report, lines + floor_lines(report["floor"], report["seconds"]["p50"]), out)

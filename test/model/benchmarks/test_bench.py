@@ -5,7 +5,7 @@ import pytest
 from trajforecast_model.cli import main
 
 
-def test_reports_time_and_memory(tiny_checkpoint, tmp_path, capsys):
+def test_reports_time_memory_and_floor(tiny_checkpoint, tmp_path, capsys):
     out = tmp_path / "bench.json"
     arguments = ["bench", "--checkpoint", str(tiny_checkpoint), "-k", "2", "--steps", "3", "--runs", "3"]
     assert main([*arguments, "--out", str(out)]) == 0
@@ -13,7 +13,10 @@ def test_reports_time_and_memory(tiny_checkpoint, tmp_path, capsys):
     assert (report["k"], report["solver_steps"], report["views"], report["runs"]) == (2, 3, 2, 3)
     assert 0 < report["seconds"]["p50"] <= report["seconds"]["p99"]
     assert report["peak_process_memory_bytes"] > 50e6  # PyTorch alone needs more
-    assert "median" in capsys.readouterr().out
+    here, *data_sheets = report["floor"]["machines"]
+    assert report["floor"]["flops"] > 0 and here["seconds"] > max(machine["seconds"] for machine in data_sheets) > 0
+    printed = capsys.readouterr().out
+    assert "median" in printed and "at least" in printed
 
 
 @pytest.mark.parametrize(
@@ -23,3 +26,8 @@ def test_reports_time_and_memory(tiny_checkpoint, tmp_path, capsys):
 def test_bad_numbers_are_refused(tiny_checkpoint, capsys, arguments, message):
     assert main(["bench", "--checkpoint", str(tiny_checkpoint), *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_nothing_to_time_is_refused(capsys):
+    assert main(["bench"]) == 2
+    assert "--checkpoint" in capsys.readouterr().err

@@ -1,0 +1,105 @@
+"""The arguments of `trajforecast bench` and its sub-verbs; each calls one function."""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Without a sub-verb, `bench --checkpoint DIR` times that checkpoint's forecasts."""
+    parser.add_argument("--checkpoint", help="folder or hub id, whose forecasts are timed")
+    parser.add_argument("-k", type=int, default=8, help="number of sampled futures")
+    parser.add_argument("--steps", type=int, default=None, help="solver steps (default: the checkpoint's)")
+    parser.add_argument("--views", type=int, default=2, help="number of images")
+    parser.add_argument("--runs", type=int, default=20, help="forecasts that count, after two that do not")
+    _add_machine(parser, dtype="float32")
+    parser.set_defaults(run=_run_forecast)
+    subjects = parser.add_subparsers(dest="subject", metavar="SUBJECT")
+    for add_subject in (_official, _sizes, _scaling):
+        add_subject(subjects)
+
+
+def _run_forecast(args) -> None:
+    from trajforecast_model.benchmarks.forecast_time import bench
+
+    if args.checkpoint is None:
+        raise ValueError("give --checkpoint DIR to time its forecasts, or a subject: trajforecast bench --help")
+    bench(args.checkpoint, args.k, args.steps, args.views, args.runs, args.device, args.dtype, args.out)
+
+
+def _official(subjects) -> None:
+    parser = subjects.add_parser("official", help="ours beside the official code: same weights, precision and inputs")
+    parser.add_argument("source", type=Path, help="where you cloned github.com/gboduljak/what-happens-next")
+    parser.add_argument("--size", default="B", choices=["S", "B", "L"])
+    parser.add_argument("-k", type=int, default=8, help="number of sampled futures")
+    parser.add_argument("--steps", type=int, default=9, help="network evaluations; the paper's 10 points are 9")
+    parser.add_argument("--views", type=int, default=2, help="number of images")
+    parser.add_argument("--runs", type=int, default=3, help="pairs that count, after one that does not")
+    parser.add_argument("--depth", type=int, default=None, help="fewer blocks in every network, for a quick look")
+    _add_machine(parser, dtype="bfloat16")
+
+    def run(args) -> None:
+        from trajforecast_model.benchmarks.against_official import compare_with_official
+
+        compare_with_official(
+            args.source, size=args.size, views=args.views, k=args.k, steps=args.steps, runs=args.runs,
+            depth=args.depth, device=args.device, dtype=args.dtype, out=args.out,
+        )  # fmt: skip
+
+    parser.set_defaults(run=run)
+
+
+def _sizes(subjects) -> None:
+    parser = subjects.add_parser("sizes", help="the paper's sizes on this machine: latency, memory, throughput, floor")
+    parser.add_argument("--sizes", default="S,B,L")
+    parser.add_argument(
+        "--evaluations", default="9,4,2,1", help="network evaluations; below 9 those of few-step students"
+    )
+    parser.add_argument("-k", type=int, default=8, help="number of sampled futures")
+    parser.add_argument("--views", type=int, default=2, help="number of images")
+    parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--batch", type=int, default=8, help="forecasts at once, for the throughput")
+    parser.add_argument("--depth", type=int, default=None, help="fewer blocks in every network, for a quick look")
+    _add_machine(parser, dtype="bfloat16", device="cuda")
+
+    def run(args) -> None:
+        from trajforecast_model.benchmarks.sizes import time_sizes
+
+        time_sizes(
+            args.sizes.split(","), _integers(args.evaluations), views=args.views, k=args.k, runs=args.runs,
+            batch=args.batch, depth=args.depth, device=args.device, dtype=args.dtype, out=args.out,
+        )  # fmt: skip
+
+    parser.set_defaults(run=run)
+
+
+def _scaling(subjects) -> None:
+    parser = subjects.add_parser(
+        "scaling", help="cost against samples, grid, frames and views, and which term dominates"
+    )
+    parser.add_argument("--size", default="B", choices=["S", "B", "L"])
+    parser.add_argument("--steps", type=int, default=9, help="network evaluations")
+    parser.add_argument("--runs", type=int, default=0, help="also measure, this often; 0 only counts FLOPs")
+    parser.add_argument("--depth", type=int, default=None, help="fewer blocks in every network, for a quick look")
+    _add_machine(parser, dtype="bfloat16")
+
+    def run(args) -> None:
+        from trajforecast_model.benchmarks.scaling import scale
+
+        scale(
+            args.size, args.steps, runs=args.runs, depth=args.depth, device=args.device, dtype=args.dtype, out=args.out
+        )
+
+    parser.set_defaults(run=run)
+
+
+def _integers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"expected numbers like 9,4,2,1, got {text!r}") from None
+
+
+def _add_machine(parser: argparse.ArgumentParser, dtype: str, device: str = "cpu") -> None:
+    parser.add_argument("--device", default=device)
+    parser.add_argument("--dtype", default=dtype, choices=["float32", "bfloat16"])
+    parser.add_argument("--out", type=Path, default=None, help="JSON report")

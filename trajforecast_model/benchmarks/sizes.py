@@ -1,0 +1,88 @@
+"""`trajforecast bench sizes`: the paper's sizes at several numbers of evaluations, with memory, throughput and floor."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from trajforecast_model.benchmarks.cost import cost_of_forecast, data_sheet_machines, this_machine
+from trajforecast_model.benchmarks.libero_models import forecast, libero_config, request_for, untrained_forecaster
+from trajforecast_model.benchmarks.report import environment, finish
+from trajforecast_model.benchmarks.timing import peak_memory
+from trajforecast_model.forecaster import Forecaster
+
+WARM_UP_RUNS = 2
+
+
+def time_sizes(
+    sizes: list[str],
+    evaluations: list[int],
+    *,
+    views: int = 2,
+    k: int = 8,
+    runs: int = 50,
+    batch: int = 8,
+    depth: int | None = None,
+    device: str = "cuda",
+    dtype: str = "bfloat16",
+    out: Path | None = None,
+) -> dict:
+    """Times LIBERO forecasts of untrained models, from image tokens to tracks in main memory; prints a Markdown table.
+
+    Args:
+        batch: forecasts made together for the throughput.
+    """
+    report = environment(device, dtype) | {"views": views, "k": k, "runs": runs, "batch": batch, "rows": []}
+    lines = [
+        f"LIBERO, {views} views, k = {k}, {dtype} on {report['device']}, {report['threads']} threads; throughput with "
+        f"{batch} forecasts at once",
+        "| model | evaluations | p50 ms | p99 ms | floor here ms | floor of an H200 ms | forecasts/s | memory GB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for size in sizes:
+        config = libero_config(size, depth)
+        forecaster = untrained_forecaster(config, device, dtype)
+        request, many = request_for(config, views, k), request_for(config, views * batch, k)
+        cost, here = cost_of_forecast(forecaster, request), this_machine(forecaster.device, forecaster.dtype)
+        for steps in evaluations:
+            seconds = _seconds(partial(forecast, forecaster, request, steps), runs)
+            memory = _memory(forecaster)
+            together = _seconds(partial(forecast, forecaster, many, steps), max(runs // batch, 3))
+            row = {
+                "size": size,
+                "evaluations": steps,
+                "p50": float(np.percentile(seconds, 50)),
+                "p99": float(np.percentile(seconds, 99)),
+                "floor_here": here.floor(cost, steps),
+                "floor_h200": data_sheet_machines()[0].floor(cost, steps),
+                "forecasts_per_second": batch / float(np.median(together)),
+                "peak_memory_bytes": memory,
+            }
+            report["rows"].append(row)
+            lines.append(
+                f"| {size} | {steps} | {1e3 * row['p50']:.1f} | {1e3 * row['p99']:.1f} | {1e3 * row['floor_here']:.1f} | "
+                f"{1e3 * row['floor_h200']:.2f} | {row['forecasts_per_second']:.2f} | {memory / 1e9:.2f} |"
+            )
+    return finish(report, lines, out)
+
+
+def _seconds(run: Callable[[], object], runs: int) -> list[float]:
+    seconds = []
+    for i in range(-WARM_UP_RUNS, runs):
+        start = time.perf_counter()
+        run()  # its tracks come back as numpy arrays, so a GPU has finished
+        if i >= 0:
+            seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def _memory(forecaster: Forecaster) -> int:
+    """Bytes: PyTorch's peak on a GPU since the last call, the process's ever on a CPU."""
+    if forecaster.device.type != "cuda":
+        return peak_memory()
+    peak = torch.cuda.max_memory_allocated(forecaster.device)
+    torch.cuda.reset_peak_memory_stats(forecaster.device)
+    return peak

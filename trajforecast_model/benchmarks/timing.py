@@ -1,0 +1,93 @@
+"""Timing of two or more programs in turn, so that a machine whose speed drifts is as kind to one as to the other."""
+
+import contextlib
+import gc
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+Seconds = dict[str, list[float]]  # of each run, by program
+
+
+def interleaved(programs: dict[str, Callable[[], object]], runs: int) -> tuple[Seconds, Seconds]:
+    """Seconds, and CPU seconds of all threads, of each run of each program, A B A B ..., after one each that does not count.
+
+    On a machine that does other work too, CPU seconds on one thread (OMP_NUM_THREADS=1) say more; several threads count
+    while they wait for each other.
+
+    Args:
+        programs: each waits for its own results, as one that returns numpy arrays does.
+    """
+    if runs < 1:
+        raise ValueError(f"runs: got {runs}, expected at least 1")
+    seconds: Seconds = {name: [] for name in programs}
+    cpu_seconds: Seconds = {name: [] for name in programs}
+    for run in range(-1, runs):
+        for name, program in programs.items():
+            start, cpu_start = time.perf_counter(), time.process_time()
+            program()
+            if run >= 0:
+                seconds[name].append(time.perf_counter() - start)
+                cpu_seconds[name].append(time.process_time() - cpu_start)
+    return seconds, cpu_seconds
+
+
+def span(values: list[float]) -> dict[str, float]:
+    return {"min": min(values), "median": float(np.median(values)), "max": max(values)}
+
+
+def ratios(numerator: list[float], denominator: list[float]) -> dict[str, float]:
+    """Of runs that followed each other."""
+    return span([a / b for a, b in zip(numerator, denominator, strict=True)])
+
+
+def peak_memory() -> int:
+    """The most physical memory this process ever held, bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def peak_memory_of(prepare: Callable[..., Callable[[], object]], *arguments, device: str) -> dict[str, int]:
+    """Bytes that a run of `prepare(*arguments)()` needs, in a process of its own.
+
+    Returns:
+        "peak" during the run, of what PyTorch allocated on a GPU or of the process on a CPU; "added_by_the_run", what of
+        that was not held before it began, as weights and inputs are.
+    """
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_measure_memory, (prepare, arguments, device))
+
+
+def _measure_memory(prepare: Callable[..., Callable[[], object]], arguments: tuple, device: str) -> dict[str, int]:
+    run = prepare(*arguments)
+    gc.collect()
+    if torch.device(device).type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        run()
+        peak = torch.cuda.max_memory_allocated(device)
+    else:
+        before = _forget_peak_memory()
+        run()
+        peak = _peak_memory_since()
+    return {"peak": peak, "added_by_the_run": max(peak - before, 0)}
+
+
+def _forget_peak_memory() -> int:
+    """Lowers Linux's record of this process's peak, which loading may have set, to what it holds now; elsewhere keeps it."""
+    with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+    return _peak_memory_since()
+
+
+def _peak_memory_since() -> int:
+    with contextlib.suppress(OSError), open("/proc/self/status") as file:
+        for line in file:
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return peak_memory()
