@@ -15,7 +15,7 @@ from trajforecast_model.evaluation.fvmd import FVMD, clips, fvmd, fvmd_per_scene
 from trajforecast_model.evaluation.rigidity import lrtl, mean_lrtl
 from trajforecast_model.evaluation.sample_sets import energy_score, scene_sample_variance
 from trajforecast_model.evaluation.smoothness import div_curl_energy, flow_tv
-from trajforecast_model.evaluation.visibility import average_jaccard, occlusion_accuracy
+from trajforecast_model.evaluation.visibility import average_jaccard, occlusion_accuracy, points_within
 
 __all__ = [
     "FVMD",
@@ -36,6 +36,7 @@ __all__ = [
     "min_error",
     "nothing_moves_error",
     "occlusion_accuracy",
+    "points_within",
     "rounded_to_eighths",
     "scene_sample_variance",
     "squared_error",

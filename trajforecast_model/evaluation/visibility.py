@@ -1,4 +1,4 @@
-"""Is it forecast which points will be seen? Pure numpy.
+"""Is it known which points are seen, and where they are? Of forecasts and of trackers. Pure numpy.
 
 Source: TAP-Vid, arXiv 2211.03726, section 3, query mode "first": the frames after the query frame count, which for a
 forecast is frame 0. Its figures are fractions per video, averaged over videos, in pixels of a 256-px image.
@@ -20,6 +20,24 @@ def occlusion_accuracy(forecast_visible: np.ndarray, visible: np.ndarray) -> flo
     return float((forecast_visible == visible).mean())
 
 
+def points_within(tracks: np.ndarray, truth: np.ndarray, visible: np.ndarray) -> dict[float, float]:
+    """Fraction of the truly visible points, after the first frame, that are less than each threshold away.
+
+    Args:
+        tracks: [T, P, 2], pixels of a 256-px image.
+        truth: [T, P, 2]
+        visible: bool [T, P], the truth.
+
+    Raises:
+        ValueError: for shapes that do not belong together, or where nothing is visible.
+    """
+    distance = _distance(tracks, truth, visible)
+    visible, _ = _after_the_first_frame(visible, visible)
+    if not visible.any():
+        raise ValueError("visible: no point is visible after the first frame, so there is none to be near to")
+    return {threshold: float((distance[visible] < threshold).mean()) for threshold in JACCARD_THRESHOLDS}
+
+
 def average_jaccard(tracks: np.ndarray, forecast_visible: np.ndarray, truth: np.ndarray, visible: np.ndarray) -> float:
     """Position and visibility in one figure: TP / (truly visible + FP), averaged over five thresholds.
 
@@ -35,14 +53,8 @@ def average_jaccard(tracks: np.ndarray, forecast_visible: np.ndarray, truth: np.
     Raises:
         ValueError: for shapes that do not belong together, or where nothing is visible nor forecast to be.
     """
-    tracks, truth = np.asarray(tracks, np.float64), np.asarray(truth, np.float64)
-    if tracks.shape != truth.shape or tracks.shape != (*np.shape(visible), 2):
-        raise ValueError(
-            f"expected tracks and truth [T, P, 2] and visible [T, P], "
-            f"got {list(tracks.shape)}, {list(truth.shape)} and {list(np.shape(visible))}"
-        )
+    distance = _distance(tracks, truth, visible)
     forecast_visible, visible = _after_the_first_frame(forecast_visible, visible)
-    distance = np.linalg.norm(tracks[1:] - truth[1:], axis=-1)
     if not (visible | forecast_visible).any():
         raise ValueError("visible: no point is visible or forecast to be, so there is no Jaccard index")
     indices = []
@@ -51,6 +63,17 @@ def average_jaccard(tracks: np.ndarray, forecast_visible: np.ndarray, truth: np.
         wrong = forecast_visible & ~right
         indices.append(right.sum() / (visible.sum() + wrong.sum()))
     return float(np.mean(indices))
+
+
+def _distance(tracks: np.ndarray, truth: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """[T - 1, P] after the first frame."""
+    tracks, truth = np.asarray(tracks, np.float64), np.asarray(truth, np.float64)
+    if tracks.shape != truth.shape or tracks.shape != (*np.shape(visible), 2):
+        raise ValueError(
+            f"expected tracks and truth [T, P, 2] and visible [T, P], "
+            f"got {list(tracks.shape)}, {list(truth.shape)} and {list(np.shape(visible))}"
+        )
+    return np.linalg.norm(tracks[1:] - truth[1:], axis=-1)
 
 
 def _after_the_first_frame(forecast_visible: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

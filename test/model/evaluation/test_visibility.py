@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trajforecast_model.evaluation.metrics import average_jaccard, occlusion_accuracy
+from trajforecast_model.evaluation.metrics import average_jaccard, occlusion_accuracy, points_within
 
 # One video of three frames and two points; the first frame is given and does not count.
 VISIBLE = np.array([[True, True], [True, True], [True, False]])
@@ -25,6 +25,14 @@ def test_average_jaccard_known_on_paper():
     assert average_jaccard(tracks, forecast, TRUTH, VISIBLE) == pytest.approx(expected)
     assert average_jaccard(TRUTH, VISIBLE, TRUTH, VISIBLE) == 1
     assert average_jaccard(TRUTH, ~VISIBLE, TRUTH, VISIBLE) == 0
+
+
+def test_points_within_known_on_paper():
+    tracks = TRUTH.copy()
+    tracks[1, 0] = 3, 0
+    tracks[1, 1] = 0, 20
+    tracks[2, 1] = 0.5, 0  # hidden, so it does not count
+    assert points_within(tracks, TRUTH, VISIBLE) == {1: 1 / 3, 2: 1 / 3, 4: 2 / 3, 8: 2 / 3, 16: 2 / 3}
 
 
 def test_a_distance_of_the_threshold_itself_is_too_far():
@@ -54,6 +62,8 @@ def test_average_jaccard_falls_with_noise_and_the_first_frame_does_not_matter():
         (lambda: occlusion_accuracy(VISIBLE.astype(float), VISIBLE), "forecast_visible: expected bool"),
         (lambda: occlusion_accuracy(VISIBLE[:1], VISIBLE[:1]), "at least two frames"),
         (lambda: average_jaccard(TRUTH[:, :1], VISIBLE, TRUTH, VISIBLE), "expected tracks and truth"),
+        (lambda: points_within(TRUTH, TRUTH, ~VISIBLE & False), "no point is visible after the first frame"),
+        (lambda: points_within(TRUTH, TRUTH[:2], VISIBLE), "expected tracks and truth"),
         (lambda: average_jaccard(TRUTH, ~VISIBLE & False, TRUTH, ~VISIBLE & False), "no point is visible"),
     ],
 )
