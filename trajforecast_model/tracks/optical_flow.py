@@ -86,6 +86,21 @@ def follow(frames: np.ndarray, points: np.ndarray, config: FlowConfig | None = N
     return np.stack(tracks), np.stack(found)
 
 
+def change_of_appearance(frames: np.ndarray, tracks: np.ndarray) -> np.ndarray:
+    """How different the picture around each point is from the picture around it in the first frame.
+
+    Args:
+        frames: uint8 [T, H, W, 3] RGB, or [T, H, W] grey.
+        tracks: [T, P, 2] pixels; outside of the image the nearest pixels count.
+
+    Returns:
+        float32 [T, P], mean difference of 5 x 5 pixels in grey levels.
+    """
+    grays = [_gray(frame) for frame in frames]
+    start = _patches(grays[0], tracks[0])
+    return np.stack([_difference(start, _patches(*at)) for at in zip(grays, tracks, strict=True)])
+
+
 def reliable(frames: np.ndarray, tracks: np.ndarray, config: FlowConfig | None = None) -> np.ndarray:
     """Which tracks of a video to believe, bool [P], when all frames are there.
 
@@ -106,7 +121,7 @@ def reliable(frames: np.ndarray, tracks: np.ndarray, config: FlowConfig | None =
         return leads_back  # the camera moves, or nothing is left to judge
     start = _patches(frames[0], tracks[0])
     stayed = np.stack([_difference(start, _patches(frame, tracks[0])) for frame in frames])  # [T, P]
-    moved = np.stack([_difference(start, _patches(*at)) for at in zip(frames, tracks, strict=True)])
+    moved = change_of_appearance(frames, tracks)
     unclear = left & (stayed < moved + _GREY_LEVELS)
     return leads_back & (unclear.sum(0) <= _UNCLEAR_SHARE * left.sum(0))
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from trajforecast_model.data.point_trackers.interface import TrackerOptions
+from trajforecast_model.data.point_trackers.lucas_kanade import carried_by_neighbours
 from trajforecast_model.data.point_trackers.registry import make_point_tracker
 
 SHIFT = np.array([1.25, -0.75])  # pixels a frame
@@ -28,6 +29,43 @@ def test_lucas_kanade_follows_a_sliding_texture():
     error = tracks - (points + np.arange(6)[:, None, None] * SHIFT)
     assert np.abs(np.median(error, axis=1)).max() < 0.05, "half a pixel off would be seen"
     assert np.percentile(np.abs(error), 95) < 0.5
+
+
+def test_points_on_a_plain_surface_go_with_their_neighbours_and_are_seen():
+    """Nothing can be matched inside of the square, and its texture around it moves on."""
+    video = sliding_texture()
+    for t, frame in enumerate(video):
+        left, top = np.round(np.array([40, 24]) + t * SHIFT).astype(int)
+        frame[top : top + 16, left : left + 16] = 128
+    points = np.array([[48.0, 32.0]])
+    grid = np.stack(np.meshgrid(np.arange(34, 64, 3.0), np.arange(18, 48, 3.0)), -1).reshape(-1, 2)
+    tracks, visible = make_point_tracker("lucas_kanade").track(video, np.concatenate([points, grid]).astype(np.float32))
+
+    np.testing.assert_allclose(tracks[-1, 0], points[0] + 5 * SHIFT, atol=0.6)
+    assert visible[:, 0].all()
+
+
+def test_a_covered_point_is_not_seen():
+    video = np.repeat(sliding_texture()[:1], 6, axis=0)
+    video[3:, 20:44, 40:64] = [250, 20, 250]
+    _, visible = make_point_tracker("lucas_kanade").track(video, np.array([[52.0, 32.0], [20.0, 50.0]], np.float32))
+    assert visible[:3].all() and visible[3:, 1].all()
+    assert not visible[3:, 0].any()
+
+
+def test_carried_points_make_the_median_step_of_the_nearest_and_stay_where_there_is_none():
+    still, right = np.zeros((3, 20, 2)), np.tile(np.arange(3)[:, None, None] * [2.0, 0], (1, 20, 1))
+    still[..., 0] += 50 + np.arange(20)
+    right[..., 0] += np.arange(20)
+    tracks = np.concatenate([right, still], axis=1).astype(np.float32)
+    followed = np.ones((3, 40), bool)
+    followed[1:, [3, 30]] = False  # one on what moves, one on what stands
+    lost = tracks.copy()
+    lost[1:, [3, 30]] = tracks[0, [3, 30]]
+    np.testing.assert_allclose(carried_by_neighbours(lost, followed), tracks)
+
+    followed[2] = False
+    np.testing.assert_allclose(carried_by_neighbours(lost, followed)[2, 3], tracks[1, 3])
 
 
 def test_an_unknown_tracker_is_refused_with_the_known_ones():

@@ -26,7 +26,7 @@ class Origin:
 
     tracker: str
     repository: str
-    requirements: str  # what its source imports beside PyTorch
+    requirements: str  # what its source imports
     weights: str  # which file, and from where
 
 
@@ -46,7 +46,7 @@ def import_source(origin: Origin, module: str, options: TrackerOptions) -> Modul
         place = f"from {options.checkout}" if options.checkout else "and no checkout was named"
         raise ValueError(
             f"{origin.tracker}: its module {module} cannot be imported {place} ({error}). "
-            f"git clone {origin.repository}, name that folder as the checkout, and install {origin.requirements}"
+            f"git clone {origin.repository} and name that folder as the checkout; it needs {origin.requirements}"
         ) from error
 
 

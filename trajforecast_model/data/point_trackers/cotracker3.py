@@ -11,7 +11,7 @@ from trajforecast_model.device import checked_device
 ORIGIN = Origin(
     tracker="cotracker3",
     repository="https://github.com/facebookresearch/co-tracker",
-    requirements="nothing else",
+    requirements="nothing beside PyTorch",
     weights="scaled_offline.pth of https://huggingface.co/facebook/cotracker3",
 )
 TRAINED_WINDOW = 60  # frames; the length of the time embedding in the released weights
