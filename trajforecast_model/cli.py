@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         _compare,
         _labeler_eval,
         _convert,
+        _export,
         _bench,
     ):
         add_verb(verbs)
@@ -129,7 +130,9 @@ def _prepare(verbs) -> None:
 
 
 def _train(verbs) -> None:
-    parser = verbs.add_parser("train", help="train the track VAE, the denoiser, a few-step student of one, or a baseline")
+    parser = verbs.add_parser(
+        "train", help="train the track VAE, the denoiser, a few-step student of one, or a baseline"
+    )
     parser.add_argument("stage", choices=["vae", "denoiser", "student", "atm", "track2act"])
     parser.add_argument("--config", required=True, type=Path, help="YAML, see config/train/")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change one value of the config")
@@ -283,6 +286,23 @@ def _convert(verbs) -> None:
         from trajforecast_model.networks.whn_checkpoint import convert_whn
 
         convert_whn(args.denoiser, args.vae, args.out, args.config)
+
+    parser.set_defaults(run=run)
+
+
+def _export(verbs) -> None:
+    parser = verbs.add_parser("export", help="the networks of a checkpoint for other runtimes")
+    formats = parser.add_subparsers(dest="format", required=True)
+    onnx = formats.add_parser("onnx", help="ONNX files of fixed shapes, float32")
+    onnx.add_argument("--checkpoint", required=True, help="checkpoint folder or hub id")
+    onnx.add_argument("--views", type=int, default=2, help="images of a forecast")
+    onnx.add_argument("-k", type=int, default=8, help="samples of each")
+    onnx.add_argument("--out", required=True, type=Path, help="new folder")
+
+    def run(args):
+        from trajforecast_model.export import export_onnx
+
+        export_onnx(args.checkpoint, args.out, views=args.views, k=args.k)
 
     parser.set_defaults(run=run)
 

@@ -230,6 +230,13 @@ class Forecaster:
         """
         return np.stack(self._forecast(list(images), instructions, k, steps, seeds, [""] * len(images), solver))
 
+    @property
+    def image_encoder(self) -> nn.Module:
+        """Loaded when first asked for, unless it is part of the checkpoint."""
+        if self._image_encoder is None:
+            self._image_encoder = self._place(build_image_encoder(self.config.image_encoder, self._allow_download))
+        return self._image_encoder
+
     def device_memory(self) -> int | None:
         """Bytes that PyTorch holds on the GPU; None on a CPU, where they are the process's."""
         return torch.cuda.memory_allocated(self.device) if self.device.type == "cuda" else None
@@ -245,8 +252,7 @@ class Forecaster:
         """Image tokens [B, M, D] of RGB uint8 images of any size."""
         resized = np.stack([resize_image(image, self.config.image_size) for image in images])
         pixels = torch.from_numpy(resized).to(self.device)
-        encoder = self._load_image_encoder()
-        return encoder(standardise(pixels, self.config.image_encoder.input_size, self.dtype))
+        return self.image_encoder(standardise(pixels, self.config.image_encoder.input_size, self.dtype))
 
     @torch.inference_mode()
     def encode_text(self, instructions: list[str | None]) -> Tensor | None:
@@ -377,11 +383,6 @@ class Forecaster:
         for view in images:
             if view not in self.config.views:
                 raise ValueError(f"view {view!r} is unknown; this model's views are {', '.join(self.config.views)}")
-
-    def _load_image_encoder(self) -> nn.Module:
-        if self._image_encoder is None:
-            self._image_encoder = self._place(build_image_encoder(self.config.image_encoder, self._allow_download))
-        return self._image_encoder
 
     def _place(self, module: nn.Module) -> nn.Module:
         return module.to(self.device, self.dtype).eval().requires_grad_(False)

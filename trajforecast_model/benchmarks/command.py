@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_machine(parser, dtype="float32")
     parser.set_defaults(run=_run_forecast)
     subjects = parser.add_subparsers(dest="subject", metavar="SUBJECT")
-    for add_subject in (_official, _sizes, _scaling):
+    for add_subject in (_official, _training, _sizes, _scaling):
         add_subject(subjects)
 
 
@@ -43,6 +43,27 @@ def _official(subjects) -> None:
         compare_with_official(
             args.source, size=args.size, views=args.views, k=args.k, steps=args.steps, runs=args.runs,
             depth=args.depth, device=args.device, dtype=args.dtype, out=args.out,
+        )  # fmt: skip
+
+    parser.set_defaults(run=run)
+
+
+def _training(subjects) -> None:
+    parser = subjects.add_parser("training", help="our training step beside the official one, and the loader alone")
+    parser.add_argument("source", type=Path, help="where you cloned github.com/gboduljak/what-happens-next")
+    parser.add_argument("--size", default="B", choices=["S", "B", "L"])
+    parser.add_argument("--batch", type=int, default=8, help="windows a step")
+    parser.add_argument("--runs", type=int, default=5, help="pairs that count, after one that does not")
+    parser.add_argument("--depth", type=int, default=None, help="fewer blocks in every network, for a quick look")
+    parser.add_argument("--data", type=Path, default=None, help="folder written by prepare, whose loader is timed")
+    _add_machine(parser, dtype="bfloat16")
+
+    def run(args) -> None:
+        from trajforecast_model.benchmarks.training_step import compare_training
+
+        compare_training(
+            args.source, size=args.size, batch=args.batch, runs=args.runs, depth=args.depth, data=args.data,
+            device=args.device, precision=args.dtype, out=args.out,
         )  # fmt: skip
 
     parser.set_defaults(run=run)
