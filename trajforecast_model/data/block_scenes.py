@@ -7,7 +7,8 @@ import numpy as np
 
 from trajforecast_model.data.exact_tracks import BodyPoses, CameraPoses, focal_length, lift, project
 from trajforecast_model.data.shards import DatasetInfo, Window
-from trajforecast_model.sim.blocks.scene import CAMERA, FRAMES_PER_SECOND, IMAGE_SIZE, NUM_FRAMES
+from trajforecast_model.sim.blocks.model import CAMERA, FRAMES_PER_SECOND, IMAGE_SIZE
+from trajforecast_model.sim.blocks.rollout import NUM_FRAMES
 from trajforecast_model.sim.blocks.scene_files import SimulatedScene
 from trajforecast_model.sim.blocks.view import BlockView
 from trajforecast_model.tracks.grid import query_points

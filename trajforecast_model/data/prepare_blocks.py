@@ -39,9 +39,11 @@ def prepare_blocks(folder: Path, out: Path, workers: int = 1) -> int:
     if workers < 1:
         raise ValueError(f"--workers {workers}: expected at least 1")
     configure_mujoco(PACKAGES, extra="blocks")
+    # They import mujoco, which needs configure_mujoco() first.
     from trajforecast_model.data.block_scenes import INFO
+    from trajforecast_model.sim.blocks.scene_files import FILE_PATTERN
 
-    files = sorted(folder.glob("scene_*.hdf5"))
+    files = sorted(folder.glob(FILE_PATTERN))
     if not files:
         raise ValueError(f"{folder} has no scenes; simulate some: trajforecast simulate --suite blocks --out {folder}")
     _remember_scenes(out, json.loads((folder / SETTINGS_FILE).read_text()) | {"scenes": [file.stem for file in files]})
@@ -80,7 +82,6 @@ class _SceneLabeler:
 
     def __call__(self, job: SceneJob) -> str | None:
         """Returns what is wrong with the scene, or None when its shard is written."""
-        # They import mujoco, which needs configure_mujoco() first.
         configure_mujoco(PACKAGES, extra="blocks")
         from trajforecast_model.data.block_scenes import INFO, scene_windows
         from trajforecast_model.sim.blocks.scene_files import read_scene

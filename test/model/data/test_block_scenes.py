@@ -13,8 +13,9 @@ import mujoco  # noqa: E402
 
 from trajforecast_model.data.block_scenes import GRID, INFO, scene_windows, track_rollout  # noqa: E402
 from trajforecast_model.sim.blocks.generate import BlockSettings, SceneJob, SceneSimulator  # noqa: E402
+from trajforecast_model.sim.blocks.model import CAMERA, FIELD_OF_VIEW, IMAGE_SIZE  # noqa: E402
 from trajforecast_model.sim.blocks.rollout import launch_velocities, simulate_rollout  # noqa: E402
-from trajforecast_model.sim.blocks.scene import CAMERA, FIELD_OF_VIEW, IMAGE_SIZE, draw_scene  # noqa: E402
+from trajforecast_model.sim.blocks.scene import draw_scene  # noqa: E402
 from trajforecast_model.sim.blocks.scene_files import read_scene  # noqa: E402
 from trajforecast_model.sim.blocks.view import BlockView  # noqa: E402
 from trajforecast_model.sim.rendering import SceneRenderer  # noqa: E402

@@ -10,8 +10,8 @@ configure_mujoco(("mujoco",))
 import mujoco  # noqa: E402
 
 from trajforecast_model.sim.blocks.primitives import PRIMITIVES, SEEN, UNSEEN  # noqa: E402
-from trajforecast_model.sim.blocks.rollout import launch_velocities, simulate_rollout  # noqa: E402
-from trajforecast_model.sim.blocks.scene import NUM_FRAMES, OBJECTS, SIZES, draw_scene  # noqa: E402
+from trajforecast_model.sim.blocks.rollout import NUM_FRAMES, launch_velocities, simulate_rollout  # noqa: E402
+from trajforecast_model.sim.blocks.scene import OBJECTS, SIZES, draw_scene  # noqa: E402
 from trajforecast_model.sim.blocks.textures import PATTERNS, draw_texture  # noqa: E402
 from trajforecast_model.sim.blocks.view import BlockView  # noqa: E402
 

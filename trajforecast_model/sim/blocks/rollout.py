@@ -3,8 +3,9 @@
 import mujoco
 import numpy as np
 
-from trajforecast_model.sim.blocks.scene import FRAMES_PER_SECOND, NUM_FRAMES
+from trajforecast_model.sim.blocks.model import FRAMES_PER_SECOND
 
+NUM_FRAMES = 24
 VELOCITY_RANGE = ((-4.0, -4.0, 0.0), (4.0, 4.0, 0.0))  # m/s, around the velocity that reaches the centre in a second
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from trajforecast_model.checkpoint import write_atomically
 from trajforecast_model.sim.blocks.scene import Scene
 
-FILE_PATTERN = "scene_*.hdf5"
+FILE_PATTERN = "scene_*.hdf5"  # in which the star is the seed
 
 
 @dataclass(frozen=True)

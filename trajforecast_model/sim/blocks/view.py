@@ -6,7 +6,7 @@ Rays meet the shapes themselves, so depth and masks need no OpenGL, and what is 
 import mujoco
 import numpy as np
 
-from trajforecast_model.sim.blocks.scene import CAMERA, IMAGE_SIZE
+from trajforecast_model.sim.blocks.model import CAMERA, IMAGE_SIZE
 from trajforecast_model.sim.rendering import SceneRenderer
 
 SKY_DEPTH = 1000.0  # metres; where a ray meets nothing
