@@ -3,26 +3,23 @@
 A shard appears only when it is complete, so the same command continues a run that was interrupted.
 """
 
-import contextlib
-import json
 import sys
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
-from trajforecast_model.checkpoint import write_atomically
 from trajforecast_model.config import to_dict
 from trajforecast_model.data.demo import at_rate
 from trajforecast_model.data.labelers import EXACT, check_labeler, make_labeler
 from trajforecast_model.data.plan import DemoJob, describe, jobs_of, share_of
 from trajforecast_model.data.point_trackers.interface import TrackerOptions
+from trajforecast_model.data.provenance import check_records, record_of, write_records
 from trajforecast_model.data.shards import INFO_FILE, SPLITS, DatasetInfo, read_info, write_info, write_shard
 from trajforecast_model.data.sources.find import find_sources
 from trajforecast_model.data.sources.interface import Source, SourceOptions
+from trajforecast_model.data.sources.libero_hdf5 import VIEW_DATASETS
 from trajforecast_model.processes import run_in_processes
-
-SOURCES_FOLDER = "sources"
 
 
 def prepare(
@@ -76,22 +73,15 @@ def prepare(
         labeler_weights=tracker.weights.name if tracker.weights else None,
     )
     sources = find_sources(demos, reading)
-    _check_replayable(sources, labeler)
+    _check_can_be_labelled(sources, info)
     _check_settings(out, info)
 
-    broken: list[str] = []
-    names_by_task: dict[str, list[str]] = {}
-    for source in sources:
-        try:
-            names_by_task[source.task] = source.names()
-        except ValueError as error:
-            broken.append(str(error))
-    if not names_by_task:
+    listed, broken = _list_demos(sources)
+    if not listed:
         raise ValueError("; ".join(broken))
-    sources = [source for source in sources if source.task in names_by_task]
-    records = {source.task: _record(source, names_by_task[source.task]) for source in sources}
-    _check_sources(out, records)
-    jobs = [job for source in sources for job in jobs_of(source, names_by_task[source.task], out)]
+    records = {source.task: record_of(source, names) for source, names in listed}
+    check_records(out, records)
+    jobs = [job for source, names in listed for job in jobs_of(source, names, out)]
     own = share_of(jobs, share)
     if dry_run:
         lines, more_broken = describe(jobs, own, out, info)
@@ -145,9 +135,25 @@ def _report(broken: list[str]) -> int:
     return 1 if broken else 0
 
 
-def _check_replayable(sources: list[Source], labeler: str) -> None:
+def _list_demos(sources: list[Source]) -> tuple[list[tuple[Source, list[str]]], list[str]]:
+    """Each source with its demos, and what is wrong with those that cannot be opened."""
+    listed, broken = [], []
     for source in sources:
-        if labeler == EXACT and not source.replayable:
+        try:
+            listed.append((source, source.names()))
+        except ValueError as error:
+            broken.append(str(error))
+    return listed, broken
+
+
+def _check_can_be_labelled(sources: list[Source], info: DatasetInfo) -> None:
+    if info.labeler != EXACT:
+        return
+    unknown = [view for view in info.views if view not in VIEW_DATASETS]
+    if unknown:
+        raise ValueError(f"--view {unknown[0]}: --labeler exact knows the views {', '.join(VIEW_DATASETS)}")
+    for source in sources:
+        if not source.replayable:
             raise ValueError(
                 f"{source.place}: {source.kind} holds no simulator states, which --labeler exact replays; use a point "
                 "tracker, for example --labeler lucas_kanade, which needs nothing else"
@@ -169,43 +175,11 @@ def _check_settings(out: Path, info: DatasetInfo) -> None:
         )
 
 
-def _record(source: Source, names: list[str]) -> dict:
-    """What tells this source from another of the same task. A broken demo may be repaired later: it has none."""
-    fingerprints: dict[str, str | None] = dict.fromkeys(names)
-    for name in names:
-        with contextlib.suppress(ValueError):
-            fingerprints[name] = source.fingerprint(name)
-    return {"kind": source.kind, "orientation": source.orientation, "demos": fingerprints}
-
-
-def _check_sources(out: Path, records: dict[str, dict]) -> None:
-    """A task's shards come from one recording: another would be mixed in, or skipped without a word."""
-    for task, record in records.items():
-        file = out / SOURCES_FOLDER / f"{task}.json"
-        known = json.loads(file.read_text()) if file.exists() else record
-        if not _may_be_the_same(known, record):
-            raise ValueError(
-                f"{out} already holds {task} from {len(known['demos'])} other demos ({known['kind']}, images "
-                f"{known['orientation']}); prepare these {len(record['demos'])} ({record['kind']}, images "
-                f"{record['orientation']}) into another --out"
-            )
-
-
-def _may_be_the_same(known: dict, record: dict) -> bool:
-    pairs = [(known["demos"].get(name), fingerprint) for name, fingerprint in record["demos"].items()]
-    return (
-        [known["kind"], known["orientation"], list(known["demos"])]
-        == [record["kind"], record["orientation"], list(record["demos"])]
-    ) and all(before == now or before is None or now is None for before, now in pairs)
-
-
 def _make_folders(out: Path, info: DatasetInfo, records: dict[str, dict]) -> None:
-    """Machines that share the work write the same into each of these files, so it does not matter who does it last."""
     for split in SPLITS:
         (out / split).mkdir(parents=True, exist_ok=True)
     write_info(out, info)
-    for task, record in records.items():
-        write_atomically(out / SOURCES_FOLDER / f"{task}.json", (json.dumps(record, indent=2) + "\n").encode())
+    write_records(out, records)
 
 
 def _remove_unfinished(waiting: list[DemoJob]) -> None:

@@ -39,6 +39,7 @@ def demos(tmp_path_factory) -> Path:
     write_recordings(folder / "videos", [views] * 3, ".avi", task="filmed")
     (folder / "videos/filmed/side/2.avi").write_bytes(b"RIFF")
     write_libero(folder / "libero", [views], "released")
+    (folder / "libero/nothing_demo.hdf5").write_bytes(b"")
     return folder
 
 
@@ -91,7 +92,7 @@ def test_a_dry_run_says_what_is_there_and_what_is_broken_and_writes_nothing(prep
     said = capsys.readouterr()
     assert "filmed: recordings, images upright" in said.out and "3 demos (2 train, 1 val), 2 there already" in said.out
     assert "would prepare 0 demos, 0 windows" in said.out
-    for broken in ("demo_0.hdf5", "demo_2.hdf5", "2.avi"):
+    for broken in ("demo_0.hdf5", "demo_2.hdf5", "2.avi", "nothing_demo.hdf5"):
         assert broken in said.err
     assert files(prepared[0]) == before
 
@@ -164,6 +165,12 @@ def test_what_does_not_fit_the_folder_is_refused(prepared, demos, capsys, more, 
     assert files(prepared[0]) == before
 
 
+def test_exact_labels_of_a_view_without_a_camera_are_refused(demos, tmp_path, capsys):
+    command = ["prepare", str(demos / "libero"), "--out", str(tmp_path / "out"), "--view", "front=agentview_rgb"]
+    assert main(command) == 2
+    assert "knows the views side, effector" in capsys.readouterr().err
+
+
 def test_a_tracker_that_is_not_there_ends_the_run_and_binds_nobody(demos, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["prepare", str(demos / "lerobot"), "--out", str(out), *OPTIONS, "--labeler", "cotracker3"]) == 2
@@ -182,7 +189,7 @@ def test_recordings_at_another_rate(demos, tmp_path, capsys):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 20])
 def test_shares_are_disjoint_complete_and_even_in_whatever_order_inputs_come(demos, count):
-    sources = find_sources([demos], SourceOptions())
+    sources = find_sources([demos / kind for kind in ("videos", "atm", "lerobot")], SourceOptions())
     jobs = [job for source in sources for job in jobs_of(source, source.names(), Path("out"))]
     shares = [share_of(jobs, (number, count)) for number in range(1, count + 1)]
     assert sorted(job.shard for share in shares for job in share) == sorted(job.shard for job in jobs)
