@@ -9,6 +9,7 @@ import importlib.util
 import io
 import logging
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -43,6 +44,11 @@ class Goal:
     relation: str
     item: str
     target: str
+
+    def instruction(self) -> str:
+        """In the words of the names: "pick up the milk and place it in the basket"."""
+        item, target = (re.sub(r"_\d+(_.*)?$", "", name).replace("_", " ") for name in (self.item, self.target))
+        return f"pick up the {item} and place it {self.relation} the {target}"
 
 
 def find_task(suite: str, number: int) -> Task:
@@ -140,6 +146,16 @@ class TaskEnvironment:
 
     def succeeded(self) -> bool:
         return bool(self._env.check_success())
+
+    def reached(self, goal: Goal) -> bool:
+        """Whether any goal is reached, be it the task's or another one in its scene."""
+        return bool(self._env.env._eval_predicate([goal.relation, goal.item, goal.target]))
+
+    def goals_of_other_items(self, goal: Goal) -> list[Goal]:
+        """The same with each other thing of the scene that can be moved, in the order of their names."""
+        items = sorted(set(self._env.env.objects_dict) - {goal.item, goal.target})
+        # The target may be a part of a thing, such as the inside of a basket.
+        return [Goal(goal.relation, item, goal.target) for item in items if not goal.target.startswith(item)]
 
     def state(self) -> np.ndarray:
         """MuJoCo's state, float64 [1 + nq + nv]: time, positions, velocities."""

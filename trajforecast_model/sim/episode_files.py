@@ -1,7 +1,7 @@
 """Writes episodes in the layout of the released LIBERO demos (`<task>_demo.hdf5`).
 
-Every successful episode is first a file of its own in a folder beside the final one; when all are there they are put
-together. Each file appears under its name only when it is complete, so a run that was killed goes on where it was.
+The successful episodes of a seed (one, or several futures) are first a file of their own in a folder beside the final
+one; when all are there they are put together. Each file appears under its name only when it is complete, so a run that was killed goes on where it was.
 """
 
 import json
@@ -49,14 +49,16 @@ class EpisodeStore:
         failed = {int(path.stem): False for path in self._folder.glob("*.failed")}
         return solved | failed
 
-    def add(self, environment: TaskEnvironment, seed: int, record: EpisodeRecord | None) -> None:
-        if record is None:
+    def add(self, environment: TaskEnvironment, seed: int, records: list[EpisodeRecord]) -> None:
+        """Of one seed; none where it was not solved."""
+        if not records:
             _write_text(self._folder / f"{seed}.failed", "")
             return
 
         def write(file: h5py.File) -> None:
             _write_task(file.create_group("data"), environment)
-            _write_demo(file["data"].create_group("demo"), record)
+            for record in records:
+                _write_demo(file["data"].create_group(f"demo_{record.future}"), record)
 
         _write_hdf5(self._folder / f"{seed}.hdf5", write)
 
@@ -65,14 +67,15 @@ class EpisodeStore:
 
         def write(file: h5py.File) -> None:
             data = file.create_group("data")
-            total = 0
-            for number, seed in enumerate(seeds):
-                with h5py.File(self._folder / f"{seed}.hdf5", "r") as episode:
-                    if number == 0:
-                        data.attrs.update(episode["data"].attrs)
-                    episode.copy("data/demo", data, name=f"demo_{number}")
-                    total += int(episode["data/demo"].attrs["num_samples"])
-            data.attrs["num_demos"] = len(seeds)
+            number, total = 0, 0
+            for seed in seeds:
+                with h5py.File(self._folder / f"{seed}.hdf5", "r") as episodes:
+                    data.attrs.update(episodes["data"].attrs)
+                    for demo in sorted(episodes["data"].values(), key=lambda demo: demo.attrs.get("future", 0)):
+                        episodes.copy(demo, data, name=f"demo_{number}")
+                        number += 1
+                        total += int(demo.attrs["num_samples"])
+            data.attrs["num_demos"] = number
             data.attrs["total"] = total
             data.attrs["simulation"] = json.dumps(self._settings)
 
@@ -133,7 +136,9 @@ def _write_demo(demo: h5py.Group, record: EpisodeRecord) -> None:
     demo.attrs["num_samples"] = steps
     demo.attrs["init_state"] = record.states[0]
     demo.attrs["model_file"] = record.model_xml
-    demo.attrs["seed"] = record.seed
+    demo.attrs["seed"] = record.seed  # demos of the same seed begin in the same state
+    demo.attrs["future"] = record.future
+    demo.attrs["language_instruction"] = record.instruction
     demo["actions"] = record.actions
     demo["states"] = record.states
     demo["rewards"] = at_the_end

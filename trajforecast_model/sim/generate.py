@@ -1,7 +1,8 @@
 """`trajforecast simulate`: demos of LIBERO tasks by the scripted expert, several simulator processes at once.
 
 The episodes of a task are those of the first seeds, from `seed` on, that the expert solves. They depend neither on the
-number of workers nor on how often the run was interrupted.
+number of workers nor on how often the run was interrupted. With several futures, each seed gives as many demos that
+begin in the same state.
 """
 
 from dataclasses import dataclass
@@ -18,11 +19,19 @@ MAX_ATTEMPTS_PER_EPISODE = 3
 
 
 def simulate(
-    suite: str, tasks: list[int], episodes: int, out: Path, seed: int = 0, workers: int = 1, images: bool = True
+    suite: str,
+    tasks: list[int],
+    episodes: int,
+    out: Path,
+    seed: int = 0,
+    workers: int = 1,
+    images: bool = True,
+    futures: int = 1,
 ) -> None:
-    """Writes `out/<task>_demo.hdf5` for each task, with `episodes` solved episodes each.
+    """Writes `out/<task>_demo.hdf5` for each task, with `episodes` times `futures` solved episodes each.
 
     Args:
+        futures: demos of each beginning, which follow each other in the file; see sim/episode.py.
         images: also store both views at 128x128 and the robot's readings; without them `prepare` renders what it
             needs from the states.
 
@@ -32,6 +41,8 @@ def simulate(
     """
     if episodes < 1:
         raise ValueError(f"--episodes {episodes}: expected at least 1")
+    if futures < 1:
+        raise ValueError(f"--futures {futures}: expected at least 1")
     if workers < 1:
         raise ValueError(f"--workers {workers}: expected at least 1")
     if seed < 0:
@@ -40,6 +51,8 @@ def simulate(
     found = [find_task(suite, number) for number in dict.fromkeys(tasks)]
     out.mkdir(parents=True, exist_ok=True)
     settings = {"suite": suite, "episodes": episodes, "seed": seed, "images": images}
+    if futures > 1:  # files of a single future carry no such setting
+        settings["futures"] = futures
     plans = [_TaskPlan(task, settings, out) for task in found]
     with tqdm(total=episodes * len(plans), unit="episode", desc=f"simulate {suite}") as progress:
         progress.update(sum(plan.solved() for plan in plans))
@@ -48,7 +61,7 @@ def simulate(
 
 @dataclass(frozen=True)
 class EpisodeJob:
-    """One episode to simulate and store."""
+    """One seed to simulate and store."""
 
     task: Task
     settings: dict
@@ -57,7 +70,7 @@ class EpisodeJob:
 
 
 class Simulator:
-    """What runs in each process: simulates one episode a call and keeps the environment of the last task."""
+    """What runs in each process: simulates one seed a call and keeps the environment of the last task."""
 
     def __init__(self):
         self._environment: TaskEnvironment | None = None
@@ -66,7 +79,7 @@ class Simulator:
         """Returns whether the task was solved."""
         # It imports mujoco, which needs configure_mujoco() first.
         configure_mujoco()
-        from trajforecast_model.sim.episode import run_episode
+        from trajforecast_model.sim.episode import run_futures
         from trajforecast_model.sim.observation import Observer
 
         if self._environment is None or self._environment.task != job.task:
@@ -74,9 +87,9 @@ class Simulator:
                 self._environment.close()
             self._environment = TaskEnvironment(job.task)
             self._observe = Observer(self._environment) if job.settings["images"] else None
-        record = run_episode(self._environment, job.seed, self._observe)
-        EpisodeStore(job.out, job.task, job.settings).add(self._environment, job.seed, record)
-        return record is not None
+        records = run_futures(self._environment, job.seed, job.settings.get("futures", 1), self._observe)
+        EpisodeStore(job.out, job.task, job.settings).add(self._environment, job.seed, records)
+        return bool(records)
 
 
 class _TaskPlan:
