@@ -9,12 +9,16 @@ from pathlib import Path
 
 from torch import nn
 
+from trajforecast_model.baselines.track_diffusion import TrackDiffusion, TrackDiffusionConfig
 from trajforecast_model.baselines.track_transformer import TrackTransformer, TrackTransformerConfig
 from trajforecast_model.checkpoint import CONFIG_FILE, load_weights, save_weights, write_atomically
 from trajforecast_model.config import from_dict, to_dict
 from trajforecast_model.networks.text_encoder import TextEncoderConfig
 
-KINDS = {"atm": (TrackTransformerConfig, TrackTransformer)}
+KINDS = {
+    "atm": (TrackTransformerConfig, TrackTransformer),
+    "track2act": (TrackDiffusionConfig, TrackDiffusion),
+}
 _WEIGHTS = "network.safetensors"
 
 

@@ -1,23 +1,16 @@
-"""What is evaluated: anything that forecasts a window's query points. The forecaster, and the baselines.
+"""What is evaluated: anything that forecasts a window's query points. The forecaster here, the baselines beside.
 
 Each kind reads its points in its own way: from a dense forecast, or by asking for these points alone.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from trajforecast_model.baselines.checkpoint import BaselineConfig, is_baseline, load_baseline
-from trajforecast_model.baselines.track_transformer import TrackTransformer, signed_pixels
 from trajforecast_model.data.shards import DatasetInfo
 from trajforecast_model.evaluation.windows import PROTOCOL_IMAGE_SIZE, MovingWindow
-from trajforecast_model.forecaster import DTYPES, Forecaster
-from trajforecast_model.images import resize_image
-from trajforecast_model.networks.text_encoder import BertTextEncoder
+from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.tracks.grid import rescale
 
 
@@ -40,16 +33,6 @@ class PointForecaster(Protocol):
         """Forecasts of some windows, one seed each."""
 
 
-def load_point_forecaster(checkpoint: str | Path, device: str, dtype: str) -> PointForecaster:
-    """Raises ValueError where that is no checkpoint of the forecaster or of a baseline."""
-    if not is_baseline(Path(checkpoint)):
-        return DenseForecaster(Forecaster.from_pretrained(checkpoint, device=device, dtype=dtype))
-    config, network = load_baseline(Path(checkpoint))
-    return TrackTransformerForecaster(
-        config, network.to(device, DTYPES[dtype]), BertTextEncoder(config.text_encoder), Path(checkpoint).name, device
-    )
-
-
 class DenseForecaster:
     """Our forecaster: the grid is forecast as a whole and read at the points."""
 
@@ -59,8 +42,8 @@ class DenseForecaster:
 
     def check_fit(self, data: DatasetInfo) -> None:
         config = self._forecaster.config
-        _check_same(data, grid=config.grid, num_frames=config.num_frames, dt=config.dt)
-        _check_views(data, config.views)
+        check_same(data, grid=config.grid, num_frames=config.num_frames, dt=config.dt)
+        check_views(data, config.views)
 
     def forecast(self, windows: list[MovingWindow], k: int, steps: int | None, seeds: list[int]) -> list[PointForecast]:
         images = np.stack([one.window.image for one in windows])
@@ -73,50 +56,8 @@ class DenseForecaster:
         ]
 
 
-class TrackTransformerForecaster:
-    """ATM's track transformer: asked for the drawn points alone, with one future as the answer."""
-
-    def __init__(
-        self,
-        config: BaselineConfig,
-        network: TrackTransformer,
-        text_encoder: BertTextEncoder,
-        model_id: str = "",
-        device: str | torch.device = "cpu",
-    ):
-        self.model_id, self.steps = model_id, None
-        self._config, self._network, self._device = config, network, device
-        self._text_encoder = text_encoder.to(device)
-
-    def check_fit(self, data: DatasetInfo) -> None:
-        _check_same(data, num_frames=self._network.config.num_frames, dt=self._config.dt)
-        _check_views(data, self._config.views)
-
-    @torch.inference_mode()
-    def forecast(self, windows: list[MovingWindow], k: int, steps: int | None, seeds: list[int]) -> list[PointForecast]:
-        network = self._network.config
-        images = np.stack([resize_image(one.window.image, network.image_size) for one in windows])
-        dtype = self._network.mask_token.dtype
-        output = self._network(
-            signed_pixels(torch.from_numpy(images).to(self._device)).to(dtype),
-            self._query_points(windows).to(self._device, dtype),
-            self._text_encoder([one.window.instruction for one in windows]).to(dtype),
-        )
-        height, width = PROTOCOL_IMAGE_SIZE
-        pixels = output.tracks.float().cpu().numpy() * np.array([width, height], np.float32)
-        return [
-            PointForecast(drawn=points[None, :, : len(one.drawn)], moving=None)
-            for points, one in zip(pixels, windows, strict=True)
-        ]
-
-    def _query_points(self, windows: list[MovingWindow]) -> Tensor:
-        """[B, N, 2], 0 to 1; the points come again where a window has fewer than the network takes."""
-        number, (height, width) = self._network.config.num_points, PROTOCOL_IMAGE_SIZE
-        points = np.stack([np.resize(one.truth[0].reshape(-1, 2)[one.drawn], (number, 2)) for one in windows])
-        return torch.from_numpy(points / np.array([width, height], np.float32))
-
-
-def _check_same(data: DatasetInfo, **of_checkpoint) -> None:
+def check_same(data: DatasetInfo, **of_checkpoint) -> None:
+    """Raises ValueError where the data has another value of one of the checkpoint's settings."""
     for name, theirs in of_checkpoint.items():
         ours = getattr(data, name)
         if ours != theirs:
@@ -125,7 +66,8 @@ def _check_same(data: DatasetInfo, **of_checkpoint) -> None:
             )
 
 
-def _check_views(data: DatasetInfo, known: tuple[str, ...]) -> None:
+def check_views(data: DatasetInfo, known: tuple[str, ...]) -> None:
+    """Raises ValueError where the data has a view that the checkpoint was not trained on."""
     unknown = set(data.views) - set(known)
     if unknown:
         raise ValueError(f"the data has views {sorted(unknown)} that the checkpoint was not trained on")

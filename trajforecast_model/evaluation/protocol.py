@@ -12,8 +12,9 @@ from tqdm import tqdm
 
 from trajforecast_model.checkpoint import write_atomically
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset
+from trajforecast_model.evaluation.models import load_point_forecaster
 from trajforecast_model.evaluation.plots import draw_plots
-from trajforecast_model.evaluation.point_forecasters import PointForecaster, load_point_forecaster
+from trajforecast_model.evaluation.point_forecasters import PointForecaster
 from trajforecast_model.evaluation.report import summarise, windows_fingerprint
 from trajforecast_model.evaluation.scores import WindowScores, score_window
 from trajforecast_model.evaluation.tables import as_markdown, as_text

@@ -12,10 +12,10 @@ from trajforecast_model.baselines.checkpoint import BaselineConfig, save_baselin
 from trajforecast_model.baselines.track_transformer import TrackTransformer, signed_pixels
 from trajforecast_model.config import to_dict
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset
-from trajforecast_model.evaluation.point_forecasters import TrackTransformerForecaster
+from trajforecast_model.evaluation.baseline_forecasters import TrackTransformerForecaster
 from trajforecast_model.networks.text_encoder import BertTextEncoder
 from trajforecast_model.training.batches import Batch
-from trajforecast_model.training.configs import ATMTrainConfig
+from trajforecast_model.training.configs import ATMTrainConfig, Track2ActTrainConfig
 from trajforecast_model.training.distributed import World
 from trajforecast_model.training.noise import WindowNoise
 from trajforecast_model.training.point_validation import best_error, validate_points
@@ -25,7 +25,7 @@ class ATMStage:
     def __init__(self, config: ATMTrainConfig):
         self.config = config
         self.validation = ShardDataset(config.data.folder, "val")
-        _check_fit(config, self.validation.info)
+        check_baseline_fits(config, self.validation.info)
         self.text_encoder = BertTextEncoder(config.text_encoder)
         torch.manual_seed(config.optimisation.seed)
         self.model = TrackTransformer(config.network)
@@ -91,7 +91,8 @@ class ATMStage:
         return tracks.gather(2, index) / tracks.new_tensor([width, height])
 
 
-def _check_fit(config: ATMTrainConfig, data: DatasetInfo) -> None:
+def check_baseline_fits(config: ATMTrainConfig | Track2ActTrainConfig, data: DatasetInfo) -> None:
+    """Raises ValueError where the network is for data or a text encoder of another shape."""
     network = config.network
     for name in ("num_frames", "image_size"):
         if getattr(network, name) != getattr(data, name):

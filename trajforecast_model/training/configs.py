@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from trajforecast_model.baselines.track_diffusion import TrackDiffusionConfig
 from trajforecast_model.baselines.track_transformer import TrackTransformerConfig
 from trajforecast_model.networks.image_encoder import ImageEncoderConfig
 from trajforecast_model.networks.text_encoder import TextEncoderConfig
@@ -128,3 +129,13 @@ class ATMTrainConfig:
     image_weight: float = 1.0  # of the patches' squared error, grey levels -1 to 1
     gate_weight: float = 3.0e-4  # of the gates' squared log-sum-exp, averaged over Tra-MoE's three (1e-4 of their sum)
     masked_patches: float = 0.5  # share of image tokens hidden in training
+
+
+@dataclass(frozen=True)
+class Track2ActTrainConfig:
+    out: str
+    data: DataConfig
+    optimisation: OptimisationConfig
+    network: TrackDiffusionConfig = field(default_factory=TrackDiffusionConfig)
+    text_encoder: TextEncoderConfig = field(default_factory=TextEncoderConfig)
+    logging: LoggingConfig = field(default_factory=LoggingConfig)

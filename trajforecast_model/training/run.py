@@ -6,11 +6,18 @@ from pathlib import Path
 
 from trajforecast_model.config import load, to_dict
 from trajforecast_model.training.atm_stage import ATMStage
-from trajforecast_model.training.configs import ATMTrainConfig, DenoiserTrainConfig, StudentTrainConfig, VAETrainConfig
+from trajforecast_model.training.configs import (
+    ATMTrainConfig,
+    DenoiserTrainConfig,
+    StudentTrainConfig,
+    Track2ActTrainConfig,
+    VAETrainConfig,
+)
 from trajforecast_model.training.denoiser_stage import DenoiserStage
 from trajforecast_model.training.distributed import join_world
 from trajforecast_model.training.loop import run_training
 from trajforecast_model.training.student_stage import StudentStage
+from trajforecast_model.training.track2act_stage import Track2ActStage
 from trajforecast_model.training.vae_stage import VAEStage
 
 _STAGES = {
@@ -18,6 +25,7 @@ _STAGES = {
     "denoiser": (DenoiserTrainConfig, DenoiserStage),
     "student": (StudentTrainConfig, StudentStage),
     "atm": (ATMTrainConfig, ATMStage),
+    "track2act": (Track2ActTrainConfig, Track2ActStage),
 }
 
 

@@ -56,6 +56,16 @@ def test_a_resumed_run_is_the_undisturbed_one_dropout_included(data, tmp_path):
     assert same_state(state(tmp_path / "whole"), state(tmp_path / "resumed"))
 
 
+def test_tra_moe_trains_and_is_evaluated_by_the_same_verbs(data, tmp_path):
+    config = atm_config(data, tmp_path / "run", steps=2)
+    config["network"] |= dict(experts=3)
+    assert run("atm", config, tmp_path) == 0
+    checkpoint = tmp_path / "run" / "checkpoint"
+    assert json.loads((checkpoint / "config.json").read_text())["network"]["experts"] == 3
+    assert main(["evaluate", "--checkpoint", str(checkpoint), "--data", str(data), "-k", "1",
+                 "--out", str(tmp_path / "r.json")]) == 0  # fmt: skip
+
+
 def test_query_points_move_where_something_moves(data):
     from trajforecast_model.config import from_dict
     from trajforecast_model.data.shards import ShardDataset
