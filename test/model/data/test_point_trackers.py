@@ -68,6 +68,14 @@ def test_carried_points_make_the_median_step_of_the_nearest_and_stay_where_there
     np.testing.assert_allclose(carried_by_neighbours(lost, followed)[2, 3], tracks[1, 3])
 
 
+@pytest.mark.parametrize("frames, points", [(1, 3), (4, 0), (1, 0)])
+def test_a_single_frame_and_no_points(frames, points):
+    tracks, visible = make_point_tracker("lucas_kanade").track(
+        sliding_texture(frames), np.full((points, 2), 9, np.float32)
+    )
+    assert tracks.shape == (frames, points, 2) and visible.shape == (frames, points)
+
+
 def test_an_unknown_tracker_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="unknown point tracker 'lk'; known ones: lucas_kanade"):
         make_point_tracker("lk")
