@@ -112,7 +112,9 @@ def _prepare(verbs) -> None:
         from trajforecast_model.data.prepare_blocks import holds_block_scenes, prepare_blocks
 
         if len(args.demos) == 1 and holds_block_scenes(args.demos[0]):
-            return prepare_blocks(args.demos[0], args.out, args.workers)
+            return prepare_blocks(
+                args.demos[0], args.out, args.workers, labeler=args.labeler, share=args.shard, dry_run=args.dry_run
+            )
         from trajforecast_model.data.plan import parse_share
         from trajforecast_model.data.point_trackers.interface import TrackerOptions
         from trajforecast_model.data.prepare import prepare

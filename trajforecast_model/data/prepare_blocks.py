@@ -25,7 +25,9 @@ def holds_block_scenes(folder: Path) -> bool:
     return (folder / SETTINGS_FILE).is_file()
 
 
-def prepare_blocks(folder: Path, out: Path, workers: int = 1) -> int:
+def prepare_blocks(
+    folder: Path, out: Path, workers: int = 1, *, labeler: str = "exact", share: str = "1/1", dry_run: bool = False
+) -> int:
     """Writes `out/{train,val}/scene_<seed>.arrow` for every scene of the folder that is not there yet.
 
     The first 90 % of the scenes train, the rest are validation: all futures of a scene are on the same side.
@@ -34,8 +36,14 @@ def prepare_blocks(folder: Path, out: Path, workers: int = 1) -> int:
         The exit code: 0, or 1 if some files were damaged. Those are listed on stderr and the others prepared.
 
     Raises:
-        ValueError: for a folder without scenes, or an `out` that was prepared from other ones.
+        ValueError: for a folder without scenes, an `out` that was prepared from other ones, or options of `prepare`
+            that blocks do not have: another labeler, shares, a dry run.
     """
+    if labeler != "exact" or share != "1/1" or dry_run:
+        raise ValueError(
+            f"{folder} holds block scenes, which have exact labels and are prepared at once; leave out --labeler, "
+            "--shard and --dry-run"
+        )
     if workers < 1:
         raise ValueError(f"--workers {workers}: expected at least 1")
     configure_mujoco(PACKAGES, extra="blocks")

@@ -1,6 +1,8 @@
 """`trajforecast prepare` of block scenes: shards that training takes, all futures of a scene on one side of the split."""
 
+import json
 import shutil
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -8,13 +10,17 @@ import pytest
 from trajforecast_model.cli import main
 from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.evaluation.futures import futures_of_scenes
+from trajforecast_model.sim.blocks.generate import SETTINGS_FILE, BlockSettings, SceneJob, SceneSimulator
 
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
+    """As `simulate --suite blocks --episodes 3 --rollouts 2` writes them."""
     out = tmp_path_factory.mktemp("scenes")
-    command = ["simulate", "--suite", "blocks", "--episodes", "3", "--rollouts", "2", "--out", str(out)]
-    assert main([*command, "--workers", "2"]) == 0
+    settings = BlockSettings(rollouts=2)
+    (out / SETTINGS_FILE).write_text(json.dumps(asdict(settings)))
+    for seed in range(3):
+        SceneSimulator()(SceneJob(seed, settings, out / f"scene_{seed:06d}.hdf5"))
     return out
 
 
@@ -76,3 +82,10 @@ def test_a_folder_without_scenes_says_how_to_make_some(tmp_path, capsys):
     (tmp_path / "blocks.json").write_text("{}")
     assert main(["prepare", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert "simulate --suite blocks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [["--labeler", "lucas_kanade"], ["--shard", "1/2"], ["--dry-run"]])
+def test_what_blocks_do_not_offer_is_refused(scenes, tmp_path, capsys, options):
+    assert main(["prepare", str(scenes), "--out", str(tmp_path / "out"), *options]) == 2
+    assert options[0] in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
