@@ -19,6 +19,7 @@ PARAMETERS = {
     "dtype": (str, "Number format of the networks: float32 or bfloat16"),
     "instruction": (str, "What the robot is to do; without one the node waits for ~/instruction"),
     "num_samples": (int, "k: futures sampled in a forecast, 1 to 64"),
+    "latency_budget": (float, "Seconds from an image's arrival to its forecast; 0 is no limit"),
     "max_rate": (float, "Most forecasts a second; 0 forecasts as fast as it can"),
     "image_transport": (str, "raw, or compressed for the image topics' /compressed"),
     "autostart": (bool, "Whether the node configures and activates itself; false leaves that to a lifecycle manager"),

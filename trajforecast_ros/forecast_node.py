@@ -171,6 +171,9 @@ class ForecastNode(LifecycleNode):
             steps=wanted.solver_steps or None,
             seed=0,
         )
+        if wanted.latency_budget:
+            for cameras in range(1, len(wanted.views) + 1):  # one may fall silent
+                forecaster.calibrate(cameras, wanted.num_samples, wanted.solver_steps or None)
         self.get_logger().info(f"{forecaster.model_id} is ready after {time.monotonic() - started:.1f} s")
         return forecaster
 
@@ -314,7 +317,9 @@ class ForecastNode(LifecycleNode):
         latency = now - max(frame.arrived for frame in frames)
         # A call may forecast images a second time.
         images = 0 if result.job.answer is not None else len(frames)
-        self._statistics.published(Published(now, images, latency, result.circumstances.compute_time, age))
+        allowed = result.job.settings.latency_budget
+        over_budget = bool(allowed) and result.job.answer is None and latency > allowed
+        self._statistics.published(Published(now, images, latency, result.circumstances.compute_time, age, over_budget))
         return response
 
 

@@ -91,6 +91,8 @@ class ForecastThread:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._refused: set[tuple[str, str]] = set()  # only the thread's
+        # Seconds that publishing took lately, only the thread's: no forecast may use them.
+        self._publishing_times: deque[float] = deque([0.0], maxlen=32)
 
     # On the executor's thread
 
@@ -276,6 +278,7 @@ class ForecastThread:
             k=job.num_samples,
             steps=job.solver_steps or None,
             seed=job.seed,
+            deadline_ms=self._milliseconds_left(job),
         )
         forecast = to_source_pixels(forecast, fitted)
         circumstances = Circumstances(
@@ -284,7 +287,18 @@ class ForecastThread:
             model_id=self._forecaster.model_id,
             compute_time=time.monotonic() - started,
         )
-        return self._deliver(Result(job, images, forecast, circumstances))
+        made = time.monotonic()
+        response = self._deliver(Result(job, images, forecast, circumstances))
+        self._publishing_times.append(time.monotonic() - made)
+        return response
+
+    def _milliseconds_left(self, job: Job) -> float | None:
+        """For the networks, of the latency budget; None where there is no budget, or somebody asked for so much."""
+        if not job.settings.latency_budget or job.answer is not None:
+            return None
+        gone = time.monotonic() - max(frame.arrived for frame in job.frames.values())
+        left = job.settings.latency_budget - gone - max(self._publishing_times)
+        return max(1000 * left, 1.0)
 
     def _decode(self, frames: dict[str, Frame]) -> dict[str, np.ndarray]:
         """The pictures that can be used, uint8 [height, width, 3]; the others are named once."""

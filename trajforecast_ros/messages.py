@@ -192,6 +192,7 @@ def _fill_common(message: PredictedTracks | TrackSummary, forecast: Forecast, ci
     message.views = [
         ViewInfo(header=source.header, name=source.view, width=source.width, height=source.height) for source in sources
     ]
+    message.num_solver_steps = forecast.steps
     message.seed = forecast.seed
 
 

@@ -70,6 +70,15 @@ class ForecastParameters:
     max_rate: float = field(
         default=0.0, metadata=_meaning("Most forecasts a second; 0 forecasts as fast as it can", low=0.0, high=1000.0)
     )
+    latency_budget: float = field(
+        default=0.0,
+        metadata=_meaning(
+            "Seconds from an image's arrival to its forecast; num_samples and solver_steps are then the most that is "
+            "made. 0 is no limit",
+            low=0.0,
+            high=60.0,
+        ),
+    )
     max_pair_skew: float = field(
         default=0.05, metadata=_meaning("Seconds that the stamps of a pair of images may lie apart", low=0.0, high=10.0)
     )

@@ -30,6 +30,7 @@ class Published:
     latency: float  # from the arrival of the newest image to publication
     compute_time: float
     image_age: float | None  # from the newest image's stamp to publication; None when it has no stamp
+    over_budget: bool = False  # whether the latency is more than was allowed
 
 
 class Statistics:
@@ -42,6 +43,7 @@ class Statistics:
         self._started = now
         self._published: deque[Published] = deque(maxlen=500)
         self._total = 0
+        self._over_budget = 0
         self._received = 0
         self._images = 0
         self._dropped: Counter[str] = Counter()
@@ -50,6 +52,7 @@ class Statistics:
         with self._lock:
             self._published.append(forecast)
             self._total += 1
+            self._over_budget += forecast.over_budget
             self._images += forecast.images
 
     def dropped(self, reason: str, images: int = 1) -> None:
@@ -73,7 +76,7 @@ class Statistics:
         """
         with self._lock:
             published = list(self._published)
-            total = self._total
+            total, over_budget = self._total, self._over_budget
             dropped = self._dropped + Counter(standing.images_dropped)
             images = self._images
             received = self._received + standing.images_received
@@ -98,6 +101,8 @@ class Statistics:
             values["compute time, last (s)"] = f"{published[-1].compute_time:.3f}"
             if published[-1].image_age is not None:
                 values["image age, last (s)"] = f"{published[-1].image_age:.3f}"
+        if over_budget:
+            values["forecasts over the latency budget"] = str(over_budget)
         if device_memory is not None:
             values["device memory (MiB)"] = f"{device_memory / 2**20:.0f}"
         values["images received"] = str(received)

@@ -161,6 +161,32 @@ def test_parameters_change_while_it_forecasts(start_node, listener, manager, tin
     )
 
 
+def test_a_latency_budget_takes_from_steps_and_samples_what_there_is_no_time_for(
+    start_node, listener, manager, tiny_checkpoint
+):
+    node = start_node(NODE, settings(tiny_checkpoint, instruction="go", solver_steps=5, latency_budget=0.0001))
+    robot = Robot(listener)
+    robot.wait_until_connected(node)
+    hurried, summary = robot.forecast_of(stamp=1)
+    assert (hurried.num_samples, hurried.num_solver_steps) == (1, 2), "the least, since nothing is that fast"
+    assert (summary.num_samples, summary.num_solver_steps) == (1, 2)
+
+    def counted_as_late() -> bool:
+        values = {pair.key: pair.value for message in robot.diagnostics for pair in message.status[0].values}
+        return int(values.get("forecasts over the latency budget", 0)) > 0
+
+    listener.wait_for(counted_as_late, "diagnostics that count it as late")
+
+    assert manager.set(latency_budget=60.0)[0].successful
+    unhurried, _ = robot.forecast_of(stamp=2)
+    assert (unhurried.num_samples, unhurried.num_solver_steps) == (2, 5)
+    assert manager.set(latency_budget=0.0)[0].successful
+    unlimited, _ = robot.forecast_of(stamp=3)
+    assert (unlimited.num_samples, unlimited.num_solver_steps) == (2, 5)
+    assert np.array_equal(read_tracks(unhurried).tracks, read_tracks(unlimited).tracks)
+    assert not manager.set(latency_budget=-1.0)[0].successful
+
+
 def test_a_storm_of_parameters_is_answered_while_it_samples(start_node, listener, manager, tiny_checkpoint):
     node = start_node(NODE, settings(tiny_checkpoint, instruction="go", solver_steps=50))
     robot = Robot(listener)
