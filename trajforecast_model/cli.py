@@ -289,7 +289,17 @@ def _convert(verbs) -> None:
 
         convert_whn(args.denoiser, args.vae, args.out, args.config)
 
-    parser.set_defaults(run=run)
+    whn.set_defaults(run=run)
+    atm = sources.add_parser("atm", help="ATM's released track transformers, as the baseline")
+    atm.add_argument("--checkpoint", required=True, type=Path, help="state dict, e.g. model_best.ckpt")
+    atm.add_argument("--out", required=True, type=Path)
+
+    def run_atm(args):
+        from trajforecast_model.baselines.atm_checkpoint import convert_atm
+
+        convert_atm(args.checkpoint, args.out)
+
+    atm.set_defaults(run=run_atm)
 
 
 def _export(verbs) -> None:

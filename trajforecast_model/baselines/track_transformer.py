@@ -30,6 +30,7 @@ class TrackTransformerConfig:
     text_dim: int = 768
     dropout: float = 0.2
     experts: int = 0  # of the three mixtures; 0 for ATM, which has none, 4 for Tra-MoE
+    normalised_keys: bool = False  # keys and values of the normalised tokens, not of the tokens as ATM's code has them
     predict_motion: bool = False  # output motion from the query point instead of the position (not ATM's)
 
     def __post_init__(self):
@@ -118,7 +119,7 @@ class TrackTransformer(nn.Module):
 class _Block(nn.Module):
     def __init__(self, config: TrackTransformerConfig, mixture: bool):
         super().__init__()
-        self.attention = _SharedKeyAttention(config.dim, config.heads, config.dropout)
+        self.attention = _SharedKeyAttention(config)
         self.mixture = MixtureOfExperts(config.dim, config.experts, config.dropout) if mixture else None
         self.mlp = None if mixture else _FeedForward(config.dim, config.dropout)
 
@@ -132,11 +133,12 @@ class _Block(nn.Module):
 
 
 class _SharedKeyAttention(nn.Module):
-    """Self-attention whose heads share one key and one value, without biases, after a norm without bias."""
+    """Self-attention whose heads share one key and one value, without biases; queries come of normalised tokens."""
 
-    def __init__(self, dim: int, heads: int, dropout: float):
+    def __init__(self, config: TrackTransformerConfig):
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        dim, heads = config.dim, config.heads
+        self.heads, self.dropout, self.normalised_keys = heads, config.dropout, config.normalised_keys
         self.norm = nn.LayerNorm(dim, bias=False)
         self.q = nn.Linear(dim, dim, bias=False)
         self.kv = nn.Linear(dim, 2 * (dim // heads), bias=False)
@@ -144,9 +146,10 @@ class _SharedKeyAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, L, D] -> [B, L, D]"""
-        x = self.norm(x)
-        queries = rearrange(self.q(x), "b l (h d) -> b h l d", h=self.heads)
-        keys, values = (part.unsqueeze(1).expand_as(queries) for part in self.kv(x).chunk(2, dim=-1))
+        normalised = self.norm(x)
+        queries = rearrange(self.q(normalised), "b l (h d) -> b h l d", h=self.heads)
+        keys_values = self.kv(normalised if self.normalised_keys else x)
+        keys, values = (part.unsqueeze(1).expand_as(queries) for part in keys_values.chunk(2, dim=-1))
         dropout = self.dropout if self.training else 0.0
         attended = nn.functional.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout)
         x = self.proj(rearrange(attended, "b h l d -> b l (h d)"))

@@ -88,6 +88,7 @@ class DenoiserTrainConfig:
     draws_per_window: int = 1  # noises and flow times a window, which share the image's tokens
     pure_noise_draws: int = 0  # of them, those at flow time 0, where the velocity is a regression of the latent
     moving_weight: float = 1.0  # weight of latent tokens with a moving point beside 1 for the others
+    equal_windows: bool = False  # every window weighs the same, as in the protocol, however much of it moves
     stored_dtype: Literal["float32", "float16"] = "float32"  # of the exported weights
     sampling_steps: int = 9  # solver steps of the exported checkpoint
     anchor_first_frame: bool = True

@@ -210,7 +210,10 @@ class DenoiserStage:
         """[B, 1, 1, h, w]: heavier where a latent token (or a point, without a VAE) holds something that moves."""
         moving = batch.moving_points().float()
         patch = 1 if self.vae is None else self.vae.config.patch_size
-        return (1 + (self.config.moving_weight - 1) * F.max_pool2d(moving[:, None], patch))[:, None]
+        weight = 1 + (self.config.moving_weight - 1) * F.max_pool2d(moving[:, None], patch)
+        if self.config.equal_windows:
+            weight = weight / weight.mean(dim=(1, 2, 3), keepdim=True)
+        return weight[:, None]
 
 
 def _summed_error(tracks: np.ndarray, truth: np.ndarray, moving: np.ndarray) -> np.ndarray:

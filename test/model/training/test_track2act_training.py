@@ -10,14 +10,16 @@ from trajforecast_model.cli import main
 
 
 def track2act_config(data, out, steps: int = 8, **changes) -> dict:
-    network = dict(dim=64, depth=2, heads=2, resnet_width=16, grid=[16, 16], text_dim=384, sampling_steps=3)
+    network = dict(dim=64, depth=2, heads=2, resnet_width=16, grid=[8, 8], text_dim=384, sampling_steps=3)
     return {
         "out": str(out),
         "data": {"folder": str(data), "workers": 0},
         "network": network,
         "text_encoder": dict(source="minilm", pooling="mean", dim=384),
         "optimisation": dict(steps=steps, batch_size=8, learning_rate=2e-3, warmup_steps=4, precision="float32"),
-        "logging": dict(log_every=1, checkpoint_every=4, validate_every=1000, validation_windows=2),
+        "logging": dict(
+            log_every=1, checkpoint_every=4, validate_every=1000, validation_windows=2, validation_samples=1
+        ),
     } | changes
 
 
