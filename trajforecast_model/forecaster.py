@@ -104,6 +104,7 @@ class Forecaster:
         self._image_encoder = None if image_encoder is None else self._place(image_encoder)
         self._text_encoder: BertTextEncoder | None = None
         self._allow_download = allow_download
+        self._first_frame: Tensor | None = None  # of a VAE that does not look at the image
         self._costs: dict[int, budget.CostModel] = {}  # by number of views
 
     @classmethod
@@ -191,6 +192,16 @@ class Forecaster:
             seconds=ended - started,
             deadline_ms=deadline_ms,
         )
+
+    def compile(self, backend: str = "inductor") -> None:
+        """Has torch.compile fuse the solver's network and the decoder, which pays on a GPU.
+
+        The first forecast of each number of views and samples then waits for the compiler (minutes). What it made is kept
+        in TORCHINDUCTOR_CACHE_DIR for the next start; a CPU needs a C++ compiler.
+        """
+        self.denoiser.velocity = torch.compile(self.denoiser.velocity, backend=backend, dynamic=False)
+        if self.vae is not None:
+            self.vae.decode = torch.compile(self.vae.decode, backend=backend, dynamic=False)
 
     def calibrate(self, num_views: int, k: int = 8, steps: int | None = None, solver: str | None = None) -> None:
         """Measures what forecasts cost on this machine, for `predict` with a deadline: nine forecasts of blank images.
@@ -304,7 +315,14 @@ class Forecaster:
             points = torch.from_numpy(query_points(self.config.grid, self.config.image_size)).to(self.device)
             first = normalise(points, self.config.image_size).movedim(-1, 0).expand(batch, 1, -1, -1, -1)
             return first / self.latent_std.view(-1, 1, 1)
-        mean, _ = self.vae.encode(self.vae.static_tracks(batch), image_tokens)
+        if self.vae.config.image_conditioned:
+            return self._encode_first_frame(image_tokens)
+        if self._first_frame is None:  # the same in every image
+            self._first_frame = self._encode_first_frame(image_tokens[:1])
+        return self._first_frame.expand(batch, -1, -1, -1, -1)
+
+    def _encode_first_frame(self, image_tokens: Tensor) -> Tensor:
+        mean, _ = self.vae.encode(self.vae.static_tracks(len(image_tokens)), image_tokens)
         first = mean[:, :1].float() / self.latent_std
         return first.unflatten(2, self.config.denoiser.grid).movedim(-1, 2)
 

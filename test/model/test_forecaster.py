@@ -90,6 +90,14 @@ def test_bfloat16_stays_near_float32(forecaster, tiny_checkpoint):
     assert np.abs(rough.tracks - exact.tracks).mean() < 0.1 * motion
 
 
+def test_compiled_networks_forecast_the_same(forecaster, tiny_checkpoint):
+    images = {"side": picture(128, 128), "effector": picture(128, 128, 1)}
+    compiled = Forecaster.from_pretrained(tiny_checkpoint)
+    compiled.compile(backend="eager")  # traces as for any backend; code generation is PyTorch's matter
+    tracks = compiled.predict(images, INSTRUCTION, k=2).tracks
+    np.testing.assert_allclose(tracks, forecaster.predict(images, INSTRUCTION, k=2).tracks, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -80,6 +80,7 @@ def _sizes(subjects) -> None:
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--batch", type=int, default=8, help="forecasts at once, for the throughput")
     parser.add_argument("--depth", type=int, default=None, help="fewer blocks in every network, for a quick look")
+    parser.add_argument("--compile", action="store_true", help="networks by torch.compile; warming up takes minutes")
     _add_machine(parser, dtype="bfloat16", device="cuda")
 
     def run(args) -> None:
@@ -87,7 +88,7 @@ def _sizes(subjects) -> None:
 
         time_sizes(
             args.sizes.split(","), _integers(args.evaluations), views=args.views, k=args.k, runs=args.runs,
-            batch=args.batch, depth=args.depth, device=args.device, dtype=args.dtype, out=args.out,
+            batch=args.batch, depth=args.depth, compile=args.compile, device=args.device, dtype=args.dtype, out=args.out,
         )  # fmt: skip
 
     parser.set_defaults(run=run)

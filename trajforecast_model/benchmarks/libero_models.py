@@ -75,9 +75,9 @@ def forecaster_of_official(
 
 def untrained_forecaster(config: ForecastConfig, device: str, dtype: str) -> Forecaster:
     torch.manual_seed(0)
-    return Forecaster(
-        config, Denoiser(config.denoiser), TrackVAE(config.vae), model_id="untrained", device=device, dtype=dtype
-    )
+    with torch.device(device):
+        denoiser, vae = Denoiser(config.denoiser), None if config.vae is None else TrackVAE(config.vae)
+    return Forecaster(config, denoiser, vae, model_id="untrained", device=device, dtype=dtype)
 
 
 def request_for(config: ForecastConfig, views: int, k: int, seed: int = 0) -> Request:

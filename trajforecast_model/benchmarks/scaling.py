@@ -9,7 +9,6 @@ from trajforecast_model.benchmarks.report import environment, finish
 from trajforecast_model.benchmarks.timing import interleaved, span
 from trajforecast_model.checkpoint import ForecastConfig
 from trajforecast_model.forecaster import Forecaster
-from trajforecast_model.networks.denoiser import Denoiser
 
 BASE = {"views": 2, "k": 8, "grid": 64, "frames": 16}
 SERIES = {"k": [1, 2, 4, 8, 16], "views": [1, 2, 4], "grid": [16, 32, 64, 96], "frames": [8, 16, 32]}
@@ -35,6 +34,7 @@ def scale(
         "|---|---|---|---|---|---|---|---|",
     ]
     base_flops = None
+    device = device if runs else "meta"  # shapes are enough to count
     for name, values in ({"base": [None]} | SERIES).items():
         for value in values:
             setting = BASE if value is None else BASE | {name: value}
@@ -84,7 +84,7 @@ def _sparse(size: str, depth: int | None, device: str, dtype: str) -> Forecaster
     config = libero_config(size, depth)
     denoiser = replace(config.denoiser, grid=SPARSE_POINTS, channels=2, track_encoding=True)
     config = replace(config, vae=None, denoiser=denoiser, grid=SPARSE_POINTS, latent_std=(1.0, 1.0))
-    return Forecaster(config, Denoiser(denoiser), None, model_id="32 points", device=device, dtype=dtype)
+    return untrained_forecaster(config, device, dtype)
 
 
 def _line(name: str, row: dict, base_flops: int) -> str:

@@ -26,6 +26,7 @@ def time_sizes(
     runs: int = 50,
     batch: int = 8,
     depth: int | None = None,
+    compile: bool = False,
     device: str = "cuda",
     dtype: str = "bfloat16",
     out: Path | None = None,
@@ -35,7 +36,8 @@ def time_sizes(
     Args:
         batch: forecasts made together for the throughput.
     """
-    report = environment(device, dtype) | {"views": views, "k": k, "runs": runs, "batch": batch, "rows": []}
+    report = environment(device, dtype) | {"views": views, "k": k, "runs": runs, "batch": batch, "compiled": compile}
+    report["rows"] = []
     lines = [
         f"LIBERO, {views} views, k = {k}, {dtype} on {report['device']}, {report['threads']} threads; throughput with "
         f"{batch} forecasts at once",
@@ -45,6 +47,8 @@ def time_sizes(
     for size in sizes:
         config = libero_config(size, depth)
         forecaster = untrained_forecaster(config, device, dtype)
+        if compile:
+            forecaster.compile()
         request, many = request_for(config, views, k), request_for(config, views * batch, k)
         cost, here = cost_of_forecast(forecaster, request), this_machine(forecaster.device, forecaster.dtype)
         for steps in evaluations:
