@@ -261,6 +261,13 @@ class TestRecordings:
         greys = [grey_of(image) for image in source.read("0").images["side"].values()]
         assert greys == [GREY_A_FRAME * number for number in range(12)]
 
+    def test_endings_in_capitals_are_videos_too(self, tmp_path):
+        write_recordings(tmp_path, EPISODES, ".avi")
+        for view in ("side", "effector"):
+            (tmp_path / TASK / view / "0.avi").rename(tmp_path / TASK / view / "0.AVI")
+        (source,) = find_sources([tmp_path])
+        assert source.names() == ["0", "1"] and source.read("0").num_frames == 6
+
     def test_views_are_the_folders_that_are_named(self, tmp_path):
         write_recordings(tmp_path, [{"left cam": EPISODES[0]["side"]}])
         with pytest.raises(ValueError, match="no folder side of the view side"):
@@ -317,6 +324,17 @@ def test_one_task_from_two_places_is_refused(tmp_path):
     write_atm(tmp_path / "b", EPISODES)
     with pytest.raises(ValueError, match="hold the same task"):
         find_sources([tmp_path])
+
+
+def test_a_link_keeps_its_name(tmp_path):
+    """The hub's cache has files under hashes, and links to them by their names."""
+    write_libero(tmp_path / "blobs", EPISODES)
+    (tmp_path / "blobs" / f"{TASK}_demo.hdf5").rename(tmp_path / "blobs" / "0123abc")
+    link = tmp_path / "snapshot" / f"{TASK}_demo.hdf5"
+    link.parent.mkdir()
+    link.symlink_to("../blobs/0123abc")
+    (source,) = find_sources([tmp_path / "snapshot", link])
+    assert source.task == TASK and source.read("demo_1").num_frames == 5
 
 
 def test_a_file_that_is_not_hdf5_is_refused_with_what_to_do(tmp_path):

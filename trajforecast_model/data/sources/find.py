@@ -1,5 +1,6 @@
 """Which demos lie at the paths that a user gives, told apart by what the files hold."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,7 +25,8 @@ def find_sources(paths: list[Path], options: SourceOptions | None = None) -> lis
     check_orientation(options.orientation)
     hdf5: list[Path] = []
     sources: list[Source] = []
-    for path in dict.fromkeys(path.resolve() if path.exists() else path for path in paths):
+    # Links keep their names: the hub's cache stores files under hashes, and a file's name is its task.
+    for path in dict.fromkeys(Path(os.path.abspath(path)) for path in paths):
         if path.is_file():
             if path.suffix not in (".hdf5", ".h5"):
                 raise ValueError(f"{path} is not an HDF5 file; give the folder it is in, with {KINDS}")
@@ -40,7 +42,7 @@ def find_sources(paths: list[Path], options: SourceOptions | None = None) -> lis
             sources += [RecordedTask.open(place, options) for place in recordings]
         else:
             raise ValueError(f"{path} does not exist; expected a file or folder of demos: {KINDS}")
-    sources += _hdf5_sources(dict.fromkeys(file.resolve() for file in hdf5), options)
+    sources += _hdf5_sources(dict.fromkeys(hdf5), options)
     return sorted(_one_a_task(sources), key=lambda source: natural(source.task))
 
 
@@ -62,7 +64,7 @@ def _one_a_task(sources: list[Source]) -> Iterable[Source]:
     by_task: dict[str, Source] = {}
     for source in sources:
         other = by_task.setdefault(source.task, source)
-        if other.place != source.place:
+        if other.place.resolve() != source.place.resolve():
             raise ValueError(
                 f"{other.place} and {source.place} hold the same task, {source.task}; prepare them into different folders"
             )

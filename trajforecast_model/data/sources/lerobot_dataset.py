@@ -43,11 +43,11 @@ class LeRobotTask:
         return list(self.episodes)
 
     def outline(self, name: str) -> Outline:
-        length = int(self.episodes[name]["length"])
-        for file in [self._data_file(name), *(self._video_file(name, key) for key in self._video_cameras())]:
-            if not file.is_file():
-                raise ValueError(f"{self.place}: {name}: {file.relative_to(self.place)} does not exist")
-        return Outline(length, self.fps)
+        self._data_file(name)
+        for key in self.cameras.values():
+            if self._is_video(key):
+                self._video_file(name, key)
+        return Outline(int(self.episodes[name]["length"]), self.fps)
 
     def read(self, name: str) -> Demo:
         length = self.outline(name).num_frames
@@ -88,10 +88,7 @@ class LeRobotTask:
         """A cell is the picture's bytes, or a struct of those and a path in the dataset."""
         data = cell.get("bytes") if isinstance(cell, dict) else cell
         if data is None and isinstance(cell, dict) and cell.get("path"):
-            file = self.place / cell["path"]
-            if not file.resolve().is_relative_to(self.place.resolve()) or not file.is_file():
-                raise ValueError(f"{where}: {cell['path']} is not a file of the dataset")
-            data = file.read_bytes()
+            data = self._inside(cell["path"], where).read_bytes()
         return decode_picture(data or b"", where, self.image_size)
 
     def _video(self, name: str, key: str, length: int) -> list[np.ndarray]:
@@ -115,18 +112,22 @@ class LeRobotTask:
             else:
                 number = int(row["episode_index"])
                 numbers = {"episode_index": number, "episode_chunk": number // int(self.info.get("chunks_size", 1000))}
-            return self.place / self.info[path].format(**numbers, **known)
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+            file = self.info[path].format(**numbers, **known)
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
             raise ValueError(f"{self.place}: {name}: meta/ does not say where {of} is ({error!r})") from error
+        return self._inside(file, f"{self.place}: {name}")
+
+    def _inside(self, path: str, where: str) -> Path:
+        """A file of the dataset by the path that the dataset names, which is not to lead out of it."""
+        if Path(path).is_absolute() or ".." in Path(path).parts or not (self.place / path).is_file():
+            raise ValueError(f"{where}: {path} is not a file of the dataset")
+        return self.place / path
 
     def _files_are_shared(self) -> bool:
         return _version(self.info) >= 3
 
     def _is_video(self, key: str) -> bool:
         return self.info["features"][key]["dtype"] == "video"
-
-    def _video_cameras(self) -> list[str]:
-        return [key for key in self.cameras.values() if self._is_video(key)]
 
 
 def lerobot_tasks(place: Path, options: SourceOptions) -> list[LeRobotTask]:

@@ -44,7 +44,7 @@ class RecordedTask:
 
     @property
     def task(self) -> str:
-        return self.place.resolve().name
+        return self.place.name
 
     def names(self) -> list[str]:
         names: set[str] = set()
@@ -106,10 +106,8 @@ class RecordedTask:
     def _files(self, view: str, name: str) -> list[Path]:
         """The one video, or the pictures in natural order; none where the episode lacks this view."""
         folder = self.place / self.cameras[view]
-        videos = [folder / f"{name}{end}" for end in VIDEO_ENDS if (folder / f"{name}{end}").is_file()]
-        if videos:
-            return videos[:1]
-        return _pictures(folder / name)
+        videos = [path for path in folder.iterdir() if path.stem == name and path.suffix.lower() in VIDEO_ENDS]
+        return sorted(videos)[:1] or _pictures(folder / name)
 
     def _length_and_fps(self, view: str, name: str) -> tuple[int, float]:
         files = self._files(view, name)
