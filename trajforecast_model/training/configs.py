@@ -107,6 +107,7 @@ class StudentTrainConfig:
     teacher: str  # checkpoint folder; the student has its networks and starts from its weights
     data: DataConfig
     optimisation: OptimisationConfig
+    start_from: str | None = None  # checkpoint folder of another student of this teacher, to go on from
     method: Literal["endpoint", "reflow"] = "endpoint"  # see training/student_stage.py
     teacher_steps: int = 9  # evaluations of the solutions that the student learns from
     teacher_solver: str = "euler"  # see flow/solvers.py

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from trajforecast_model.checkpoint import load_config
+from trajforecast_model.checkpoint import load_config, load_weights
 from trajforecast_model.flow.path import Velocity, flow_loss, interpolate, logit_normal_timesteps
 from trajforecast_model.flow.solvers import check_solver, integrate
 from trajforecast_model.networks.denoiser import Denoiser, ImageContext
@@ -43,6 +43,8 @@ class StudentStage(DenoiserStage):
         self.forecast_config = dataclasses.replace(self.forecast_config, solver=config.sampling_solver)
         self.model.image_encoder.requires_grad_(False)
         self.teacher = copy.deepcopy(self.model.denoiser).eval().requires_grad_(False)
+        if config.start_from is not None:
+            self._go_on_from(Path(config.start_from))
 
     def loss(
         self, model: DenoiserWithEncoder, batch: Batch, noise: WindowNoise, mean_weight: Tensor
@@ -69,6 +71,14 @@ class StudentStage(DenoiserStage):
         velocity = model.denoiser.velocity(x, t, context)
         weight = weight.expand(-1, draws, -1, -1, -1, -1).flatten(0, 1)
         return flow_loss(*(part.flatten(0, 1) for part in (velocity, start, solution)), weight), {}
+
+    def _go_on_from(self, folder: Path) -> None:
+        ours, theirs = self.forecast_config.denoiser, load_config(folder).denoiser
+        if ours != theirs:
+            raise ValueError(
+                f"start_from: {folder} is no student of this teacher; its denoiser is {theirs}, not {ours}"
+            )
+        load_weights(self.model.denoiser, folder / "denoiser.safetensors")
 
     def compile(self, model: DenoiserWithEncoder) -> None:
         super().compile(model)

@@ -65,7 +65,11 @@ def test_rows_have_the_figures_of_evaluate_and_ratios_to_the_reference(tiny_chec
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--solvers", "rk4"], "solver: got 'rk4'"), (["-k", "1"], "k: got 1"), (["--evaluations", "0"], "evaluations: got 0")],
+    [
+        (["--solvers", "rk4"], "solver: got 'rk4'"),
+        (["-k", "1"], "k: got 1"),
+        (["--evaluations", "0"], "evaluations: got 0"),
+    ],
 )
 def test_what_cannot_be_swept_is_refused(options, message, tiny_checkpoint, data, tmp_path, capsys):
     arguments = ["--checkpoint", str(tiny_checkpoint), "--data", str(data), "--out", str(tmp_path / "sweep.json")]

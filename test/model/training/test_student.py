@@ -1,6 +1,7 @@
 """A few-step student learns its teacher's solutions, is stored as a checkpoint like any other, and resumes exactly."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,20 @@ def test_a_student_resumes_exactly_and_forecasts_in_its_few_steps(tiny_checkpoin
     assert student.predict({"side": window.image}, window.instruction, k=2).steps == 2
     for name in ("vae.safetensors", "image_encoder.safetensors"):
         assert (tmp_path / "whole" / "checkpoint" / name).read_bytes() == (tiny_checkpoint / name).read_bytes()
+
+
+def test_a_student_may_go_on_from_another_of_the_same_teacher(
+    tiny_checkpoint, straight_teacher, data, tmp_path, capsys
+):
+    config = student_config(tiny_checkpoint, data, tmp_path, start_from=str(straight_teacher))
+    stage, _ = stage_and_batch(config)
+    assert not stage.model.denoiser.final_linear.weight.any() and stage.teacher.final_linear.weight.any()
+
+    values = json.loads((straight_teacher / "config.json").read_text())
+    values["denoiser"]["depth"] = 3
+    (straight_teacher / "config.json").write_text(json.dumps(values))
+    assert run("student", config, tmp_path) == 2
+    assert "is no student of this teacher" in capsys.readouterr().err
 
 
 def test_without_a_vae_the_student_learns_tracks(tiny_checkpoint, data, tmp_path):
