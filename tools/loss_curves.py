@@ -1,4 +1,4 @@
-"""Draws the loss of training runs, and the validation error of a denoiser's beside "nothing moves", as one picture.
+"""Draws the loss of training runs and their validation error beside "nothing moves", as one picture.
 
 python tools/loss_curves.py runs/blocks_tiny_vae runs/blocks_tiny --out loss_curves.png
 """
@@ -14,8 +14,9 @@ from trajforecast_model.checkpoint import write_atomically
 from trajforecast_model.evaluation.chart import COLOURS, Chart, Curve, draw_chart
 
 POINTS = 40  # of a curve of losses, each the average of as many steps
+MANY = 12  # a curve of fewer points shows them
 
-_BLUE, _RED, _GREEN, _GREY = COLOURS
+_BLUE, _, _GREEN, _GREY = COLOURS
 
 
 def main() -> None:
@@ -39,12 +40,17 @@ def charts_of(run: Path) -> list[Chart]:
     if "train/loss" not in scalars:
         raise SystemExit(f"{run} has no training loss: is it the run folder of `trajforecast train`?")
     charts = [Chart(run.name, "step", "training loss", [_curve("loss", averaged(scalars["train/loss"]), _BLUE)])]
-    names = {"nothing_moves_px2": ("nothing moves", _GREY), "mean_t_px2": ("MeanT", _BLUE), "min_px2": ("Min", _GREEN)}
+    names = {
+        "nothing_moves_px2": ("nothing moves", _GREY),
+        "moving_points_px2": ("decoded", _BLUE),
+        "mean_t_px2": ("MeanT", _BLUE),
+        "min_px2": ("Min", _GREEN),
+    }
     errors = [
         _curve(words, scalars[tag], colour)
         for end, (words, colour) in names.items()
         for tag in sorted(scalars)
-        if tag.startswith("val/") and tag.endswith(f"_{end}")
+        if tag.startswith("val/") and tag.endswith(end)
     ]
     if errors:
         charts.append(Chart(f"{run.name}, validation", "step", "squared error, px^2", errors))
@@ -58,7 +64,7 @@ def averaged(curve: np.ndarray) -> np.ndarray:
 
 
 def _curve(name: str, points: np.ndarray, colour: tuple[int, int, int]) -> Curve:
-    return Curve(name, points[0].tolist(), points[1].tolist(), colour, markers=False)
+    return Curve(name, points[0].tolist(), points[1].tolist(), colour, markers=points.shape[1] < MANY)
 
 
 if __name__ == "__main__":

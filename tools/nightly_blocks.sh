@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Does training learn? Blocks from nothing to figures: simulate, prepare, train, evaluate, draw the loss curves.
-#   tools/nightly_blocks.sh tiny OUT    config/train/blocks_tiny*.yaml: two CPU cores, about an hour
+#   tools/nightly_blocks.sh tiny OUT    config/train/blocks_tiny*.yaml: a CPU
 #   tools/nightly_blocks.sh s OUT       the paper's S (blocks_vae.yaml, blocks_s.yaml): a GPU
 # The same command goes on where it was interrupted. Not part of CI. Needs the extras train and blocks.
 set -euo pipefail

@@ -201,7 +201,7 @@ def as_table(report: dict) -> Table:
             cells.append(f"{row[metric + '_rounded']['combined']:.0f}" if metric in row else "-")
         rows.append(cells)
     return Table(
-        f"{report['n_scenes']} scenes; px^2 at 256 px, points that move; FVMD of tracks rounded to 1/8 px",
+        f"{report['n_scenes']} scenes; px^2 at 256 px; best of k over the points that move; FVMD of tracks rounded to 1/8 px",
         ["best of k", "scene sample variance", "FVMD", "FVMD (S)"],
         rows,
     )
