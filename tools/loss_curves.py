@@ -53,7 +53,7 @@ def charts_of(run: Path) -> list[Chart]:
         if tag.startswith("val/") and tag.endswith(end)
     ]
     if errors:
-        charts.append(Chart(f"{run.name}, validation", "step", "squared error, px^2", errors))
+        charts.append(Chart(f"{run.name}, validation", "step", "error, px^2", errors))
     return charts
 
 
