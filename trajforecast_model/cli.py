@@ -330,7 +330,7 @@ def _paths_by_name(option: str, arguments: list[str]) -> dict[str, Path]:
     for (name, _, path), argument in zip(pairs, arguments, strict=True):
         if not (name and path):
             raise ValueError(f"{option} {argument}: expected LABELER=PATH")
-    return {name: Path(path) for name, _, path in pairs}
+    return {name: Path(path).expanduser() for name, _, path in pairs}  # no shell but bash expands ~ after =
 
 
 def _integers(text: str) -> list[int]:
