@@ -322,7 +322,7 @@ class Forecaster:
         return self._first_frame.expand(batch, -1, -1, -1, -1)
 
     def _encode_first_frame(self, image_tokens: Tensor) -> Tensor:
-        mean, _ = self.vae.encode(self.vae.static_tracks(len(image_tokens)), image_tokens)
+        mean, _ = self.vae.encode_static(len(image_tokens), image_tokens)
         first = mean[:, :1].float() / self.latent_std
         return first.unflatten(2, self.config.denoiser.grid).movedim(-1, 2)
 

@@ -55,7 +55,7 @@ def cost_of_forecast(forecaster: Forecaster, request: Request) -> Cost:
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         context = denoiser.image_context(shapes.image_tokens, shapes.text)
         if vae is not None:
-            vae.encode(vae.static_tracks(images), shapes.image_tokens)
+            vae.encode_static(images, shapes.image_tokens)
         encode = counter.get_total_flops()
         known = shapes.noise[:, :, :1]
         x = torch.cat([known, shapes.noise], dim=2).to(forecaster.dtype)

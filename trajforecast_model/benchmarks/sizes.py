@@ -54,7 +54,7 @@ def time_sizes(
         for steps in evaluations:
             seconds = _seconds(partial(forecast, forecaster, request, steps), runs)
             memory = _memory(forecaster)
-            together = _seconds(partial(forecast, forecaster, many, steps), max(runs // batch, 3))
+            together = _seconds(partial(forecast, forecaster, many, steps), max(runs // batch, 1))
             row = {
                 "size": size,
                 "evaluations": steps,

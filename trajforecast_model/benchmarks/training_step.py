@@ -87,7 +87,7 @@ def prepare_ours(source: Path, size: str, depth: int | None, batch: int, device:
     @torch.no_grad()
     def latents() -> tuple[Tensor, Tensor]:
         mean, spread = vae.encode(tracks, features)
-        static, _ = vae.encode(vae.static_tracks(batch), features)
+        static, _ = vae.encode_static(batch, features)
         drawn = mean + spread * torch.randn_like(mean)
         return tuple((x.float() / std).unflatten(2, vae.config.latent_grid).movedim(-1, 2) for x in (drawn, static))
 

@@ -94,13 +94,25 @@ class TrackVAE(nn.Module):
         Returns:
             mean, std: [B, T', h * w, C], T' latent frames (T' = T without a temporal stride).
         """
-        config = self.config
         batch = len(tracks)
-        if config.offset_scale is not None:
-            tracks = (tracks - self.anchors) * config.offset_scale
-        features = self.track_encoding(tracks.flatten(0, 1)).unflatten(0, (batch, -1))
+        features = self.track_encoding(self._offsets(tracks).flatten(0, 1)).unflatten(0, (batch, -1))
         features = self._group_frames(features)  # [B, T', stride * channels, H, W]
-        x = self.patch_embedding(features.flatten(0, 1)).unflatten(0, (batch, -1))  # [B, T', L, D]
+        return self._posterior(self.patch_embedding(features.flatten(0, 1)).unflatten(0, (batch, -1)), image_tokens)
+
+    def encode_static(self, batch: int, image_tokens: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """encode(static_tracks(batch), image_tokens), for which one frame is embedded instead of B * T alike."""
+        config = self.config
+        frame = self.track_encoding(self._offsets(self.anchors[None]))  # [1, channels, H, W]
+        tokens = self.patch_embedding(frame.repeat(1, config.temporal_stride, 1, 1))  # [1, L, D]
+        return self._posterior(tokens.repeat(batch, config.latent_frames, 1, 1), image_tokens)
+
+    def _offsets(self, tracks: Tensor) -> Tensor:
+        """Tracks as they are encoded: [..., 2, H, W]"""
+        scale = self.config.offset_scale
+        return tracks if scale is None else (tracks - self.anchors) * scale
+
+    def _posterior(self, x: Tensor, image_tokens: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation from embedded patches [B, T', L, D]."""
         x = x + self.grid_positions
         images = self._project_image(self.encoder_blocks, image_tokens)
         x = self._by_image(x, image_tokens)

@@ -1,9 +1,11 @@
 import json
 
+from trajforecast_model.benchmarks import sizes
 from trajforecast_model.cli import main
 
 
-def test_one_command_makes_the_table(tmp_path, capsys):
+def test_one_command_makes_the_table(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sizes, "WARM_UP_RUNS", 0)
     out = tmp_path / "sizes.json"
     arguments = ["--sizes", "S", "--evaluations", "2,1", "--depth", "1", "-k", "1", "--views", "1", "--batch", "1"]
     assert main(["bench", "sizes", *arguments, "--runs", "1", "--device", "cpu", "--out", str(out)]) == 0

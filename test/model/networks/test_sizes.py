@@ -84,6 +84,15 @@ def test_temporal_stride_keeps_every_frame(stride):
     torch.testing.assert_close(vae.decode(mean), vae.static_tracks(1))
 
 
+@pytest.mark.parametrize("changes", [dict(), dict(temporal_stride=5, offset_scale=8.0), dict(image_conditioned=False)])
+def test_tracks_that_never_move_are_encoded_as_any_others(changes):
+    config = dict(num_frames=11, grid=(16, 16), image_size=(32, 32), dim=64, depth=2, heads=1) | changes
+    vae = randomise(TrackVAE(TrackVAEConfig(**config, image_grid=(3, 3), image_dim=16)))
+    tokens = torch.randn(2, 9, 16)
+    for short, long in zip(vae.encode_static(2, tokens), vae.encode(vae.static_tracks(2), tokens), strict=True):
+        torch.testing.assert_close(short, long, rtol=1e-4, atol=1e-5)
+
+
 def test_a_vae_can_learn_one_window_by_heart():
     torch.manual_seed(0)
     config = TrackVAEConfig(
