@@ -49,6 +49,7 @@ def test_evaluate_samples_it_at_the_query_points(data, trained, tmp_path):
         assert "all_moving_points" in row
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_undisturbed_one(data, tmp_path):
     for name, counts in (("whole", (4,)), ("resumed", (2, 4))):
         for steps in counts:
