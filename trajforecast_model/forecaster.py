@@ -184,7 +184,7 @@ class Forecaster:
             self._costs[len(views)].note(effort, ended - begun)
         return Forecast(
             views=views,
-            tracks=np.stack(tracks),
+            tracks=tracks,
             visibility=None,
             steps=effort.steps,
             seed=seed,
@@ -239,7 +239,7 @@ class Forecaster:
         Returns:
             float32 [B, k, T, H, W, 2], pixels of the images.
         """
-        return np.stack(self._forecast(list(images), instructions, k, steps, seeds, [""] * len(images), solver))
+        return self._forecast(list(images), instructions, k, steps, seeds, [""] * len(images), solver)
 
     @property
     def image_encoder(self) -> nn.Module:
@@ -345,8 +345,8 @@ class Forecaster:
         seeds: list[int],
         streams: list[str],
         solver: str | None,
-    ) -> list[np.ndarray]:
-        """[k, T, H, W, 2] in pixels of its own image, for each image."""
+    ) -> np.ndarray:
+        """float32 [B, k, T, H, W, 2], each image's in its own pixels."""
         for stream, image in zip(streams, images, strict=True):
             check_image(image, stream or "image")
         self._check_effort(budget.Effort(self.config.steps if steps is None else steps, k))
@@ -357,19 +357,21 @@ class Forecaster:
         shape = (self.config.denoiser.num_frames - 1, self.config.denoiser.channels, *self.config.denoiser.grid)
         noise = torch.stack([sample_noise(seed, stream, k, shape) for seed, stream in zip(seeds, streams, strict=True)])
         latents = self.sample_latents(image_tokens, text, noise, steps, solver)
-        tracks = self.decode_latents(latents, image_tokens).movedim(3, -1)  # [B, k, T, H, W, 2]
-        tracks = denormalise(tracks, self.config.image_size).cpu().numpy()
+        normalised = self.decode_latents(latents, image_tokens).movedim(3, -1)  # [B, k, T, H, W, 2]
+        sizes = [image.shape[:2] for image in images]
+        pixels = [denormalise(samples, size) for samples, size in zip(normalised, sizes, strict=True)]
+        tracks = torch.stack(pixels).cpu().numpy()
         if self.config.anchor_first_frame:
-            tracks[:, :, 0] = query_points(self.config.grid, self.config.image_size)
+            for samples, size in zip(tracks, sizes, strict=True):
+                samples[:, 0] = rescale(
+                    query_points(self.config.grid, self.config.image_size), self.config.image_size, size
+                )
         if not np.isfinite(tracks).all():
             raise ValueError(
                 f"the forecast of model {self.model_id!r} has values that are not finite; its weights are damaged, or "
                 "overflow in this dtype: try float32"
             )
-        return [
-            rescale(samples, self.config.image_size, image.shape[:2])
-            for samples, image in zip(tracks, images, strict=True)
-        ]
+        return tracks
 
     def _effort_within(
         self,

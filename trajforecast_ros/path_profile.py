@@ -135,9 +135,9 @@ def _profile_node(checkpoint: str, samples: int, finished: Callable[[], bool]) -
     timer.time(forecaster, "resize_image", "resizing")
     for name in ("encode_text", "encode_images", "sample_latents", "decode_latents"):
         timer.time(forecaster.Forecaster, name, NETWORKS)
-    timer.time(forecaster.Forecaster, "predict", "noise, pixels, mean, medoid, spread")
-    timer.time(outputs, "tracks_message", "making the messages")
-    timer.time(outputs, "summary_message", "making the messages")
+    timer.time(forecaster.Forecaster, "predict", "noise, pixels")
+    timer.time(outputs, "tracks_message", "making PredictedTracks")
+    timer.time(outputs, "summary_message", "mean, medoid, spread, making TrackSummary")
     timer.time(LifecyclePublisher, "publish", "publishing")
     Statistics.published = timer.on_published(Statistics.published)
 
