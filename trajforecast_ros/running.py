@@ -1,5 +1,6 @@
 """How every node of this package starts, runs and ends."""
 
+import ctypes
 import signal
 import sys
 from collections.abc import Callable
@@ -32,6 +33,10 @@ def run(
             executor.spin_once()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except ctypes.ArgumentError as error:
+        # ctypes, through which MuJoCo reaches OpenGL, wraps a SIGINT that comes while it converts an argument.
+        if "KeyboardInterrupt" not in str(error):
+            raise
     except RCLError:
         # A signal may shut the context down just before the executor waits on it or a callback publishes.
         if rclpy.ok():
