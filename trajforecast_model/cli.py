@@ -9,6 +9,8 @@ import os
 import sys
 from pathlib import Path
 
+from trajforecast_model.arguments import add_machine, integers
+
 
 def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
@@ -50,7 +52,7 @@ def _simulate(verbs) -> None:
     parser.add_argument(
         "--suite", required=True, help="libero_object, libero_spatial, libero_goal, libero_90, libero_10; or blocks"
     )
-    parser.add_argument("--tasks", type=_integers, default=None, help="task ids of the suite, e.g. 0,1,2 (LIBERO)")
+    parser.add_argument("--tasks", type=integers, default=None, help="task ids of the suite, e.g. 0,1,2 (LIBERO)")
     parser.add_argument("--episodes", required=True, type=int, help="successful episodes a task; scenes of blocks")
     parser.add_argument("--futures", type=int, default=1, help="demos of each beginning, with other targets (LIBERO)")
     parser.add_argument("--rollouts", type=int, default=1, help="futures of each scene (blocks)")
@@ -155,8 +157,7 @@ def _predict(verbs) -> None:
     parser.add_argument("-k", type=int, default=8, help="number of sampled futures")
     parser.add_argument("--steps", type=int, default=None, help="solver steps (default: the checkpoint's)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    add_machine(parser)
     parser.add_argument("--out", required=True, type=Path, help="npz: tracks, mean_track, medoid, spread, views")
     parser.add_argument("--overlay", type=Path, default=None, help="PNG of the tracks drawn over the images")
 
@@ -183,8 +184,7 @@ def _evaluate(verbs) -> None:
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-windows", type=int, default=None, help="evaluate this many windows a view, drawn evenly")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    add_machine(parser)
     parser.add_argument("--out", required=True, type=Path, help="JSON report")
     parser.add_argument("--table", type=Path, default=None, metavar="FILE", help="also the tables, as Markdown")
     parser.add_argument("--plots", type=Path, default=None, metavar="DIR", help="also figures, as PNG")
@@ -258,8 +258,7 @@ def _few_steps(verbs) -> None:
     parser.add_argument("--split", default="val", choices=["train", "val", "all"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-windows", type=int, default=None, help="this many windows a view, drawn evenly")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    add_machine(parser)
     parser.add_argument("--out", required=True, type=Path, help="JSON report")
     parser.add_argument("--table", type=Path, default=None, metavar="FILE", help="also the table, as Markdown")
 
@@ -331,13 +330,6 @@ def _paths_by_name(option: str, arguments: list[str]) -> dict[str, Path]:
         if not (name and path):
             raise ValueError(f"{option} {argument}: expected LABELER=PATH")
     return {name: Path(path).expanduser() for name, _, path in pairs}  # no shell but bash expands ~ after =
-
-
-def _integers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected numbers like 0,1,2, got {text!r}") from None
 
 
 if __name__ == "__main__":

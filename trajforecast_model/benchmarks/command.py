@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from trajforecast_model.arguments import add_machine, integers
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Without a sub-verb, `bench --checkpoint DIR` times that checkpoint's forecasts."""
@@ -11,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=None, help="solver steps (default: the checkpoint's)")
     parser.add_argument("--views", type=int, default=2, help="number of images")
     parser.add_argument("--runs", type=int, default=20, help="forecasts that count, after two that do not")
-    _add_machine(parser, dtype="float32")
+    _add_machine_and_report(parser, dtype="float32")
     parser.set_defaults(run=_run_forecast)
     subjects = parser.add_subparsers(dest="subject", metavar="SUBJECT")
     for add_subject in (_official, _training, _sizes, _scaling):
@@ -35,7 +37,7 @@ def _official(subjects) -> None:
     parser.add_argument("--views", type=int, default=2, help="number of images")
     parser.add_argument("--runs", type=int, default=3, help="pairs that count, after one that does not")
     parser.add_argument("--depth", type=int, default=None, help="fewer blocks in every network, for a quick look")
-    _add_machine(parser, dtype="bfloat16")
+    _add_machine_and_report(parser, dtype="bfloat16")
 
     def run(args) -> None:
         from trajforecast_model.benchmarks.against_official import compare_with_official
@@ -56,7 +58,7 @@ def _training(subjects) -> None:
     parser.add_argument("--runs", type=int, default=5, help="pairs that count, after one that does not")
     parser.add_argument("--depth", type=int, default=None, help="fewer blocks in every network, for a quick look")
     parser.add_argument("--data", type=Path, default=None, help="folder written by prepare, whose loader is timed")
-    _add_machine(parser, dtype="bfloat16")
+    _add_machine_and_report(parser, dtype="bfloat16")
 
     def run(args) -> None:
         from trajforecast_model.benchmarks.training_step import compare_training
@@ -73,7 +75,10 @@ def _sizes(subjects) -> None:
     parser = subjects.add_parser("sizes", help="the paper's sizes on this machine: latency, memory, throughput, floor")
     parser.add_argument("--sizes", default="S,B,L")
     parser.add_argument(
-        "--evaluations", default="9,4,2,1", help="network evaluations; below 9 those of few-step students"
+        "--evaluations",
+        type=integers,
+        default=[9, 4, 2, 1],
+        help="network evaluations; below 9 those of few-step students",
     )
     parser.add_argument("-k", type=int, default=8, help="number of sampled futures")
     parser.add_argument("--views", type=int, default=2, help="number of images")
@@ -81,13 +86,13 @@ def _sizes(subjects) -> None:
     parser.add_argument("--batch", type=int, default=8, help="forecasts at once, for the throughput")
     parser.add_argument("--depth", type=int, default=None, help="fewer blocks in every network, for a quick look")
     parser.add_argument("--compile", action="store_true", help="networks by torch.compile; warming up takes minutes")
-    _add_machine(parser, dtype="bfloat16", device="cuda")
+    _add_machine_and_report(parser, dtype="bfloat16", device="cuda")
 
     def run(args) -> None:
         from trajforecast_model.benchmarks.sizes import time_sizes
 
         time_sizes(
-            args.sizes.split(","), _integers(args.evaluations), views=args.views, k=args.k, runs=args.runs,
+            args.sizes.split(","), args.evaluations, views=args.views, k=args.k, runs=args.runs,
             batch=args.batch, depth=args.depth, compile=args.compile, device=args.device, dtype=args.dtype, out=args.out,
         )  # fmt: skip
 
@@ -102,7 +107,7 @@ def _scaling(subjects) -> None:
     parser.add_argument("--steps", type=int, default=9, help="network evaluations")
     parser.add_argument("--runs", type=int, default=0, help="also measure, this often; 0 only counts FLOPs")
     parser.add_argument("--depth", type=int, default=None, help="fewer blocks in every network, for a quick look")
-    _add_machine(parser, dtype="bfloat16")
+    _add_machine_and_report(parser, dtype="bfloat16")
 
     def run(args) -> None:
         from trajforecast_model.benchmarks.scaling import scale
@@ -114,14 +119,6 @@ def _scaling(subjects) -> None:
     parser.set_defaults(run=run)
 
 
-def _integers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise ValueError(f"expected numbers like 9,4,2,1, got {text!r}") from None
-
-
-def _add_machine(parser: argparse.ArgumentParser, dtype: str, device: str = "cpu") -> None:
-    parser.add_argument("--device", default=device)
-    parser.add_argument("--dtype", default=dtype, choices=["float32", "bfloat16"])
+def _add_machine_and_report(parser: argparse.ArgumentParser, dtype: str, device: str = "cpu") -> None:
+    add_machine(parser, dtype, device)
     parser.add_argument("--out", type=Path, default=None, help="JSON report")

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trajforecast_model.baselines.checkpoint import BaselineConfig
 from trajforecast_model.baselines.ddpm import sample
-from trajforecast_model.baselines.track_diffusion import TrackDiffusion
-from trajforecast_model.baselines.track_transformer import TrackTransformer, signed_pixels
+from trajforecast_model.baselines.track_transformer import signed_pixels
 from trajforecast_model.data.shards import DatasetInfo
 from trajforecast_model.evaluation.point_forecasters import PointForecast, check_same, check_views
 from trajforecast_model.evaluation.windows import PROTOCOL_IMAGE_SIZE, MovingWindow
@@ -19,24 +18,30 @@ from trajforecast_model.networks.text_encoder import BertTextEncoder
 from trajforecast_model.tracks.grid import denormalise, normalise
 
 
-class TrackTransformerForecaster:
-    """ATM's track transformer: asked for the drawn points alone, with one future as the answer."""
+class BaselineForecaster:
+    """A loaded baseline; what it forecasts is its kind's to say."""
+
+    steps: int | None = None  # a baseline without a solver has none
 
     def __init__(
         self,
         config: BaselineConfig,
-        network: TrackTransformer,
+        network: nn.Module,
         text_encoder: BertTextEncoder,
         model_id: str = "",
         device: str | torch.device = "cpu",
     ):
-        self.model_id, self.steps = model_id, None
+        self.model_id = model_id
         self._config, self._network, self._device = config, network, device
         self._text_encoder = text_encoder.to(device)
 
     def check_fit(self, data: DatasetInfo) -> None:
         check_same(data, num_frames=self._network.config.num_frames, dt=self._config.dt)
         check_views(data, self._config.views)
+
+
+class TrackTransformerForecaster(BaselineForecaster):
+    """ATM's track transformer: asked for the drawn points alone, with one future as the answer."""
 
     @torch.inference_mode()
     def forecast(self, windows: list[MovingWindow], k: int, steps: int | None, seeds: list[int]) -> list[PointForecast]:
@@ -62,24 +67,15 @@ class TrackTransformerForecaster:
         return torch.from_numpy(points / np.array([width, height], np.float32))
 
 
-class TrackDiffusionForecaster:
+class TrackDiffusionForecaster(BaselineForecaster):
     """Track2Act's network: the motion of its fixed points, interpolated at the query points."""
 
-    def __init__(
-        self,
-        config: BaselineConfig,
-        network: TrackDiffusion,
-        text_encoder: BertTextEncoder,
-        model_id: str = "",
-        device: str | torch.device = "cpu",
-    ):
-        self.model_id, self.steps = model_id, network.config.sampling_steps
-        self._config, self._network, self._device = config, network, device
-        self._text_encoder = text_encoder.to(device)
+    @property
+    def steps(self) -> int:
+        return self._network.config.sampling_steps
 
     def check_fit(self, data: DatasetInfo) -> None:
-        check_same(data, num_frames=self._network.config.num_frames, dt=self._config.dt)
-        check_views(data, self._config.views)
+        super().check_fit(data)
         check_grid(self._network.config.grid, data.grid)
 
     @torch.inference_mode()
@@ -116,6 +112,12 @@ class TrackDiffusionForecaster:
         moved = bilinear(motion, rows / stride, columns / stride)
         points = start.reshape(-1, 2)[chosen]
         return np.concatenate([np.broadcast_to(points, (len(samples), 1, *points.shape)), points + moved], axis=1)
+
+
+FORECASTERS: dict[str, type[BaselineForecaster]] = {
+    "atm": TrackTransformerForecaster,
+    "track2act": TrackDiffusionForecaster,
+}
 
 
 def fixed_points(tracks: Tensor | np.ndarray, grid: tuple[int, int]) -> Tensor | np.ndarray:

@@ -3,12 +3,10 @@
 from pathlib import Path
 
 from trajforecast_model.baselines.checkpoint import is_baseline, load_baseline
-from trajforecast_model.evaluation.baseline_forecasters import TrackDiffusionForecaster, TrackTransformerForecaster
+from trajforecast_model.evaluation.baseline_forecasters import FORECASTERS
 from trajforecast_model.evaluation.point_forecasters import DenseForecaster, PointForecaster
 from trajforecast_model.forecaster import DTYPES, Forecaster
 from trajforecast_model.networks.text_encoder import BertTextEncoder
-
-_BASELINES = {"atm": TrackTransformerForecaster, "track2act": TrackDiffusionForecaster}
 
 
 def load_point_forecaster(checkpoint: str | Path, device: str, dtype: str) -> PointForecaster:
@@ -17,4 +15,4 @@ def load_point_forecaster(checkpoint: str | Path, device: str, dtype: str) -> Po
         return DenseForecaster(Forecaster.from_pretrained(checkpoint, device=device, dtype=dtype))
     config, network = load_baseline(Path(checkpoint))
     network, text_encoder = network.to(device, DTYPES[dtype]), BertTextEncoder(config.text_encoder)
-    return _BASELINES[config.baseline](config, network, text_encoder, Path(checkpoint).name, device)
+    return FORECASTERS[config.baseline](config, network, text_encoder, Path(checkpoint).name, device)

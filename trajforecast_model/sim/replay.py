@@ -6,6 +6,7 @@ import numpy as np
 from trajforecast_model.sim.assets import with_installed_assets
 from trajforecast_model.sim.mesh_thinning import thin_for_rendering
 from trajforecast_model.sim.rendering import SceneRenderer, camera_id
+from trajforecast_model.sim.states import body_poses, show_state
 
 
 class Replay:
@@ -30,12 +31,7 @@ class Replay:
         Raises:
             ValueError: if the state does not belong to this model.
         """
-        positions, velocities = self._model.nq, self._model.nv
-        if state.shape != (1 + positions + velocities,):
-            raise ValueError(f"a state has {state.size} values, the demo's model needs {1 + positions + velocities}")
-        self._data.qpos[:] = state[1 : 1 + positions]
-        self._data.qvel[:] = state[1 + positions :]
-        mujoco.mj_forward(self._model, self._data)
+        show_state(self._model, self._data, state, "the demo's model")
 
     def image(self, view: str) -> np.ndarray:
         """RGB, uint8 [H, W, 3], upright."""
@@ -47,7 +43,7 @@ class Replay:
 
     def body_poses(self) -> tuple[np.ndarray, np.ndarray]:
         """Positions [B, 3] and rotations [B, 3, 3] (body to world) of every body."""
-        return self._data.xpos.copy(), self._data.xmat.reshape(-1, 3, 3).copy()
+        return body_poses(self._data)
 
     def camera_pose(self, view: str) -> tuple[np.ndarray, np.ndarray]:
         """Position [3] and rotation [3, 3] (camera to world; it looks along its -z, y is up)."""

@@ -1,6 +1,5 @@
 """Training of the denoiser (WHN section 3.3): rectified flow on latents of the frozen track VAE, or on tracks."""
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,7 @@ from trajforecast_model.training.batches import Batch, collate, spread_evenly
 from trajforecast_model.training.configs import DenoiserTrainConfig
 from trajforecast_model.training.distributed import World
 from trajforecast_model.training.noise import WindowNoise
+from trajforecast_model.training.selection import best_error
 from trajforecast_model.training.vae_stage import check_vae_fits, load_trained_vae
 
 
@@ -159,8 +159,7 @@ class DenoiserStage:
         return world.means(sums)
 
     def score(self, figures: dict[str, float]) -> float:
-        best_of_k = [value for name, value in figures.items() if name.endswith("_min_px2")]
-        return float(np.mean(best_of_k)) if best_of_k else math.inf
+        return best_error(figures)
 
     def export(self, model: DenoiserWithEncoder, folder: Path) -> None:
         dtype = getattr(torch, self.config.stored_dtype)

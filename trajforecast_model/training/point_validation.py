@@ -1,9 +1,5 @@
 """Validation of baselines by the protocol's errors, at its query points."""
 
-import math
-
-import numpy as np
-
 from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.evaluation.point_forecasters import PointForecaster
 from trajforecast_model.evaluation.scores import window_errors
@@ -38,9 +34,3 @@ def validate_points(
                 total[0] += value
                 total[1] += 1
     return world.means({name: (total, count) for name, (total, count) in sums.items()})
-
-
-def best_error(figures: dict[str, float]) -> float:
-    """Least error of the samples, averaged over views; infinite where nothing moved."""
-    best_of_k = [value for name, value in figures.items() if name.endswith("_min_px2")]
-    return float(np.mean(best_of_k)) if best_of_k else math.inf

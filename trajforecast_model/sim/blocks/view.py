@@ -8,6 +8,7 @@ import numpy as np
 
 from trajforecast_model.sim.blocks.model import CAMERA, IMAGE_SIZE
 from trajforecast_model.sim.rendering import SceneRenderer
+from trajforecast_model.sim.states import body_poses, show_state
 
 SKY_DEPTH = 1000.0  # metres; where a ray meets nothing
 
@@ -30,12 +31,7 @@ class BlockView:
         Raises:
             ValueError: if the state does not belong to this scene.
         """
-        positions, velocities = self._model.nq, self._model.nv
-        if state.shape != (1 + positions + velocities,):
-            raise ValueError(f"a state has {state.size} values, the scene needs {1 + positions + velocities}")
-        self._data.qpos[:] = state[1 : 1 + positions]
-        self._data.qvel[:] = state[1 + positions :]
-        mujoco.mj_forward(self._model, self._data)
+        show_state(self._model, self._data, state, "the scene")
 
     def image(self) -> np.ndarray:
         """RGB, uint8 [256, 256, 3]. The only thing here that needs OpenGL."""
@@ -76,4 +72,4 @@ class BlockView:
 
     def body_poses(self) -> tuple[np.ndarray, np.ndarray]:
         """Positions [B, 3] and rotations [B, 3, 3] (body to world) of every body; body 0 is the world."""
-        return self._data.xpos.copy(), self._data.xmat.reshape(-1, 3, 3).copy()
+        return body_poses(self._data)
