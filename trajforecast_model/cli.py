@@ -183,7 +183,9 @@ def _evaluate(verbs) -> None:
     parser.add_argument("--split", default="val", choices=["train", "val", "all"])
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--max-windows", type=int, default=None, help="evaluate this many windows a view, drawn evenly")
+    parser.add_argument(
+        "--max-windows", type=int, default=None, help="only this many windows a view, or scenes (futures)"
+    )
     add_machine(parser)
     parser.add_argument("--out", required=True, type=Path, help="JSON report")
     parser.add_argument("--table", type=Path, default=None, metavar="FILE", help="also the tables, as Markdown")
@@ -193,6 +195,8 @@ def _evaluate(verbs) -> None:
         if args.protocol == "futures":
             from trajforecast_model.evaluation.futures import evaluate_futures
 
+            if args.plots:
+                raise ValueError("--plots: the futures protocol draws no figures; leave it out, or use --table")
             return evaluate_futures(
                 args.checkpoint, args.data, args.k, args.out, split=args.split, steps=args.steps, seed=args.seed,
                 max_scenes=args.max_windows, device=args.device, dtype=args.dtype, table=args.table,
@@ -257,7 +261,7 @@ def _few_steps(verbs) -> None:
     parser.add_argument("-k", type=int, default=8, help="number of sampled futures")
     parser.add_argument("--split", default="val", choices=["train", "val", "all"])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--max-windows", type=int, default=None, help="this many windows a view, drawn evenly")
+    parser.add_argument("--max-windows", type=int, default=None, help="only this many windows a view")
     add_machine(parser)
     parser.add_argument("--out", required=True, type=Path, help="JSON report")
     parser.add_argument("--table", type=Path, default=None, metavar="FILE", help="also the table, as Markdown")

@@ -9,6 +9,7 @@ from trajforecast_msgs.msg import ForecastScore, PredictedTracks, TrackSummary
 from trajforecast_msgs.srv import Predict
 from visualization_msgs.msg import Marker
 
+from trajforecast_model.forecaster import Forecast
 from trajforecast_model.tracks.overlay import draw_forecast
 from trajforecast_ros import foxglove
 from trajforecast_ros.forecasting import Result
@@ -52,8 +53,7 @@ class Outputs:
             response.summary = summary_message(forecast, circumstances, reduction)
             self._summary.publish(response.summary)
         for index, source in enumerate(circumstances.sources):
-            if self._is_looked_at(source.view):
-                self._draw(source, result.images[source.view], forecast.tracks[index], forecast.mean_track[index])
+            self._draw(source, result.images[source.view], forecast, index)
         response.message = (
             f"{len(forecast.views)} views, {result.job.num_samples} samples in {circumstances.compute_time:.2f} s"
         )
@@ -67,19 +67,17 @@ class Outputs:
             self._node.destroy_lifecycle_publisher(publisher)
         self._publishers.clear()
 
-    def _is_looked_at(self, view: str) -> bool:
-        drawings = (self._overlays[view], self._markers, self._annotations.get(view))
-        return any(publisher is not None and publisher.get_subscription_count() for publisher in drawings)
-
-    def _draw(self, source: Source, image: np.ndarray, samples: np.ndarray, mean: np.ndarray) -> None:
-        """image [height, width, 3], samples [k, T, H, W, 2], mean [T, H, W, 2], of one view."""
+    def _draw(self, source: Source, image: np.ndarray, forecast: Forecast, view: int) -> None:
+        """Over the image [height, width, 3] of one view; the mean is computed only for somebody who looks."""
+        samples = forecast.tracks[view]
         if self._overlays[source.view].get_subscription_count():
-            self._overlays[source.view].publish(to_message(draw_forecast(image, samples, mean), source.header))
+            drawn = draw_forecast(image, samples, forecast.mean_track[view])
+            self._overlays[source.view].publish(to_message(drawn, source.header))
         if self._markers.get_subscription_count():
-            self._markers.publish(track_marker(samples, mean, source))
+            self._markers.publish(track_marker(samples, forecast.mean_track[view], source))
         annotations = self._annotations.get(source.view)
         if annotations is not None and annotations.get_subscription_count():
-            annotations.publish(foxglove.track_annotations(samples, mean, source))
+            annotations.publish(foxglove.track_annotations(samples, forecast.mean_track[view], source))
 
     def _add(self, message_type, topic: str, qos: QoSProfile = RESULT, **options) -> LifecyclePublisher:
         publisher = self._node.create_lifecycle_publisher(message_type, topic, qos, **options)

@@ -36,6 +36,7 @@ def test_a_sigint_inside_of_ctypes_is_a_clean_end(monkeypatch):
         convert(KeyboardInterrupt())
 
     monkeypatch.setattr("rclpy.init", lambda args: None)
+    monkeypatch.setattr("rclpy.try_shutdown", lambda: None)  # the context belongs to the other tests of this process
     assert run(lambda: convert(KeyboardInterrupt())) == 0
     with pytest.raises(ctypes.ArgumentError, match="TypeError"):
         run(lambda: convert(TypeError("a mistake of ours")))

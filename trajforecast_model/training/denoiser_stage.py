@@ -196,8 +196,7 @@ class DenoiserStage:
         """The known first frame, [B, 1, C, h, w] float32."""
         if self.vae is None:
             return normalise(batch.tracks[:, :1], self.forecast_config.image_size).movedim(-1, 2)
-        vae = self.vae.to(tokens.device)
-        static, _ = vae.encode(vae.static_tracks(len(tokens)), tokens)
+        static, _ = self.vae.to(tokens.device).encode_static(len(tokens), tokens)
         return self._scaled(static[:, :1])
 
     def _scaled(self, latents: Tensor) -> Tensor:

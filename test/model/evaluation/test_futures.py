@@ -110,6 +110,7 @@ def test_the_verb_writes_the_report_and_the_table_alike_twice(data, tmp_path, ca
         (["-k", "1"], "at least 2"),
         (["-k", "2", "--max-windows", "1"], "at least 2"),
         (["-k", "2", "--split", "train"], "train"),
+        (["-k", "2", "--plots", "figures"], "draws no figures"),
     ],
 )
 def test_errors_of_use(data, tmp_path, capsys, arguments, words):
