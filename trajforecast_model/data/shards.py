@@ -3,6 +3,7 @@
 Every row is a compressed record batch of its own, so any order of reading is cheap and the data may exceed memory.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
@@ -67,6 +68,7 @@ class Window:
     tracks: np.ndarray  # float32 [T, H, W, 2], pixels
     visibility: np.ndarray  # bool [T, H, W]
     num_real_frames: int  # frames before the last one is repeated
+    image_tokens: np.ndarray | None = None  # float16 [M, D] of a feature cache
 
 
 @dataclass(frozen=True)
@@ -128,11 +130,11 @@ class ShardDataset(Dataset):
         self.folder = Path(folder)
         self.info = read_info(self.folder)
         splits = SPLITS if split == "all" else (split,)
-        self._paths = [path for name in splits for path in sorted((self.folder / name).glob("*.arrow"))]
+        self.shards = [path for name in splits for path in sorted((self.folder / name).glob("*.arrow"))]
         self._points = query_points(self.info.grid, self.info.image_size)
         self._index: list[tuple[int, int]] = []  # (file, row in it)
         columns: dict[str, list] = {name: [] for name in WindowRows.__dataclass_fields__}
-        for number, path in enumerate(self._paths):
+        for number, path in enumerate(self.shards):
             rows = _metadata(path, tuple(columns))
             for row in range(len(rows["view"])):
                 if views is None or rows["view"][row] in views:
@@ -146,27 +148,49 @@ class ShardDataset(Dataset):
     def __len__(self) -> int:
         return len(self._index)
 
-    def __getitem__(self, index: int) -> Window:
+    def place(self, index: int) -> tuple[Path, int]:
+        """The shard of a window, and the row in it."""
         number, row = self._index[index]
-        path = self._paths[number]
+        return self.shards[number], row
+
+    def __getitem__(self, index: int) -> Window:
+        path, row = self.place(index)
         values = _read_row(path, row)
         shape = (self.info.num_frames, *self.info.grid)
         offsets = np.frombuffer(values["offsets"], np.float16).reshape(*shape, 2).astype(np.float32)
         bits = np.unpackbits(np.frombuffer(values["visibility"], np.uint8), count=int(np.prod(shape)))
-        image = cv2.imdecode(np.frombuffer(values["image"], np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            raise ValueError(f"shard {path}: the image of row {row} does not decode; prepare this demo again")
         return Window(
             task=values["task"],
             demo=values["demo"],
             start=values["start"],
             view=values["view"],
             instruction=values["instruction"],
-            image=cv2.cvtColor(image, cv2.COLOR_BGR2RGB),
+            image=_decoded(values["image"], path, row),
             tracks=self._points + offsets,
             visibility=bits.reshape(shape).astype(bool),
             num_real_frames=values["num_real_frames"],
         )
+
+
+def read_images(shard: Path) -> np.ndarray:
+    """The images of all rows of a shard, uint8 [N, H, W, 3], without the rest of it."""
+    encoded = _metadata(shard, ("image",))["image"]
+    return np.stack([_decoded(png, shard, row) for row, png in enumerate(encoded)])
+
+
+def fingerprint(shard: Path) -> str:
+    """Tells a shard from another one of its name: its size and its end, which lists the sizes of all its rows."""
+    size = shard.stat().st_size
+    with open(shard, "rb") as file:
+        file.seek(max(0, size - 65536))
+        return f"{size}-{hashlib.sha256(file.read()).hexdigest()[:16]}"
+
+
+def _decoded(png: bytes, shard: Path, row: int) -> np.ndarray:
+    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"shard {shard}: the image of row {row} does not decode; prepare this demo again")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def _row(window: Window, points: np.ndarray) -> dict:

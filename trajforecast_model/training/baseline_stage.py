@@ -25,6 +25,7 @@ class BaselineStage:
     """
 
     kind: str
+    image_encoder = None  # none whose tokens could be kept: it is trained along
 
     def __init__(self, config: ATMTrainConfig | Track2ActTrainConfig):
         self.config = config

@@ -1,14 +1,14 @@
 """Batches of prepared windows in an order that depends on seed and position alone, so that a run resumes exactly."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from trajforecast_model.data.shards import ShardDataset, Window
+from trajforecast_model.data.shards import Window
 from trajforecast_model.tracks.grid import rescale
 from trajforecast_model.tracks.motion import moving_points
 
@@ -18,15 +18,22 @@ class Batch:
     images: Tensor  # uint8 [B, H, W, 3]
     tracks: Tensor  # float32 [B, T, H, W, 2], pixels
     instructions: list[str]
+    image_tokens: Tensor | None = None  # float16 [B, M, D], where a feature cache has them
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(
-            self.images.to(device, non_blocking=True), self.tracks.to(device, non_blocking=True), self.instructions
-        )
+        return self._with_tensors(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """Called by PyTorch's loader, which pins no tensors of classes that it does not know."""
+        return self._with_tensors(Tensor.pin_memory)
 
     def moving_points(self) -> Tensor:
         """bool [B, H, W]: the protocol's filter, which is in pixels of an image of 128."""
         return moving_points(rescale(self.tracks, self.images.shape[1:3], (128, 128)))
+
+    def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        tokens = None if self.image_tokens is None else change(self.image_tokens)
+        return Batch(change(self.images), change(self.tracks), self.instructions, tokens)
 
 
 def collate(windows: list[Window]) -> Batch:
@@ -34,6 +41,11 @@ def collate(windows: list[Window]) -> Batch:
         images=torch.from_numpy(np.stack([window.image for window in windows])),
         tracks=torch.from_numpy(np.stack([window.tracks for window in windows])),
         instructions=[window.instruction for window in windows],
+        image_tokens=(
+            None
+            if windows[0].image_tokens is None
+            else torch.from_numpy(np.stack([window.image_tokens for window in windows]))
+        ),
     )
 
 
@@ -89,8 +101,8 @@ class EndlessBatchSampler(Sampler[list[int]]):
             epoch, position = epoch + 1, 0
 
 
-def training_batches(dataset: ShardDataset, share: BatchShare, seed: int, start: int, workers: int) -> DataLoader:
-    """Endless micro-batches, beginning with those of step `start`."""
+def training_batches(dataset: Dataset, share: BatchShare, seed: int, start: int, workers: int) -> DataLoader:
+    """Endless micro-batches of the windows of `dataset`, beginning with those of step `start`."""
     return DataLoader(
         dataset,
         batch_sampler=EndlessBatchSampler(len(dataset), share, seed, start),

@@ -40,6 +40,7 @@ class LoggingConfig:
 class DataConfig:
     folder: str  # written by `trajforecast prepare`
     workers: int = 2  # loader processes
+    feature_cache: str | None = None  # folder of the frozen image encoder's features; null computes them in every step
 
 
 class RunConfig(Protocol):

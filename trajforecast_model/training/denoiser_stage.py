@@ -19,12 +19,13 @@ from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.flow.path import flow_loss, interpolate, logit_normal_timesteps
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.networks.denoiser import Denoiser, DenoiserConfig
-from trajforecast_model.networks.image_encoder import build_image_encoder, standardise
+from trajforecast_model.networks.image_encoder import build_image_encoder
 from trajforecast_model.networks.text_encoder import BertTextEncoder
 from trajforecast_model.tracks.grid import normalise
 from trajforecast_model.training.batches import Batch, collate, spread_evenly
 from trajforecast_model.training.configs import DenoiserTrainConfig
 from trajforecast_model.training.distributed import World
+from trajforecast_model.training.image_tokens import image_tokens
 from trajforecast_model.training.noise import WindowNoise
 from trajforecast_model.training.selection import best_error
 from trajforecast_model.training.vae_stage import check_vae_fits, load_trained_vae
@@ -93,6 +94,7 @@ class DenoiserStage:
             self.model.image_encoder.load_state_dict(vae.image_encoder.state_dict())
         if self.vae is not None and self.vae.config.image_conditioned:
             self.model.image_encoder.requires_grad_(False)  # the VAE was trained on this encoder's tokens
+        self.image_encoder = self.model.image_encoder
         self.text_encoder = None if config.text_encoder is None else BertTextEncoder(config.text_encoder)
 
     def mean_weight(self, batch: Batch) -> Tensor:
@@ -102,7 +104,7 @@ class DenoiserStage:
         self, model: DenoiserWithEncoder, batch: Batch, noise: WindowNoise, mean_weight: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         draws, windows = self.config.draws_per_window, len(batch.instructions)
-        tokens = model.image_encoder(standardise(batch.images, self.forecast_config.image_encoder.input_size))
+        tokens = image_tokens(batch, model.image_encoder)
         data, first = self._latents(batch, tokens, noise)  # [B, T, C, h, w], [B, 1, C, h, w]
         start = noise.normal(draws, *data.shape[1:]).flatten(0, 1)
         t = logit_normal_timesteps(noise.normal(draws).flatten())

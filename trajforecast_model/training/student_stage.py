@@ -19,10 +19,10 @@ from trajforecast_model.checkpoint import load_config, load_weights
 from trajforecast_model.flow.path import Velocity, flow_loss, interpolate, logit_normal_timesteps
 from trajforecast_model.flow.solvers import check_solver, integrate
 from trajforecast_model.networks.denoiser import Denoiser, ImageContext
-from trajforecast_model.networks.image_encoder import standardise
 from trajforecast_model.training.batches import Batch
 from trajforecast_model.training.configs import DenoiserSizeConfig, DenoiserTrainConfig, StudentTrainConfig
 from trajforecast_model.training.denoiser_stage import DenoiserStage, DenoiserWithEncoder
+from trajforecast_model.training.image_tokens import image_tokens
 from trajforecast_model.training.noise import WindowNoise
 
 
@@ -51,7 +51,7 @@ class StudentStage(DenoiserStage):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         distillation, draws = self.distillation, self.config.draws_per_window
         with torch.no_grad():
-            tokens = model.image_encoder(standardise(batch.images, self.forecast_config.image_encoder.input_size))
+            tokens = image_tokens(batch, model.image_encoder)
             text = None if self.text_encoder is None else self.text_encoder.to(tokens.device)(batch.instructions)
             first = self._first_frame(batch, tokens)[:, None].expand(-1, draws, -1, -1, -1, -1)
             start = noise.normal(draws, self.forecast_config.denoiser.num_frames, *first.shape[3:])

@@ -13,12 +13,13 @@ from torch.utils.data import DataLoader, Subset
 from trajforecast_model.checkpoint import load_weights, save_weights, write_atomically
 from trajforecast_model.config import from_dict, to_dict
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset
-from trajforecast_model.networks.image_encoder import ImageEncoderConfig, build_image_encoder, standardise
+from trajforecast_model.networks.image_encoder import ImageEncoderConfig, build_image_encoder
 from trajforecast_model.networks.track_vae import TrackVAE, TrackVAEConfig
 from trajforecast_model.tracks.grid import denormalise, normalise
 from trajforecast_model.training.batches import Batch, collate, spread_evenly
 from trajforecast_model.training.configs import VAETrainConfig
 from trajforecast_model.training.distributed import World
+from trajforecast_model.training.image_tokens import image_tokens
 from trajforecast_model.training.noise import WindowNoise
 
 CONFIG_FILE = "vae.json"
@@ -40,11 +41,9 @@ class VAEWithEncoder(nn.Module):
         self.vae = TrackVAE(config.vae)
         self.image_encoder = None if config.image_encoder is None else build_image_encoder(config.image_encoder)
 
-    def image_tokens(self, images: Tensor) -> Tensor | None:
-        """uint8 [B, H, W, 3] -> [B, M, D], or None for a VAE that does not look at the image."""
-        if self.image_encoder is None:
-            return None
-        return self.image_encoder(standardise(images, self.image_encoder.config.input_size))
+    def image_tokens(self, batch: Batch) -> Tensor | None:
+        """[B, M, D], or None for a VAE that does not look at the image."""
+        return None if self.image_encoder is None else image_tokens(batch, self.image_encoder)
 
 
 class VAEStage:
@@ -56,6 +55,7 @@ class VAEStage:
         check_vae_fits(config.vae, self.validation.info, encoder)
         torch.manual_seed(config.optimisation.seed)
         self.model = VAEWithEncoder(self.trained)
+        self.image_encoder = self.model.image_encoder
 
     def mean_weight(self, batch: Batch) -> Tensor:
         return self._weight(batch).mean()
@@ -65,7 +65,7 @@ class VAEStage:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         config = self.config
         tracks = normalise(batch.tracks, config.vae.image_size).movedim(-1, 2)  # [B, T, 2, H, W]
-        tokens = model.image_tokens(batch.images)
+        tokens = model.image_tokens(batch)
         mean, std = model.vae.encode(tracks, tokens)
         decoded = model.vae.decode(mean + std * noise.normal(*mean.shape[1:]), tokens).float()
         mean, std = mean.float(), std.float()
@@ -87,7 +87,7 @@ class VAEStage:
         error = still = count = 0
         for batch in _loader(self.validation, chosen[world.rank :: world.size]):
             batch = batch.to(world.device)
-            tokens = model.image_tokens(batch.images)
+            tokens = model.image_tokens(batch)
             mean, _ = model.vae.encode(normalise(batch.tracks, size).movedim(-1, 2), tokens)
             decoded = denormalise(model.vae.decode(mean, tokens).movedim(2, -1), size)
             moving = batch.moving_points()
@@ -107,7 +107,7 @@ class VAEStage:
         for batch in _loader(training, spread_evenly(len(training), _STATISTICS_WINDOWS)):
             batch = batch.to(device)
             tracks = normalise(batch.tracks, self.config.vae.image_size).movedim(-1, 2)
-            mean, std = model.vae.encode(tracks, model.image_tokens(batch.images))
+            mean, std = model.vae.encode(tracks, model.image_tokens(batch))
             generator = torch.Generator().manual_seed(0)
             latents.append((mean + std * torch.randn(mean.shape, generator=generator).to(device)).flatten(0, 2).cpu())
         trained = TrainedVAEConfig(

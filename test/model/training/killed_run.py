@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 
+import pyarrow as pa
 import torch
 
 from trajforecast_model import checkpoint
@@ -42,6 +43,7 @@ MOMENTS = {
     "write export": lambda count: kill_at(checkpoint, "write_atomically", count),
     "link": lambda count: kill_at(run_folder.RunFolder, "_link", count),
     "prune": lambda count: kill_at(run_folder.shutil, "rmtree", count),
+    "write features": lambda count: kill_at(pa, "record_batch", count),  # a row of a file of the feature cache
     "load": lambda count: kill_at(ShardDataset, "__getitem__", count, process=os.getppid),  # in a loader process
     "loader": lambda count: kill_at(ShardDataset, "__getitem__", count),  # the loader process itself
     "second rank": lambda count: os.environ["RANK"] == "1" and kill_at(TrainingState, "update", count),
