@@ -1,4 +1,4 @@
-"""Training of the denoiser (WHN section 3.3): rectified flow on latents of the frozen track VAE, or on tracks."""
+"""The stage that trains the denoiser, with the image encoder unless that is frozen; its loss is in flow_matching.py."""
 
 from pathlib import Path
 
@@ -16,15 +16,14 @@ from trajforecast_model.checkpoint import (
     save_weights,
 )
 from trajforecast_model.data.shards import ShardDataset
-from trajforecast_model.flow.path import flow_loss, interpolate, logit_normal_timesteps
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.networks.denoiser import Denoiser, DenoiserConfig
 from trajforecast_model.networks.image_encoder import build_image_encoder
 from trajforecast_model.networks.text_encoder import BertTextEncoder
-from trajforecast_model.tracks.grid import normalise
 from trajforecast_model.training.batches import Batch, collate, spread_evenly
 from trajforecast_model.training.configs import DenoiserTrainConfig
 from trajforecast_model.training.distributed import World
+from trajforecast_model.training.flow_matching import FlowSpace, flow_matching_loss
 from trajforecast_model.training.image_tokens import image_tokens
 from trajforecast_model.training.noise import WindowNoise
 from trajforecast_model.training.selection import best_error
@@ -95,6 +94,7 @@ class DenoiserStage:
         if self.vae is not None and self.vae.config.image_conditioned:
             self.model.image_encoder.requires_grad_(False)  # the VAE was trained on this encoder's tokens
         self.image_encoder = self.model.image_encoder
+        self.space = FlowSpace(self.forecast_config, self.vae)
         self.text_encoder = None if config.text_encoder is None else BertTextEncoder(config.text_encoder)
 
     def mean_weight(self, batch: Batch) -> Tensor:
@@ -103,20 +103,20 @@ class DenoiserStage:
     def loss(
         self, model: DenoiserWithEncoder, batch: Batch, noise: WindowNoise, mean_weight: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        draws, windows = self.config.draws_per_window, len(batch.instructions)
         tokens = image_tokens(batch, model.image_encoder)
-        data, first = self._latents(batch, tokens, noise)  # [B, T, C, h, w], [B, 1, C, h, w]
-        start = noise.normal(draws, *data.shape[1:]).flatten(0, 1)
-        t = logit_normal_timesteps(noise.normal(draws).flatten())
-        t.view(windows, draws)[:, : self.config.pure_noise_draws] = 0.0
-        data, first, weight = (x.repeat_interleave(draws, dim=0) for x in (data, first, self._weight(batch)))
-        x = interpolate(start, data, first, t)
-
-        text = None if self.text_encoder is None else self.text_encoder.to(data.device)(batch.instructions)
-        context = model.denoiser.image_context(tokens, text)
-        grouped = x.unflatten(0, (windows, draws))
-        velocity = model.denoiser.velocity(grouped, t.view(windows, draws), context).flatten(0, 1)
-        return flow_loss(velocity, start, data, weight / mean_weight), {}
+        text = None if self.text_encoder is None else self.text_encoder.to(tokens.device)(batch.instructions)
+        loss = flow_matching_loss(
+            model.denoiser,
+            self.space,
+            batch.tracks,
+            tokens,
+            text,
+            noise,
+            draws=self.config.draws_per_window,
+            pure_noise_draws=self.config.pure_noise_draws,
+            weight=self._weight(batch) / mean_weight,
+        )
+        return loss, {}
 
     def compile(self, model: DenoiserWithEncoder) -> None:
         model.image_encoder.compile()
@@ -184,27 +184,6 @@ class DenoiserStage:
         load_weights(self.model.denoiser, folder / "denoiser.safetensors")
         if start.image_encoder.kind == "patch":
             load_weights(self.model.image_encoder, folder / "image_encoder.safetensors")
-
-    @torch.no_grad()
-    def _latents(self, batch: Batch, tokens: Tensor, noise: WindowNoise) -> tuple[Tensor, Tensor]:
-        tracks = normalise(batch.tracks, self.forecast_config.image_size).movedim(-1, 2)  # [B, T, 2, H, W]
-        if self.vae is None:
-            return tracks, self._first_frame(batch, tokens)
-        mean, std = self.vae.to(tracks.device).encode(tracks, tokens)
-        return self._scaled(mean + std * noise.normal(*mean.shape[1:])), self._first_frame(batch, tokens)
-
-    @torch.no_grad()
-    def _first_frame(self, batch: Batch, tokens: Tensor) -> Tensor:
-        """The known first frame, [B, 1, C, h, w] float32."""
-        if self.vae is None:
-            return normalise(batch.tracks[:, :1], self.forecast_config.image_size).movedim(-1, 2)
-        static, _ = self.vae.to(tokens.device).encode_static(len(tokens), tokens)
-        return self._scaled(static[:, :1])
-
-    def _scaled(self, latents: Tensor) -> Tensor:
-        """[B, T, h * w, C] of the VAE to [B, T, C, h, w] of unit deviation, float32."""
-        std_of_channel = torch.tensor(self.forecast_config.latent_std, device=latents.device)
-        return (latents.float() / std_of_channel).unflatten(2, self.vae.config.latent_grid).movedim(-1, 2)
 
     def _weight(self, batch: Batch) -> Tensor:
         """[B, 1, 1, h, w]: heavier where a latent token (or a point, without a VAE) holds something that moves."""
