@@ -23,15 +23,16 @@ from trajforecast_model.checkpoint import (
     load_config,
     load_weights,
 )
+from trajforecast_model.cores import map_over_cores
 from trajforecast_model.device import checked_device
 from trajforecast_model.flow.noise import sample_noise
 from trajforecast_model.flow.solvers import integrate
-from trajforecast_model.images import check_image, resize_image
+from trajforecast_model.images import check_image, resize_images
 from trajforecast_model.networks.denoiser import Denoiser
 from trajforecast_model.networks.image_encoder import build_image_encoder, standardise
 from trajforecast_model.networks.text_encoder import BertTextEncoder
 from trajforecast_model.networks.track_vae import TrackVAE
-from trajforecast_model.tracks.grid import denormalise, normalise, query_points, rescale
+from trajforecast_model.tracks.grid import normalise, query_points, rescale
 from trajforecast_model.tracks.summary import mean_track, medoid, spread
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -64,17 +65,17 @@ class Forecast:
     @cached_property
     def mean_track(self) -> np.ndarray:
         """float32 [V, T, H, W, 2]"""
-        return np.stack([mean_track(samples) for samples in self.tracks])
+        return np.stack(map_over_cores(mean_track, self.tracks))
 
     @cached_property
     def medoid(self) -> np.ndarray:
         """int64 [V], the sample with the least mean distance to the others."""
-        return np.array([medoid(samples) for samples in self.tracks])
+        return np.array(map_over_cores(medoid, self.tracks))
 
     @cached_property
     def spread(self) -> np.ndarray:
         """float32 [V, T, H, W], standard deviation over the samples, pixels."""
-        return np.stack([spread(samples) for samples in self.tracks])
+        return np.stack(map_over_cores(spread, self.tracks, self.mean_track))
 
 
 class Forecaster:
@@ -261,8 +262,7 @@ class Forecaster:
     @torch.inference_mode()
     def encode_images(self, images: list[np.ndarray]) -> Tensor:
         """Image tokens [B, M, D] of RGB uint8 images of any size."""
-        resized = np.stack([resize_image(image, self.config.image_size) for image in images])
-        pixels = torch.from_numpy(resized).to(self.device)
+        pixels = torch.from_numpy(resize_images(images, self.config.image_size)).to(self.device)
         return self.image_encoder(standardise(pixels, self.config.image_encoder.input_size, self.dtype))
 
     @torch.inference_mode()
@@ -357,16 +357,16 @@ class Forecaster:
         shape = (self.config.denoiser.num_frames - 1, self.config.denoiser.channels, *self.config.denoiser.grid)
         noise = torch.stack([sample_noise(seed, stream, k, shape) for seed, stream in zip(seeds, streams, strict=True)])
         latents = self.sample_latents(image_tokens, text, noise, steps, solver)
-        normalised = self.decode_latents(latents, image_tokens).movedim(3, -1)  # [B, k, T, H, W, 2]
         sizes = [image.shape[:2] for image in images]
-        pixels = [denormalise(samples, size) for samples, size in zip(normalised, sizes, strict=True)]
-        tracks = torch.stack(pixels).cpu().numpy()
+        pixels = _pixels(self.decode_latents(latents, image_tokens), sizes)
+        is_finite = torch.isfinite(pixels.sum())  # one number tells: NaN and infinity survive a sum
+        tracks = pixels.cpu().numpy()
         if self.config.anchor_first_frame:
             for samples, size in zip(tracks, sizes, strict=True):
                 samples[:, 0] = rescale(
                     query_points(self.config.grid, self.config.image_size), self.config.image_size, size
                 )
-        if not np.isfinite(tracks).all():
+        if not is_finite:
             raise ValueError(
                 f"the forecast of model {self.model_id!r} has values that are not finite; its weights are damaged, or "
                 "overflow in this dtype: try float32"
@@ -406,6 +406,19 @@ class Forecaster:
 
     def _place(self, module: nn.Module) -> nn.Module:
         return module.to(self.device, self.dtype).eval().requires_grad_(False)
+
+
+def _pixels(normalised: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
+    """Normalised tracks [B, k, T, 2, H, W] to pixels [B, k, T, H, W, 2] of images of (height, width).
+
+    As `denormalise` does, but x and y change place on the way: one pass over what is the largest array of a forecast.
+    """
+    pixels = normalised.new_empty((*normalised.shape[:3], *normalised.shape[4:], 2))
+    for of_image, samples, (height, width) in zip(pixels, normalised, sizes, strict=True):
+        for axis, side in enumerate((width, height)):
+            middle = torch.tensor(side / 2)
+            torch.add(middle, samples[:, :, axis], alpha=side / 2, out=of_image[..., axis])
+    return pixels
 
 
 def _checkpoint_folder(source: str | Path, allow_download: bool) -> Path:

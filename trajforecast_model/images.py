@@ -1,7 +1,11 @@
 """Images on their way into the networks: checked, and resized to what the networks were trained on."""
 
+from functools import partial
+
 import cv2
 import numpy as np
+
+from trajforecast_model.cores import map_over_cores
 
 
 def check_image(image: np.ndarray, name: str) -> None:
@@ -14,6 +18,11 @@ def check_image(image: np.ndarray, name: str) -> None:
         )
     if 0 in image.shape:
         raise ValueError(f"image {name!r}: is empty, its shape is {list(image.shape)}")
+
+
+def resize_images(images: list[np.ndarray], size: tuple[int, int]) -> np.ndarray:
+    """Resizes each of uint8 [H, W, 3] to (height, width), stacked: [B, height, width, 3]."""
+    return np.stack(map_over_cores(partial(resize_image, size=size), images))
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -53,7 +53,7 @@ ENCODINGS = tuple(_ENCODINGS)
 
 
 def to_rgb(message: Image | CompressedImage) -> np.ndarray:
-    """The picture in a message, uint8 [height, width, 3].
+    """The picture in a message, uint8 [height, width, 3]: of rgb8 the message's own memory, to be read only.
 
     16-bit encodings are scaled from 0..65535 to 0..255 and rounded, as cv_bridge does.
 
@@ -106,7 +106,7 @@ def _pixels(message: Image, channel_bytes: int, channels: int) -> np.ndarray:
 
 
 def _colours(pixels: np.ndarray, encoding: str) -> np.ndarray:
-    """RGB uint8 [height, width, 3] of what the encoding's channels hold, uint8 or uint16; never the same memory."""
+    """RGB uint8 [height, width, 3] of what the encoding's channels hold, uint8 or uint16."""
     height, width = pixels.shape[:2]
     if encoding in _SHARED_CHROMA and width % 2:
         raise ImageRefused(
@@ -122,7 +122,7 @@ def _colours(pixels: np.ndarray, encoding: str) -> np.ndarray:
         pixels = cv2.cvtColor(pixels, conversion)
     if pixels.dtype == np.uint16:
         return cv2.convertScaleAbs(pixels, alpha=255 / 65535)
-    return np.array(pixels) if conversion is None else pixels  # a message's memory is not ours to keep
+    return pixels
 
 
 def _decompress(message: CompressedImage) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Forecasts to ROS messages and back to arrays with named axes.
 
-Large arrays are copied as blocks of memory; rclpy would otherwise convert them number by number, forty times slower.
+Large arrays are lent to the messages: rclpy copies them as blocks of memory when it publishes.
 """
 
 from __future__ import annotations
@@ -130,9 +130,9 @@ def tracks_message(
     _fill_common(message, forecast, circumstances)
     message.num_samples = samples.tracks.shape[1]
     message.num_steps, message.grid_height, message.grid_width = samples.tracks.shape[2:5]
-    _fill(message.tracks, samples.tracks)
+    message._tracks = _lent(samples.tracks)
     if samples.visibility is not None:
-        _fill(message.visibility, samples.visibility)
+        message._visibility = _lent(samples.visibility)
     return message
 
 
@@ -145,10 +145,10 @@ def summary_message(
     _fill_common(message, forecast, circumstances)
     message.num_samples = forecast.tracks.shape[1]
     message.num_steps, message.grid_height, message.grid_width = summary.spread.shape[1:]
-    _fill(message.mean_t, summary.mean_track)
-    _fill(message.min, summary.medoid_track)
+    message._mean_t = _lent(summary.mean_track)
+    message._min = _lent(summary.medoid_track)
     message.min_index = [int(index) for index in forecast.medoid]
-    _fill(message.spread, summary.spread)
+    message._spread = _lent(summary.spread)
     return message
 
 
@@ -196,9 +196,13 @@ def _fill_common(message: PredictedTracks | TrackSummary, forecast: Forecast, ci
     message.seed = forecast.seed
 
 
-def _fill(field, values: np.ndarray) -> None:
-    """Appends to an array field; the cast matters, for the bytes of any other type would be taken as float32."""
-    field.frombytes(memoryview(np.ascontiguousarray(values, dtype=np.float32)).cast("B"))
+def _lent(values: np.ndarray) -> memoryview:
+    """An array as what a message may hold in place of an array.array of float32.
+
+    A field's setter takes an array.array, which has memory of its own, so a copy, or converts number by number; the
+    conversion that publishes it copies the memory of anything that has some. So the field behind the setter is set.
+    """
+    return memoryview(np.ascontiguousarray(values, dtype=np.float32).reshape(-1))
 
 
 def _read(name: str, field, shape: tuple[int, ...]) -> np.ndarray:

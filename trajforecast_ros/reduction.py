@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from trajforecast_model.tracks.summary import spread
+from trajforecast_model.tracks.summary import mean_track, spread
 
 if TYPE_CHECKING:
     from trajforecast_model.forecaster import Forecast
@@ -111,10 +111,11 @@ def reduce_summary(forecast: Forecast, image_sizes: list[tuple[int, int]], reduc
     if reduction.points:
         lookups = _lookups(forecast, image_sizes, reduction)
         tracks = [lookup.tracks(of_view) for lookup, of_view in zip(lookups, forecast.tracks, strict=True)]
+        means = [mean_track(of_view) for of_view in tracks]
         return Summary(
-            np.stack([of_view.mean(axis=0) for of_view in tracks]),
+            np.stack(means),
             np.stack([of_view[index] for of_view, index in zip(tracks, forecast.medoid, strict=True)]),
-            np.stack([spread(of_view) for of_view in tracks]),
+            np.stack([spread(of_view, mean) for of_view, mean in zip(tracks, means, strict=True)]),
         )
     rows, columns = _kept(forecast, reduction.stride)
     medoids = [

@@ -170,6 +170,13 @@ def test_reading_forecasts_does_not_load_the_model():
     assert result.stdout.strip() == "[]"
 
 
+def test_arrays_are_lent_to_messages():
+    made = forecast()
+
+    assert np.shares_memory(read_tracks(tracks_message(made, CIRCUMSTANCES)).tracks, made.tracks)
+    assert np.shares_memory(read_summary(summary_message(made, CIRCUMSTANCES)).mean_t, made.mean_track)
+
+
 def test_messages_are_made_without_touching_each_number():
     tracks = np.zeros((2, 4, 16, 32, 32, 2), dtype=np.float32)
     made = Forecast(("side", "effector"), tracks, None, 9, 0, 0.05)

@@ -8,7 +8,16 @@ from types import SimpleNamespace
 import pytest
 
 from trajforecast_ros import path_profile
-from trajforecast_ros.path_profile import NETWORKS, StageTimer, table
+from trajforecast_ros.path_profile import (
+    NETWORKS,
+    PUBLISHING_SUMMARY,
+    PUBLISHING_TRACKS,
+    SUMMARISING,
+    TO_ALL,
+    TO_TRACKS,
+    StageTimer,
+    table,
+)
 
 
 class Clock:
@@ -24,6 +33,7 @@ class Clock:
 def test_what_a_stage_spends_in_another_counts_for_that_one_alone(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(time, "perf_counter", clock)
+    monkeypatch.setattr(time, "monotonic", clock)
 
     def spend(seconds: float) -> None:
         clock.now += seconds
@@ -40,26 +50,38 @@ def test_what_a_stage_spends_in_another_counts_for_that_one_alone(monkeypatch):
     timer, told = StageTimer(), []
     timer.time(work, "inner", "within")
     timer.time(work, "outer", "around")
-    published = timer.on_published(lambda statistics, forecast: told.append(forecast))
+    work.publish = lambda topic: spend(0.5)
+    timer.time(work, "publish", lambda topic: f"publishing {topic}")
+    publish, published = work.publish, timer.on_published(lambda statistics, forecast: told.append(forecast))
 
     work.outer()
-    published(None, SimpleNamespace(latency=7.0))
-    work.inner()
-    published(None, SimpleNamespace(latency=3.0))
+    publish("PredictedTracks")
+    spend(0.25)
+    published(None, SimpleNamespace(at=clock.now, latency=7.0))
+    publish("PredictedTracks")
+    published(None, SimpleNamespace(at=clock.now, latency=3.0))
 
-    assert timer.forecasts == [{"within": 4.0, "around": 1.5, "total": 7.0}, {"within": 2.0, "total": 3.0}]
+    assert timer.forecasts == [
+        {"within": 4.0, "around": 1.5, PUBLISHING_TRACKS: 0.5, TO_ALL: 7.0, TO_TRACKS: 6.75},
+        {PUBLISHING_TRACKS: 0.5, TO_ALL: 3.0, TO_TRACKS: 3.0},
+    ]
     assert len(told) == 2, "the node's own statistics go on"
 
 
 def test_the_table_adds_up():
-    text = table([{"making": 0.001, NETWORKS: 0.25, "total": 0.254}] * 3)
+    seconds = {"making": 0.001, NETWORKS: 0.25, SUMMARISING: 0.002, PUBLISHING_SUMMARY: 0.001, TO_TRACKS: 0.254}
+    text = table([{**seconds, TO_ALL: 0.2575}] * 3)
 
     for stage, milliseconds in (
         ("making", 1.0),
         ("waking up, locks, the rest", 3.0),
-        ("**all but the networks**", 4.0),
+        ("**PredictedTracks published: all but the networks**", 4.0),
+        (SUMMARISING, 2.0),
+        (PUBLISHING_SUMMARY, 1.0),
+        ("locks, the rest", 0.5),
+        ("**both published: all but the networks**", 7.5),
         ("networks", 250.0),
-        ("image callback to published", 254.0),
+        (TO_ALL, 257.5),
     ):
         assert f"| {stage} | {milliseconds:.2f} | {milliseconds:.2f} |" in text
 
@@ -70,7 +92,7 @@ def test_the_real_node_is_profiled(tiny_checkpoint, capfd):
     assert run_in_a_process(run) == 0
 
     printed = capfd.readouterr().out
-    for stage in ("images to RGB", "making PredictedTracks", "publishing", "networks", "image callback to published"):
+    for stage in ("images to RGB", "resizing", "making PredictedTracks", PUBLISHING_TRACKS, SUMMARISING, TO_ALL):
         assert f"| {stage} |" in printed
 
 

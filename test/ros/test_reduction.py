@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from trajforecast_model.forecaster import Forecast
 from trajforecast_model.tracks.grid import query_points, rescale
-from trajforecast_model.tracks.summary import spread
+from trajforecast_model.tracks.summary import mean_track, spread
 from trajforecast_ros.reduction import EVERYTHING, Reduction, parse_points, reduce_samples, reduce_summary
 
 SAMPLES, STEPS, ROWS, COLUMNS = 3, 4, 6, 8
@@ -103,7 +103,7 @@ def test_chosen_points_go_where_the_grid_around_them_goes(points):
         assert np.allclose(tracks[:, 0], wanted, atol=1e-4), "step 0 is the point itself"
         assert np.allclose(summary.mean_track[view, :, 0], expected.mean(axis=0), atol=1e-3)
         assert np.allclose(summary.medoid_track[view, :, 0], expected[made.medoid[view]], atol=1e-3)
-        assert np.allclose(summary.spread[view, :, 0], spread(expected), atol=1e-3)
+        assert np.allclose(summary.spread[view, :, 0], spread(expected, mean_track(expected)), atol=1e-3)
 
 
 def test_a_chosen_grid_point_has_that_grid_points_values():

@@ -1,22 +1,35 @@
 """What k sampled futures say together: their mean, their spread and their most central member.
 
-Works on numpy arrays and torch tensors alike. x and y are handled apart: reducing over a last axis of two is ten times
-slower.
+Plain loops in place of one broadcast expression: what a step needs then stays in the processor's cache. x and y are
+handled apart: reducing over a last axis of two is ten times slower.
 """
 
+import numpy as np
 
-def mean_track(tracks):
+CHUNK = 8192  # points of every sample that the medoid looks at together
+
+
+def mean_track(tracks: np.ndarray) -> np.ndarray:
     """The average of the samples ("MeanT"): [k, T, H, W, 2] -> [T, H, W, 2], pixels."""
     return tracks.mean(axis=0)
 
 
-def spread(tracks):
-    """Root mean square distance of the samples to their mean: [k, T, H, W, 2] -> [T, H, W], pixels."""
-    variance = sum(((x - x.mean(axis=0)) ** 2).mean(axis=0) for x in (tracks[..., 0], tracks[..., 1]))
-    return variance**0.5
+def spread(tracks: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Root mean square distance of the samples to their mean: [k, T, H, W, 2] -> [T, H, W], pixels.
+
+    Args:
+        mean: [T, H, W, 2], what `mean_track` says of the same samples.
+    """
+    squares = np.zeros_like(mean)  # [T, H, W, 2], summed over the samples
+    difference = np.empty_like(mean)
+    for sample in tracks:
+        np.subtract(sample, mean, out=difference)
+        difference *= difference
+        squares += difference
+    return np.sqrt((squares[..., 0] + squares[..., 1]) / len(tracks))
 
 
-def medoid(tracks) -> int:
+def medoid(tracks: np.ndarray) -> int:
     """Index of the sample with the least mean distance to the other samples.
 
     The distance between two samples is the Euclidean distance of their points, averaged over time and grid.
@@ -26,11 +39,15 @@ def medoid(tracks) -> int:
         tracks: [k, T, H, W, 2], pixels.
     """
     k = len(tracks)
-    x, y = (tracks[..., axis].reshape(k, -1) for axis in (0, 1))  # [k, T * H * W]
-    total = [0.0] * k  # of the distances to all others
-    for i in range(1, k):
-        distances = (((x[:i] - x[i]) ** 2 + (y[:i] - y[i]) ** 2) ** 0.5).mean(axis=1)  # to each sample before it
-        for j, distance in enumerate(distances.tolist()):
-            total[i] += distance
-            total[j] += distance
-    return total.index(min(total))
+    points = tracks.reshape(k, -1, 2)
+    distances = np.zeros((k, k))  # summed over the points; float64, in which the order of summing changes nothing
+    for start in range(0, points.shape[1], CHUNK):
+        x, y = (points[:, start : start + CHUNK, axis].copy() for axis in (0, 1))  # [k, CHUNK]
+        for i in range(1, k):
+            # To each sample before it.
+            dx, dy = x[:i] - x[i], y[:i] - y[i]
+            dx *= dx
+            dy *= dy
+            dx += dy
+            distances[i, :i] += np.sqrt(dx, out=dx).sum(axis=1)
+    return int((distances + distances.T).sum(axis=1).argmin())

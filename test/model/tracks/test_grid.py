@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from trajforecast_model.tracks.grid import denormalise, normalise, query_points, rescale
 from trajforecast_model.tracks.motion import moving_points
-from trajforecast_model.tracks.summary import mean_track, medoid, spread
+from trajforecast_model.tracks.summary import CHUNK, mean_track, medoid, spread
 
 
 def test_query_points_are_the_centres_of_every_other_pixel():
@@ -59,6 +59,24 @@ def test_summaries_of_samples():
     base[3] += 9.0
     assert medoid(base) == 1 or medoid(base) == 2
     np.testing.assert_allclose(mean_track(base), base.mean(0), rtol=1e-6)
-    np.testing.assert_allclose(spread(base), np.sqrt(2 * base[..., 0].var(0)), rtol=1e-5)
+    np.testing.assert_allclose(spread(base, mean_track(base)), np.sqrt(2 * base[..., 0].var(0)), rtol=1e-5)
     assert medoid(base[:1]) == 0
-    assert spread(base[:1]) == pytest.approx(0)
+    assert spread(base[:1], base[0]) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("points", [(3, 5), (2, CHUNK // 2 + 7)])  # within a chunk, and over two
+def test_summaries_are_those_of_the_plain_formulas(points):
+    rng = np.random.default_rng(0)
+    for k in range(1, 7):
+        tracks = (300 + rng.normal(size=(k, 1, *points, 2)) * rng.uniform(0.1, 9, (k, 1, 1, 1, 1))).astype(np.float32)
+        exact = tracks.astype(np.float64)
+        between = np.linalg.norm(exact[:, None] - exact, axis=-1).mean(axis=(2, 3, 4))  # [k, k]
+        assert medoid(tracks) == between.sum(axis=1).argmin()
+        from_mean = np.linalg.norm(exact - exact.mean(axis=0), axis=-1)
+        np.testing.assert_allclose(spread(tracks, mean_track(tracks)), np.sqrt((from_mean**2).mean(axis=0)), atol=1e-4)
+
+
+def test_of_equal_samples_the_first_is_the_medoid():
+    tracks = np.random.default_rng(0).normal(size=(5, 16, 8, 8, 2)).astype(np.float32)
+    tracks[[1, 3, 4]] = tracks[1]
+    assert medoid(tracks) == 1
