@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from synthetic_shards import write_synthetic_data
+from test_ranks import train_on_two_ranks
 from test_resume import run_until_killed
 from tiny_runs import denoiser_config, logged, run, vae_config
 from transformers import Dinov2Config, Dinov2Model
@@ -106,6 +107,20 @@ def test_a_run_killed_while_it_fills_the_cache_goes_on_there(data, dinov2, tmp_p
     assert len(list((tmp_path / "features" / "train").glob(".*.tmp"))) == 1
     assert run("denoiser", config, tmp_path) == 0
     assert encoded[:6] == [2] * 6, "six demos were left"
+
+
+@pytest.mark.slow
+def test_two_ranks_share_the_filling(data, dinov2, tmp_path):
+    def config(name: str) -> dict:
+        return with_dinov2(data, tmp_path / name, dinov2, tmp_path / f"{name}_features", steps=2)
+
+    assert run("denoiser", config("one"), tmp_path) == 0
+    result = train_on_two_ranks("denoiser", config("two"), tmp_path)
+    assert result.returncode == 0, result.stderr
+    files = [sorted((tmp_path / f"{name}_features").rglob("*.arrow")) for name in ("one", "two")]
+    assert [path.name for path in files[1]] == [path.name for path in files[0]]
+    assert len(files[0]) == IMAGES / 2, "a file a demo"
+    assert logged(tmp_path / "two") == pytest.approx(logged(tmp_path / "one"), rel=1e-4)
 
 
 def test_a_cache_of_other_weights_or_other_data_is_refused(data, dinov2, tmp_path, capsys):
