@@ -155,7 +155,7 @@ def _profile_node(checkpoint: str, samples: int, finished: Callable[[], bool]) -
     timer.time(forecaster, "resize_images", "resizing")
     for name in ("encode_text", "encode_images", "sample_latents", "decode_latents"):
         timer.time(forecaster.Forecaster, name, NETWORKS)
-    timer.time(forecaster.Forecaster, "predict", "noise, pixels")
+    timer.time(forecaster.Forecaster, "predict", "pixels, the rest of predict")
     timer.time(outputs, "tracks_message", "making PredictedTracks")
     timer.time(outputs, "summary_message", SUMMARISING)
     timer.time(LifecyclePublisher, "publish", lambda _, message: f"publishing {type(message).__name__}")

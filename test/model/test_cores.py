@@ -3,7 +3,7 @@ import threading
 import pytest
 import torch
 
-from trajforecast_model.cores import map_over_cores
+from trajforecast_model.cores import begin, map_over_cores
 
 
 @pytest.fixture
@@ -30,3 +30,17 @@ def test_items_run_at_the_same_time_where_pytorch_has_cores(threads):
 def test_one_core_is_one_thread(threads):
     threads(1)
     assert set(map_over_cores(lambda _: threading.get_ident(), [0, 0])) == {threading.get_ident()}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_was_begun_gives_its_result_once_asked(threads, count):
+    threads(count)
+    assert begin(divmod, 7, 2)() == (3, 1)
+
+
+def test_what_was_begun_goes_on_while_something_else_is_done(threads):
+    threads(2)
+    go_on = threading.Event()
+    begun = begin(go_on.wait, 20)
+    go_on.set()
+    assert begun()
