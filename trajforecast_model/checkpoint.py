@@ -8,6 +8,7 @@ import os
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors import SafetensorError
@@ -41,12 +42,19 @@ class ForecastConfig:
     steps: int = 9  # solver steps unless the caller says otherwise
     solver: str = "euler"  # "METHOD" or "METHOD@GRID", see flow/solvers.py
     anchor_first_frame: bool = False  # set t = 0 of a forecast to the query points, which it is by definition
+    generates: Literal["tracks", "pixels"] = (
+        "tracks"  # pixels: the denoiser's grid is a frame, and no VAE stands before
+    )
 
     def __post_init__(self):
         check_solver(self.solver)
         if len(self.latent_std) != self.denoiser.channels:
             raise ValueError(
                 f"latent_std has {len(self.latent_std)} values, the denoiser {self.denoiser.channels} channels"
+            )
+        if self.generates == "pixels" and (self.vae is not None or self.denoiser.channels != 3):
+            raise ValueError(
+                f"generates pixels: expected a denoiser of 3 channels and no VAE, got {self.denoiser.channels} channels"
             )
         if self.vae is not None:
             latent = (self.vae.latent_frames, self.vae.latent_grid, self.vae.latent_channels)

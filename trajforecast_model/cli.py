@@ -90,6 +90,9 @@ def _prepare(verbs) -> None:
     )
     parser.add_argument("--labeler-device", default="cpu", help="cpu, cuda or cuda:1")
     parser.add_argument("--stride", type=int, default=1, help="frames between the starts of two windows")
+    parser.add_argument(
+        "--frames", type=int, default=None, metavar="SIDE", help="also store all frames, so large (blocks)"
+    )
     parser.add_argument("--dt", type=float, default=0.05, help="seconds between two frames of a window")
     parser.add_argument("--fps", type=float, default=None, help="true rate of recordings that name none or a wrong one")
     parser.add_argument(
@@ -115,8 +118,11 @@ def _prepare(verbs) -> None:
 
         if len(args.demos) == 1 and holds_block_scenes(args.demos[0]):
             return prepare_blocks(
-                args.demos[0], args.out, args.workers, labeler=args.labeler, share=args.shard, dry_run=args.dry_run
-            )
+                args.demos[0], args.out, args.workers, frame_side=args.frames, labeler=args.labeler, share=args.shard,
+                dry_run=args.dry_run,
+            )  # fmt: skip
+        if args.frames is not None:
+            raise ValueError("--frames: only block scenes are prepared with all of their frames; leave it out")
         from trajforecast_model.data.plan import parse_share
         from trajforecast_model.data.point_trackers.interface import TrackerOptions
         from trajforecast_model.data.prepare import prepare

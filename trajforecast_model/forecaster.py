@@ -79,7 +79,13 @@ class Forecast:
 
 
 class Forecaster:
-    """A loaded model. Not safe for use from several threads at once."""
+    """A loaded model. Not safe for use from several threads at once.
+
+    Raises:
+        ValueError: for a dtype or device that there is not, and for a checkpoint that generates something else.
+    """
+
+    generates = "tracks"
 
     def __init__(
         self,
@@ -95,6 +101,11 @@ class Forecaster:
     ):
         if dtype not in DTYPES:
             raise ValueError(f"dtype: got {dtype!r}, expected one of {', '.join(DTYPES)}")
+        if config.generates != self.generates:
+            raise ValueError(
+                f"the checkpoint generates {config.generates}, not {self.generates}: it is an ablation for `trajforecast "
+                "evaluate` alone"
+            )
         self.config = config
         self.model_id = model_id
         self.device = checked_device(device)
@@ -286,6 +297,7 @@ class Forecaster:
         noise: Tensor,
         steps: int | None = None,
         solver: str | None = None,
+        first: Tensor | None = None,
     ) -> Tensor:
         """Integrates the flow for k samples of each image.
 
@@ -293,12 +305,14 @@ class Forecaster:
             image_tokens: [B, M, D]
             text_embedding: [B, E], or None.
             noise: [B, k, T - 1, C, h, w], the start of every unknown latent frame.
+            first: [B, 1, C, h, w], the known first frame (default: `first_frame` of the tokens).
 
         Returns:
             [B, k, T, C, h, w] scaled latents (tracks without a VAE), the clean first frame in slot 0.
         """
         context = self.denoiser.image_context(image_tokens, text_embedding)
-        first = self.first_frame(image_tokens).unsqueeze(1).expand(-1, noise.shape[1], -1, -1, -1, -1)
+        first = self.first_frame(image_tokens) if first is None else first
+        first = first.unsqueeze(1).expand(-1, noise.shape[1], -1, -1, -1, -1)
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
             known = torch.cat([first, x], dim=2).to(self.dtype)
@@ -356,7 +370,8 @@ class Forecaster:
         noise = begin(self._noise, k, seeds, streams)  # half a millisecond, and 7 for the paper's B
         text = self.encode_text(instructions)
         image_tokens = self.encode_images(images)
-        latents = self.sample_latents(image_tokens, text, noise(), steps, solver)
+        known = self._known_frame(images, image_tokens)
+        latents = self.sample_latents(image_tokens, text, noise(), steps, solver, known)
         sizes = [image.shape[:2] for image in images]
         pixels = _pixels(self.decode_latents(latents, image_tokens), sizes)
         is_finite = torch.isfinite(pixels.sum())  # one number tells: NaN and infinity survive a sum
@@ -375,6 +390,10 @@ class Forecaster:
         """[B, k, T - 1, C, h, w]"""
         shape = (self.config.denoiser.num_frames - 1, self.config.denoiser.channels, *self.config.denoiser.grid)
         return torch.stack([sample_noise(seed, stream, k, shape) for seed, stream in zip(seeds, streams, strict=True)])
+
+    def _known_frame(self, images: list[np.ndarray], image_tokens: Tensor) -> Tensor:
+        """[B, 1, C, h, w]"""
+        return self.first_frame(image_tokens)
 
     def _effort_within(
         self,

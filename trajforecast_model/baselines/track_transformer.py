@@ -166,8 +166,3 @@ class _FeedForward(nn.Sequential):
             nn.Linear(4 * dim, dim),
             nn.Dropout(dropout),
         )
-
-
-def signed_pixels(images: Tensor) -> Tensor:
-    """uint8 [B, H, W, 3] -> [B, 3, H, W] in [-1, 1], what ATM's network takes."""
-    return images.movedim(-1, 1).float() / 127.5 - 1

@@ -7,6 +7,7 @@ import numpy as np
 
 from trajforecast_model.data.exact_tracks import BodyPoses, CameraPoses, focal_length, lift, project
 from trajforecast_model.data.shards import DatasetInfo, Window
+from trajforecast_model.images import resize_image
 from trajforecast_model.sim.blocks.model import CAMERA, FRAMES_PER_SECOND, IMAGE_SIZE
 from trajforecast_model.sim.blocks.rollout import NUM_FRAMES
 from trajforecast_model.sim.blocks.scene_files import SimulatedScene
@@ -27,8 +28,11 @@ TASKS = {"seen": "blocks", "unseen": "blocks_unseen"}
 _NEAR_MISS = 0.01  # metres that a seen point may lie behind what its ray meets; rays and points are exact
 
 
-def scene_windows(simulated: SimulatedScene) -> list[Window]:
+def scene_windows(simulated: SimulatedScene, frame_size: tuple[int, int] | None = None) -> list[Window]:
     """A window of every rollout, with exact tracks and visibility.
+
+    Args:
+        frame_size: (height, width) of the windows' frames; None leaves frames out, which saves drawing them.
 
     Raises:
         ValueError: if the states are not those of the scene.
@@ -49,9 +53,15 @@ def scene_windows(simulated: SimulatedScene) -> list[Window]:
                 tracks=tracks,
                 visibility=visibility,
                 num_real_frames=len(states),
+                frames=None if frame_size is None else _frames(view, states, frame_size),
             )
         )
     return windows
+
+
+def _frames(view: BlockView, states: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """uint8 [T, *size, 3], averages of the pixels of the scene's images."""
+    return np.stack([resize_image(image, size) for image in view.video(states)])
 
 
 def track_rollout(view: BlockView, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,14 +5,14 @@ A shard appears only when it is complete, so the same command continues a run th
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from trajforecast_model.checkpoint import write_atomically
 from trajforecast_model.data.plan import split_of
-from trajforecast_model.data.shards import SPLITS, write_info, write_shard
+from trajforecast_model.data.shards import SPLITS, DatasetInfo, write_info, write_shard
 from trajforecast_model.processes import run_in_processes
 from trajforecast_model.sim.blocks.generate import PACKAGES, SETTINGS_FILE
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
@@ -26,11 +26,21 @@ def holds_block_scenes(folder: Path) -> bool:
 
 
 def prepare_blocks(
-    folder: Path, out: Path, workers: int = 1, *, labeler: str = "exact", share: str = "1/1", dry_run: bool = False
+    folder: Path,
+    out: Path,
+    workers: int = 1,
+    *,
+    frame_side: int | None = None,
+    labeler: str = "exact",
+    share: str = "1/1",
+    dry_run: bool = False,
 ) -> int:
     """Writes `out/{train,val}/scene_<seed>.arrow` for every scene of the folder that is not there yet.
 
     The first 90 % of the scenes train, the rest are validation: all futures of a scene are on the same side.
+
+    Args:
+        frame_side: also store the frames of every window, of so many pixels a side.
 
     Returns:
         The exit code: 0, or 1 if some files were damaged. Those are listed on stderr and the others prepared.
@@ -51,17 +61,26 @@ def prepare_blocks(
     from trajforecast_model.data.block_scenes import INFO
     from trajforecast_model.sim.blocks.scene_files import FILE_PATTERN
 
+    info = INFO
+    if frame_side is not None:
+        if not 1 <= frame_side <= min(INFO.image_size):
+            raise ValueError(
+                f"--frames {frame_side}: expected 1 to {min(INFO.image_size)} pixels, the size of the images"
+            )
+        info = replace(INFO, frame_size=(frame_side, frame_side))
     files = sorted(folder.glob(FILE_PATTERN))
     if not files:
         raise ValueError(f"{folder} has no scenes; simulate some: trajforecast simulate --suite blocks --out {folder}")
-    _remember_scenes(out, json.loads((folder / SETTINGS_FILE).read_text()) | {"scenes": [file.stem for file in files]})
+    scenes = json.loads((folder / SETTINGS_FILE).read_text()) | {"scenes": [file.stem for file in files]}
+    _remember_scenes(out, scenes if frame_side is None else scenes | {"frames": frame_side})
     for split in SPLITS:
         (out / split).mkdir(parents=True, exist_ok=True)
         for left_by_a_killed_run in (out / split).glob(".*.tmp"):
             left_by_a_killed_run.unlink()
-    write_info(out, INFO)
+    write_info(out, info)
     jobs = [
-        SceneJob(file, out / split_of(number, len(files)) / f"{file.stem}.arrow") for number, file in enumerate(files)
+        SceneJob(file, out / split_of(number, len(files)) / f"{file.stem}.arrow", info)
+        for number, file in enumerate(files)
     ]
     waiting = [job for job in jobs if not job.shard.exists()]
     broken = []
@@ -83,6 +102,7 @@ class SceneJob:
 
     file: Path
     shard: Path
+    info: DatasetInfo
 
 
 class _SceneLabeler:
@@ -91,16 +111,16 @@ class _SceneLabeler:
     def __call__(self, job: SceneJob) -> str | None:
         """Returns what is wrong with the scene, or None when its shard is written."""
         configure_mujoco(PACKAGES, extra="blocks")
-        from trajforecast_model.data.block_scenes import INFO, scene_windows
+        from trajforecast_model.data.block_scenes import scene_windows
         from trajforecast_model.sim.blocks.scene_files import read_scene
 
         try:
-            windows = scene_windows(read_scene(job.file))
+            windows = scene_windows(read_scene(job.file), job.info.frame_size)
         except ValueError as error:
             message = str(error)
             return message if str(job.file) in message else f"{job.file}: {message}"
         # Outside: a full disk is not the scene's fault and ends the run.
-        write_shard(job.shard, windows, INFO)
+        write_shard(job.shard, windows, job.info)
         return None
 
 
@@ -108,7 +128,9 @@ def _remember_scenes(out: Path, scenes: dict) -> None:
     """With more scenes the split would move, and a scene might come to lie on both sides of it."""
     path = out / _SCENES_FILE
     if path.exists() and json.loads(path.read_text()) != scenes:
-        raise ValueError(f"{out} was prepared from other scenes, or from fewer of them; use another --out")
+        raise ValueError(
+            f"{out} was prepared from other scenes, from fewer of them or with other --frames; use another --out"
+        )
     if not path.exists() and any(out.glob("*/*.arrow")):
         raise ValueError(f"{out} holds shards of other data; use another --out")
     write_atomically(path, (json.dumps(scenes) + "\n").encode())

@@ -24,7 +24,7 @@ INFO_FILE = "dataset.json"
 FORMAT_VERSION = 1
 SPLITS = ("train", "val")
 
-SCHEMA = pa.schema(
+_SCHEMA = pa.schema(
     {
         "task": pa.string(),
         "demo": pa.string(),
@@ -37,6 +37,7 @@ SCHEMA = pa.schema(
         "num_real_frames": pa.int32(),
     }
 )
+_FRAMES = pa.field("frames", pa.binary())  # uint8 [T, h, w, 3], RGB, upright; a column only where frames were asked for
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class DatasetInfo:
     views: tuple[str, ...] = ("side", "effector")
     window_end: Literal["repeat_last_frame"] = "repeat_last_frame"  # ATM's; num_real_frames tells which are whole
     labeler_weights: str | None = None  # name of the weights file, where the labeler is a network
+    frame_size: tuple[int, int] | None = None  # height, width of each window's frames, where these are stored too
     format_version: int = FORMAT_VERSION
 
 
@@ -69,6 +71,7 @@ class Window:
     visibility: np.ndarray  # bool [T, H, W]
     num_real_frames: int  # frames before the last one is repeated
     image_tokens: np.ndarray | None = None  # float16 [M, D] of a feature cache
+    frames: np.ndarray | None = None  # uint8 [T, *frame_size, 3], where they are stored
 
 
 @dataclass(frozen=True)
@@ -89,9 +92,10 @@ def write_shard(path: Path, windows: list[Window], info: DatasetInfo) -> None:
     points = query_points(info.grid, info.image_size)
     try:
         options = pa.ipc.IpcWriteOptions(compression="zstd")
-        with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, SCHEMA, options=options) as writer:
+        schema = _SCHEMA if info.frame_size is None else _SCHEMA.append(_FRAMES)
+        with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, schema, options=options) as writer:
             for window in windows:
-                writer.write_batch(pa.RecordBatch.from_pylist([_row(window, points)], schema=SCHEMA))
+                writer.write_batch(pa.RecordBatch.from_pylist([_row(window, points)], schema=schema))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -169,7 +173,13 @@ class ShardDataset(Dataset):
             tracks=self._points + offsets,
             visibility=bits.reshape(shape).astype(bool),
             num_real_frames=values["num_real_frames"],
+            frames=self._frames(values),
         )
+
+    def _frames(self, values: dict) -> np.ndarray | None:
+        if self.info.frame_size is None:
+            return None
+        return np.frombuffer(values["frames"], np.uint8).reshape(self.info.num_frames, *self.info.frame_size, 3)
 
 
 def read_images(shard: Path) -> np.ndarray:
@@ -209,6 +219,7 @@ def _row(window: Window, points: np.ndarray) -> dict:
         "offsets": offsets.tobytes(),
         "visibility": np.packbits(window.visibility).tobytes(),
         "num_real_frames": window.num_real_frames,
+        "frames": None if window.frames is None else window.frames.tobytes(),
     }
 
 
@@ -231,7 +242,7 @@ def _read_row(path: Path, row: int) -> dict:
 
 def _metadata(path: Path, columns: tuple[str, ...]) -> dict[str, list]:
     """Some columns of a whole file, without decompressing the others."""
-    fields = sorted(SCHEMA.get_field_index(name) for name in columns)
+    fields = sorted(_SCHEMA.get_field_index(name) for name in columns)
     options = pa.ipc.IpcReadOptions(included_fields=fields)
     try:
         with pa.memory_map(str(path)) as source:

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from trajforecast_model.baselines.checkpoint import BaselineConfig
 from trajforecast_model.baselines.ddpm import sample
-from trajforecast_model.baselines.track_transformer import signed_pixels
 from trajforecast_model.data.shards import DatasetInfo
 from trajforecast_model.evaluation.point_forecasters import PointForecast, check_same, check_views
 from trajforecast_model.evaluation.windows import PROTOCOL_IMAGE_SIZE, MovingWindow
 from trajforecast_model.flow.noise import sample_noise
 from trajforecast_model.images import resize_image
+from trajforecast_model.networks.image_encoder import signed_pixels
 from trajforecast_model.networks.text_encoder import BertTextEncoder
 from trajforecast_model.tracks.grid import denormalise, normalise
 

@@ -16,6 +16,8 @@ from trajforecast_model.checkpoint import write_atomically
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset
 from trajforecast_model.evaluation.fvmd import clips, fvmd, fvmd_per_scene, rounded_to_eighths
 from trajforecast_model.evaluation.metrics import best_of_k, scene_sample_variance
+from trajforecast_model.evaluation.models import load_dense_forecaster
+from trajforecast_model.evaluation.pixel_forecaster import track_grid
 from trajforecast_model.evaluation.tables import Table, table_as_markdown, table_as_text
 from trajforecast_model.evaluation.windows import stable_number
 from trajforecast_model.forecaster import Forecaster
@@ -76,15 +78,18 @@ def evaluate_futures(
             f"the {split} split of {data} has {len(groups)} scenes with several futures, needed are 2; simulate with "
             "--rollouts (blocks) or --futures (LIBERO), or use another --split"
         )
-    forecaster = Forecaster.from_pretrained(checkpoint, device=device, dtype=dtype)
+    forecaster = load_dense_forecaster(checkpoint, device, dtype)
     _check_fit(dataset.info, forecaster)
     scenes = _sample(dataset, groups, forecaster, counts[-1], steps, seed)
+    rows = compare_futures(scenes, counts)
+    if dataset.info.frame_size is not None:
+        rows["tracker"] = _measure(_tracked(dataset, groups), counts)
     report = {
         "model": forecaster.model_id,
         "n_scenes": len(scenes),
         "n_simulated": [len(scene.simulated) for scene in scenes],
         "k": counts,
-        "rows": compare_futures(scenes, counts),
+        "rows": rows,
         "convention": _convention(dataset.info, split, steps or forecaster.config.steps, seed),
     }
     write_atomically(Path(out), (json.dumps(report, indent=2) + "\n").encode())
@@ -122,12 +127,13 @@ def compare_futures(scenes: list[Scene], counts: list[int]) -> dict[str, dict]:
     }
     if min(len(scene.simulated) for scene in scenes) >= 4:
         halves = [Scene(scene.simulated[0::2], scene.simulated[1::2]) for scene in scenes]
-        fewest = min(len(scene.sampled) for scene in halves)
-        rows["simulator"] = _measure(halves, [k for k in counts if k <= fewest] or [fewest])
+        rows["simulator"] = _measure(halves, counts)
     return rows
 
 
 def _measure(scenes: list[Scene], counts: list[int]) -> dict:
+    fewest = min(len(scene.sampled) for scene in scenes)
+    counts = [k for k in counts if k <= fewest] or [fewest]
     sampled = [scene.sampled for scene in scenes]
     simulated = [scene.simulated for scene in scenes]
     measured = {
@@ -189,8 +195,19 @@ def _sample(
     return scenes
 
 
+def _tracked(dataset: ShardDataset, groups: list[list[int]]) -> list[Scene]:
+    """The tracks that the tracker of generated videos reads off the simulated ones: what perfect pixels would get."""
+    info, scenes = dataset.info, []
+    for indices in groups:
+        windows = [dataset[index] for index in indices]
+        truth = np.stack([window.tracks for window in windows])
+        read = np.stack([track_grid(window.frames, info.grid, info.image_size) for window in windows])
+        scenes.append(Scene(rescale(truth, info.image_size, IMAGE_SIZE), rescale(read, info.image_size, IMAGE_SIZE)))
+    return scenes
+
+
 def as_table(report: dict) -> Table:
-    """A row for the model, one for nothing moves, one for the simulator against itself."""
+    """A row for each of the report's: the model, nothing moves, the simulator against itself, the tracker."""
     largest = str(report["k"][-1])
     rows = []
     for name, row in report["rows"].items():
@@ -221,6 +238,7 @@ def _convention(info: DatasetInfo, split: str, steps: int, seed: int) -> dict:
         "moving_points": "those that pass the LIBERO protocol's filter in any simulated future of the scene",
         "fvmd": f"clips of 16 of the {info.num_frames} frames, one beginning at every frame, all points",
         "simulator": "every other simulated future against the rest",
+        "tracker": "Lucas-Kanade through the simulated videos, where the data holds them, against their exact tracks",
         "split": split,
         "solver_steps": steps,
         "seed": seed,

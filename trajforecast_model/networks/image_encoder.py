@@ -111,3 +111,8 @@ def standardise(images: Tensor, input_size: tuple[int, int], dtype: torch.dtype 
         x = F.interpolate(x, size=input_size, mode="bicubic", antialias=True)
     mean, std = (x.new_tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     return ((x - mean) / std).to(dtype)
+
+
+def signed_pixels(images: Tensor) -> Tensor:
+    """uint8 [..., H, W, 3] to float32 [..., 3, H, W], -1 black to 1 white."""
+    return images.movedim(-1, -3).float() / 127.5 - 1

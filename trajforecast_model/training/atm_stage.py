@@ -6,7 +6,8 @@ Tra-MoE's (arXiv 2411.14519) as well, with a small penalty on the logits of its 
 import torch
 from torch import Tensor
 
-from trajforecast_model.baselines.track_transformer import TrackTransformer, signed_pixels
+from trajforecast_model.baselines.track_transformer import TrackTransformer
+from trajforecast_model.networks.image_encoder import signed_pixels
 from trajforecast_model.training.baseline_stage import BaselineStage
 from trajforecast_model.training.batches import Batch
 from trajforecast_model.training.noise import WindowNoise

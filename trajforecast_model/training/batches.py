@@ -19,6 +19,7 @@ class Batch:
     tracks: Tensor  # float32 [B, T, H, W, 2], pixels
     instructions: list[str]
     image_tokens: Tensor | None = None  # float16 [B, M, D], where a feature cache has them
+    frames: Tensor | None = None  # uint8 [B, T, h, w, 3], where the data holds them
 
     def to(self, device: torch.device) -> "Batch":
         return self._with_tensors(lambda tensor: tensor.to(device, non_blocking=True))
@@ -32,21 +33,23 @@ class Batch:
         return moving_points(rescale(self.tracks, self.images.shape[1:3], (128, 128)))
 
     def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        tokens = None if self.image_tokens is None else change(self.image_tokens)
-        return Batch(change(self.images), change(self.tracks), self.instructions, tokens)
+        tokens, frames = (None if part is None else change(part) for part in (self.image_tokens, self.frames))
+        return Batch(change(self.images), change(self.tracks), self.instructions, tokens, frames)
 
 
 def collate(windows: list[Window]) -> Batch:
     return Batch(
-        images=torch.from_numpy(np.stack([window.image for window in windows])),
-        tracks=torch.from_numpy(np.stack([window.tracks for window in windows])),
+        images=_stacked([window.image for window in windows]),
+        tracks=_stacked([window.tracks for window in windows]),
         instructions=[window.instruction for window in windows],
-        image_tokens=(
-            None
-            if windows[0].image_tokens is None
-            else torch.from_numpy(np.stack([window.image_tokens for window in windows]))
-        ),
+        image_tokens=_stacked([window.image_tokens for window in windows]),
+        frames=_stacked([window.frames for window in windows]),
     )
+
+
+def _stacked(arrays: list[np.ndarray | None]) -> Tensor | None:
+    """None where the windows do not have it."""
+    return None if arrays[0] is None else torch.from_numpy(np.stack(arrays))
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,7 @@ class DenoiserSizeConfig:
     heads: int = 6
     skip_first_frame: bool = False
     aligned_image: bool = False
+    track_encoding: bool = True  # Fourier features of positions; read where tracks themselves are denoised
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class DenoiserTrainConfig:
     data: DataConfig
     optimisation: OptimisationConfig
     vae: str | None = None  # checkpoint folder of a trained VAE; null trains on tracks themselves
+    target: Literal["tracks", "pixels"] = "tracks"  # pixels: generate the video, the ablation of the paper's table 6
     start_from: str | None = None  # checkpoint folder to fine-tune; it brings its VAE, so `vae` is null then
     denoiser: DenoiserSizeConfig = field(default_factory=DenoiserSizeConfig)
     image_encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)

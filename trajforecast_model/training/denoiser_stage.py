@@ -15,8 +15,8 @@ from trajforecast_model.checkpoint import (
     save_config,
     save_weights,
 )
-from trajforecast_model.data.shards import ShardDataset
-from trajforecast_model.forecaster import Forecaster
+from trajforecast_model.data.shards import DatasetInfo, ShardDataset
+from trajforecast_model.evaluation.models import DENSE_FORECASTERS
 from trajforecast_model.networks.denoiser import Denoiser, DenoiserConfig
 from trajforecast_model.networks.image_encoder import build_image_encoder
 from trajforecast_model.networks.text_encoder import BertTextEncoder
@@ -26,6 +26,7 @@ from trajforecast_model.training.distributed import World
 from trajforecast_model.training.flow_matching import FlowSpace, flow_matching_loss
 from trajforecast_model.training.image_tokens import image_tokens
 from trajforecast_model.training.noise import WindowNoise
+from trajforecast_model.training.pixel_space import PixelSpace
 from trajforecast_model.training.selection import best_error
 from trajforecast_model.training.vae_stage import check_vae_fits, load_trained_vae
 
@@ -44,7 +45,7 @@ class DenoiserStage:
         self.config = config
         info = ShardDataset(config.data.folder, "train").info
         self.validation = ShardDataset(config.data.folder, "val")
-        self.vae, image_encoder, latent_std = None, config.image_encoder, (1.0, 1.0)
+        self.vae, image_encoder, latent_std = None, config.image_encoder, None
         if config.start_from is not None:
             start = _config_of_checkpoint(config)
             self.vae = build_vae(start, Path(config.start_from))
@@ -57,11 +58,9 @@ class DenoiserStage:
             image_encoder = trained.image_encoder or image_encoder
         if self.vae is not None:
             check_vae_fits(self.vae.config, info, image_encoder if self.vae.config.image_conditioned else None)
-        frames, grid, channels = (
-            (info.num_frames, info.grid, 2)
-            if self.vae is None
-            else (self.vae.config.latent_frames, self.vae.config.latent_grid, self.vae.config.latent_channels)
-        )
+        frames, grid, channels = self._shape(info)
+        of_positions = config.target == "tracks" and self.vae is None
+        size = vars(config.denoiser) | {"track_encoding": of_positions and config.denoiser.track_encoding}
         self.forecast_config = ForecastConfig(
             denoiser=DenoiserConfig(
                 num_frames=frames,
@@ -70,13 +69,13 @@ class DenoiserStage:
                 image_grid=image_encoder.grid,
                 image_dim=image_encoder.dim,
                 text_dim=None if config.text_encoder is None else config.text_encoder.dim,
-                track_encoding=self.vae is None,
-                **vars(config.denoiser),
+                **size,
             ),
             image_encoder=image_encoder,
             vae=None if self.vae is None else self.vae.config,
             text_encoder=config.text_encoder,
-            latent_std=latent_std,
+            latent_std=latent_std or (1.0,) * channels,
+            generates=config.target,
             image_size=tuple(info.image_size),
             grid=tuple(info.grid),
             num_frames=info.num_frames,
@@ -94,8 +93,12 @@ class DenoiserStage:
         if self.vae is not None and self.vae.config.image_conditioned:
             self.model.image_encoder.requires_grad_(False)  # the VAE was trained on this encoder's tokens
         self.image_encoder = self.model.image_encoder
-        self.space = FlowSpace(self.forecast_config, self.vae)
+        self.space = PixelSpace() if config.target == "pixels" else FlowSpace(self.forecast_config, self.vae)
         self.text_encoder = None if config.text_encoder is None else BertTextEncoder(config.text_encoder)
+
+    def futures(self, batch: Batch) -> Tensor:
+        """What the space is of: tracks, or frames."""
+        return batch.frames if self.config.target == "pixels" else batch.tracks
 
     def mean_weight(self, batch: Batch) -> Tensor:
         return self._weight(batch).mean()
@@ -108,7 +111,7 @@ class DenoiserStage:
         loss = flow_matching_loss(
             model.denoiser,
             self.space,
-            batch.tracks,
+            self.futures(batch),
             tokens,
             text,
             noise,
@@ -129,7 +132,7 @@ class DenoiserStage:
         Per view. Min takes each window's best sample.
         """
         logging = self.config.logging
-        forecaster = Forecaster(
+        forecaster = DENSE_FORECASTERS[self.config.target](
             self.forecast_config, model.denoiser, self.vae, model.image_encoder, device=world.device
         )
         chosen = spread_evenly(len(self.validation), logging.validation_windows)
@@ -185,11 +188,26 @@ class DenoiserStage:
         if start.image_encoder.kind == "patch":
             load_weights(self.model.image_encoder, folder / "image_encoder.safetensors")
 
+    def _shape(self, info: DatasetInfo) -> tuple[int, tuple[int, int], int]:
+        """Frames, grid and channels of what is generated."""
+        if self.config.target == "pixels":
+            if self.vae is not None:
+                raise ValueError("target: pixels are generated without the VAE of tracks; set vae to null")
+            if info.frame_size is None:
+                raise ValueError(
+                    f"target: pixels needs the frames, which {self.config.data.folder} does not hold; prepare the data "
+                    "with --frames, e.g. --frames 64"
+                )
+            return info.num_frames, info.frame_size, 3
+        if self.vae is None:
+            return info.num_frames, info.grid, 2
+        return self.vae.config.latent_frames, self.vae.config.latent_grid, self.vae.config.latent_channels
+
     def _weight(self, batch: Batch) -> Tensor:
-        """[B, 1, 1, h, w]: heavier where a latent token (or a point, without a VAE) holds something that moves."""
+        """[B, 1, 1, h, w]: heavier where a latent token (a point or a pixel, without a VAE) holds something that moves."""
         moving = batch.moving_points().float()
-        patch = 1 if self.vae is None else self.vae.config.patch_size
-        weight = 1 + (self.config.moving_weight - 1) * F.max_pool2d(moving[:, None], patch)
+        grid = self.forecast_config.denoiser.grid
+        weight = 1 + (self.config.moving_weight - 1) * F.adaptive_max_pool2d(moving[:, None], grid)
         if self.config.equal_windows:
             weight = weight / weight.mean(dim=(1, 2, 3), keepdim=True)
         return weight[:, None]

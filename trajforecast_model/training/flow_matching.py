@@ -9,6 +9,7 @@ from trajforecast_model.networks.denoiser import Denoiser
 from trajforecast_model.networks.track_vae import TrackVAE
 from trajforecast_model.tracks.grid import normalise
 from trajforecast_model.training.noise import WindowNoise
+from trajforecast_model.training.pixel_space import PixelSpace
 
 
 class FlowSpace:
@@ -42,8 +43,8 @@ class FlowSpace:
 
 def flow_matching_loss(
     denoiser: Denoiser,
-    space: FlowSpace,
-    tracks: Tensor,
+    space: FlowSpace | PixelSpace,
+    futures: Tensor,
     tokens: Tensor,
     text: Tensor | None,
     noise: WindowNoise,
@@ -55,13 +56,13 @@ def flow_matching_loss(
     """Squared error of the velocity at `draws` noises and flow times a window, which share what depends on its image.
 
     Args:
-        tracks: [B, T, H, W, 2], pixels
+        futures: what the space is of: tracks [B, T, H, W, 2] in pixels, or frames uint8 [B, T, h, w, 3].
         tokens, text: [B, M, D_image], [B, E]
         pure_noise_draws: of the draws, those at flow time 0.
         weight: [B, 1, 1, h, w]; None weighs everything alike.
     """
-    windows = len(tracks)
-    data, first = space.sample(tracks, tokens, noise), space.first_frame(tracks, tokens)
+    windows = len(futures)
+    data, first = space.sample(futures, tokens, noise), space.first_frame(futures, tokens)
     start = noise.normal(draws, *data.shape[1:]).flatten(0, 1)
     t = logit_normal_timesteps(noise.normal(draws).flatten())
     t.view(windows, draws)[:, :pure_noise_draws] = 0.0

@@ -53,7 +53,7 @@ class StudentStage(DenoiserStage):
         with torch.no_grad():
             tokens = image_tokens(batch, model.image_encoder)
             text = None if self.text_encoder is None else self.text_encoder.to(tokens.device)(batch.instructions)
-            first = self.space.first_frame(batch.tracks, tokens)[:, None].expand(-1, draws, -1, -1, -1, -1)
+            first = self.space.first_frame(self.futures(batch), tokens)[:, None].expand(-1, draws, -1, -1, -1, -1)
             start = noise.normal(draws, self.forecast_config.denoiser.num_frames, *first.shape[3:])
             start = torch.cat([first, start[:, :, 1:]], dim=2)  # [B, draws, T, C, h, w]
             teacher = self.teacher.to(tokens.device)
@@ -104,6 +104,7 @@ def _training_from_teacher(config: StudentTrainConfig) -> DenoiserTrainConfig:
         data=config.data,
         optimisation=config.optimisation,
         start_from=config.teacher,
+        target=teacher.generates,
         denoiser=DenoiserSizeConfig(**sizes),
         image_encoder=teacher.image_encoder,
         text_encoder=teacher.text_encoder,

@@ -5,8 +5,8 @@ from torch import Tensor
 
 from trajforecast_model.baselines.ddpm import LEVELS, add_noise
 from trajforecast_model.baselines.track_diffusion import TrackDiffusion
-from trajforecast_model.baselines.track_transformer import signed_pixels
 from trajforecast_model.evaluation.baseline_forecasters import check_grid, fixed_points
+from trajforecast_model.networks.image_encoder import signed_pixels
 from trajforecast_model.tracks.grid import normalise
 from trajforecast_model.training.baseline_stage import BaselineStage
 from trajforecast_model.training.batches import Batch

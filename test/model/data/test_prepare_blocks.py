@@ -10,6 +10,7 @@ import pytest
 from trajforecast_model.cli import main
 from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.evaluation.futures import futures_of_scenes
+from trajforecast_model.images import resize_image
 from trajforecast_model.sim.blocks.generate import SETTINGS_FILE, BlockSettings, SceneJob, SceneSimulator
 
 
@@ -31,6 +32,21 @@ def prepared(scenes, tmp_path_factory):
     return out
 
 
+@pytest.fixture(scope="module")
+def one_scene(scenes, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("one_scene")
+    for name in (SETTINGS_FILE, "scene_000000.hdf5"):
+        shutil.copy(scenes / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def with_frames(one_scene, tmp_path_factory):
+    out = tmp_path_factory.mktemp("with_frames")
+    assert main(["prepare", str(one_scene), "--frames", "32", "--out", str(out), "--workers", "1"]) == 0
+    return out
+
+
 def shards(out) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*.arrow"))}
 
@@ -48,6 +64,26 @@ def test_a_shard_holds_the_futures_of_a_scene(prepared):
     np.testing.assert_array_equal(first.image, second.image)
     assert np.abs(first.tracks - second.tracks).max() > 5
     assert futures_of_scenes(dataset) == [[0, 1], [2, 3]]
+
+
+def test_frames_are_the_video_of_the_rollout_and_the_rest_is_as_without(prepared, with_frames):
+    plain, dataset = ShardDataset(prepared, "train"), ShardDataset(with_frames, "train")
+    assert plain[0].frames is None and dataset.info.frame_size == (32, 32)
+    for index in range(2):
+        window = dataset[index]
+        assert window.frames.shape == (24, 32, 32, 3) and window.frames.dtype == np.uint8
+        np.testing.assert_array_equal(window.frames[0], resize_image(window.image, (32, 32)))
+        np.testing.assert_array_equal(window.tracks, plain[index].tracks)
+    # Two futures of one picture; and what changes in a video is where something moves.
+    assert (dataset[0].frames[-1] != dataset[1].frames[-1]).any()
+    changed = np.abs(np.diff(dataset[0].frames.astype(int), axis=0)).max(axis=(0, -1)) > 20
+    assert 0.02 < changed.mean() < 0.6
+
+
+def test_the_size_of_frames_is_one_for_a_folder(with_frames, one_scene, capsys):
+    for options, words in ((["--frames", "16"], "--frames"), ([], "--frames"), (["--frames", "512"], "1 to 256")):
+        assert main(["prepare", str(one_scene), "--out", str(with_frames), *options]) == 2
+        assert words in capsys.readouterr().err
 
 
 def test_the_same_command_makes_only_what_is_missing_and_the_same_again(prepared, scenes, tmp_path):

@@ -3,6 +3,9 @@
 Rays meet the shapes themselves, so depth and masks need no OpenGL, and what is round is round.
 """
 
+from collections.abc import Iterator
+from contextlib import closing
+
 import mujoco
 import numpy as np
 
@@ -34,12 +37,19 @@ class BlockView:
         show_state(self._model, self._data, state, "the scene")
 
     def image(self) -> np.ndarray:
-        """RGB, uint8 [256, 256, 3]. The only thing here that needs OpenGL."""
-        renderer = SceneRenderer(self._model, IMAGE_SIZE, cameras={CAMERA: CAMERA}, shadows=True)
-        try:
+        """RGB, uint8 [256, 256, 3]. With `video` the only thing here that needs OpenGL."""
+        with self._renderer() as renderer:
             return renderer.image(self._data, CAMERA)
-        finally:
-            renderer.close()
+
+    def video(self, states: np.ndarray) -> Iterator[np.ndarray]:
+        """The image of each recorded state [T, 1 + nq + nv] in turn."""
+        with self._renderer() as renderer:
+            for state in states:
+                self.show(state)
+                yield renderer.image(self._data, CAMERA)
+
+    def _renderer(self) -> closing[SceneRenderer]:
+        return closing(SceneRenderer(self._model, IMAGE_SIZE, cameras={CAMERA: CAMERA}, shadows=True))
 
     def cast_rays(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What is first met at each pixel.
