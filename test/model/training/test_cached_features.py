@@ -81,7 +81,7 @@ def test_losses_are_those_without_a_cache_and_the_encoder_sees_an_image_once(dat
     assert losses[2] == losses[1]
 
 
-def test_a_vae_that_looks_at_the_image_trains_on_kept_features(data, dinov2, tmp_path, encoded):
+def test_a_vae_that_looks_at_the_image_and_its_denoiser_share_kept_features(data, dinov2, tmp_path, encoded):
     def config(out: str, cache: str | None) -> dict:
         config = vae_config(data, tmp_path / out, steps=2, image_encoder=dinov2_settings(dinov2))
         config["vae"] |= dict(image_conditioned=True, image_grid=[4, 4], image_dim=32, num_frames=4, grid=[16, 16])
@@ -89,13 +89,20 @@ def test_a_vae_that_looks_at_the_image_trains_on_kept_features(data, dinov2, tmp
         config["data"]["feature_cache"] = cache
         return config
 
+    features = tmp_path / "features"
     assert run("vae", config("without", None), tmp_path) == 0
     without = sum(encoded)
     encoded.clear()
-    assert run("vae", config("with", str(tmp_path / "features")), tmp_path) == 0
+    assert run("vae", config("with", str(features)), tmp_path) == 0
     assert sum(encoded) == without - 2 * 8 + IMAGES
     losses = [list(logged(tmp_path / out).values()) for out in ("without", "with")]
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
+
+    encoded.clear()
+    denoiser = with_dinov2(data, tmp_path / "run", dinov2, features, steps=1)
+    denoiser["denoiser"]["patch_size"] = 1
+    assert run("denoiser", denoiser | {"vae": str(tmp_path / "with" / "checkpoint")}, tmp_path) == 0
+    assert 0 < sum(encoded) < IMAGES, "validation alone"
 
 
 @pytest.mark.slow
