@@ -1,6 +1,7 @@
 """Measures what the node adds to the networks: from the image callback to the published messages, stage by stage.
 
     python -m trajforecast_ros.path_profile --forecasts 50
+    python -m trajforecast_ros.path_profile --forecasts 200 --latency-budget 0.3   # how often it is kept, too
 
 The node runs in this process, where its stages are timed. The cameras, and a subscriber of both forecast messages, are a
 process of their own, so images and forecasts cross DDS; the next pair of images comes when the forecast has arrived.
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 
 import numpy as np
@@ -83,6 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--samples", type=int, default=8, help="k, futures sampled in a forecast")
     parser.add_argument("--forecasts", type=int, default=50)
     parser.add_argument("--image-size", type=int, nargs=2, default=[480, 640], metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--latency-budget", type=float, default=0.0, metavar="SECONDS", help="the node's; 0 is none")
     parser.add_argument("--as-peer", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
     if args.forecasts < 1 or args.samples < 1 or min(args.image_size) < 1:
@@ -96,7 +98,13 @@ def main(arguments: list[str] | None = None) -> int:
     this_module = [sys.executable, "-m", "trajforecast_ros.path_profile"]
     peer = subprocess.Popen([*this_module, "--as-peer", f"--forecasts={args.forecasts}", "--image-size", *size])
     try:
-        forecasts = _profile_node(args.checkpoint, args.samples, lambda: peer.poll() is not None)
+        settings = {
+            "checkpoint": args.checkpoint,
+            "num_samples": args.samples,
+            "latency_budget": args.latency_budget,
+            "instruction": "pick up the milk and place it in the basket",
+        }
+        forecasts, efforts = _profile_node(settings, lambda: peer.poll() is not None)
     except (ValueError, OSError) as error:
         print(f"path_profile: error: {error}", file=sys.stderr)
         return 2
@@ -107,6 +115,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"path_profile: only {len(forecasts)} forecasts were published", file=sys.stderr)
         return 1
     print(table(forecasts[WARM_UP:]))
+    if args.latency_budget:
+        print(within_budget([forecast[TO_ALL] for forecast in forecasts[WARM_UP:]], efforts, args.latency_budget))
     return 0
 
 
@@ -136,7 +146,24 @@ def table(forecasts: list[dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def _profile_node(checkpoint: str, samples: int, finished: Callable[[], bool]) -> list[dict[str, float]]:
+def within_budget(latencies: list[float], efforts: list[tuple[int, int]], budget: float) -> str:
+    """How many forecasts came in time, and what they were made with.
+
+    Args:
+        latencies: seconds.
+        efforts: solver steps and samples of at least as many forecasts, the last ones of which count.
+        budget: seconds.
+    """
+    kept = sum(latency <= budget for latency in latencies)
+    counts = Counter(efforts[-len(latencies) :]).most_common()
+    made_with = ", ".join(f"{steps} x {samples} ({count})" for (steps, samples), count in counts)
+    return f"{kept} of {len(latencies)} forecasts within {budget:g} s; solver steps x samples: {made_with}"
+
+
+def _profile_node(
+    settings: dict[str, object], finished: Callable[[], bool]
+) -> tuple[list[dict[str, float]], list[tuple[int, int]]]:
+    """Of every forecast the seconds by stage; of those and the warm-up before, solver steps and samples."""
     # After the environment is set: rclpy reads it when it is imported.
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
@@ -155,6 +182,14 @@ def _profile_node(checkpoint: str, samples: int, finished: Callable[[], bool]) -
     timer.time(forecaster, "resize_images", "resizing")
     for name in ("encode_text", "encode_images", "sample_latents", "decode_latents"):
         timer.time(forecaster.Forecaster, name, NETWORKS)
+    efforts, predict = [], forecaster.Forecaster.predict
+
+    def noted(*args, **kwargs) -> forecaster.Forecast:
+        forecast = predict(*args, **kwargs)
+        efforts.append((forecast.steps, forecast.num_samples))
+        return forecast
+
+    forecaster.Forecaster.predict = noted
     timer.time(forecaster.Forecaster, "predict", "pixels, the rest of predict")
     timer.time(outputs, "tracks_message", "making PredictedTracks")
     timer.time(outputs, "summary_message", SUMMARISING)
@@ -162,13 +197,7 @@ def _profile_node(checkpoint: str, samples: int, finished: Callable[[], bool]) -
     Statistics.published = timer.on_published(Statistics.published)
 
     rclpy.init()
-    node = ForecastNode(
-        parameter_overrides=[
-            Parameter("checkpoint", value=checkpoint),
-            Parameter("num_samples", value=samples),
-            Parameter("instruction", value="pick up the milk and place it in the basket"),
-        ]
-    )
+    node = ForecastNode(parameter_overrides=[Parameter(name, value=value) for name, value in settings.items()])
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
@@ -178,7 +207,7 @@ def _profile_node(checkpoint: str, samples: int, finished: Callable[[], bool]) -
     finally:
         node.close()
         rclpy.try_shutdown()
-    return timer.forecasts
+    return timer.forecasts, efforts
 
 
 def _cameras_and_subscriber(forecasts: int, image_size: list[int]) -> int:

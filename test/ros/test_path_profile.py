@@ -17,6 +17,7 @@ from trajforecast_ros.path_profile import (
     TO_TRACKS,
     StageTimer,
     table,
+    within_budget,
 )
 
 
@@ -86,14 +87,21 @@ def test_the_table_adds_up():
         assert f"| {stage} | {milliseconds:.2f} | {milliseconds:.2f} |" in text
 
 
+def test_forecasts_in_time_are_counted_with_their_effort():
+    told = within_budget([0.1, 0.3, 0.31], [(9, 8), (3, 8), (2, 8), (3, 8)], 0.3)
+    assert told == "2 of 3 forecasts within 0.3 s; solver steps x samples: 3 x 8 (2), 2 x 8 (1)"
+
+
 @pytest.mark.slow
 def test_the_real_node_is_profiled(tiny_checkpoint, capfd):
     run = ["--checkpoint", str(tiny_checkpoint), "--forecasts", "2", "--samples", "1", "--image-size", "48", "64"]
+    run += ["--latency-budget", "60"]
     assert run_in_a_process(run) == 0
 
     printed = capfd.readouterr().out
     for stage in ("images to RGB", "resizing", "making PredictedTracks", PUBLISHING_TRACKS, SUMMARISING, TO_ALL):
         assert f"| {stage} |" in printed
+    assert "2 of 2 forecasts within 60 s; solver steps x samples: 1 x 1 (2)" in printed
 
 
 def run_in_a_process(arguments: list[str]) -> int:
