@@ -14,8 +14,8 @@ import torch
 
 from trajforecast_model.baselines.atm_checkpoint import convert_atm
 from trajforecast_model.baselines.checkpoint import load_baseline
-from trajforecast_model.baselines.track_transformer import signed_pixels
 from trajforecast_model.cli import main
+from trajforecast_model.networks.image_encoder import signed_pixels
 from trajforecast_model.networks.positions import sincos_2d
 
 DATA = Path(__file__).parents[2] / "data"

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from trajforecast_model.baselines.mixture import MixtureOfExperts
-from trajforecast_model.baselines.track_transformer import TrackTransformer, TrackTransformerConfig, signed_pixels
+from trajforecast_model.baselines.track_transformer import TrackTransformer, TrackTransformerConfig
+from trajforecast_model.networks.image_encoder import signed_pixels
 
 TINY = dict(dim=32, depth=2, heads=2, image_patch=32, text_dim=8, dropout=0.0)
 
