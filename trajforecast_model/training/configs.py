@@ -93,7 +93,8 @@ class DenoiserTrainConfig:
     moving_weight: float = 1.0  # weight of latent tokens with a moving point beside 1 for the others
     equal_windows: bool = False  # every window weighs the same, as in the protocol, however much of it moves
     stored_dtype: Literal["float32", "float16"] = "float32"  # of the exported weights
-    sampling_steps: int = 9  # solver steps of the exported checkpoint
+    sampling_steps: int = 9  # network evaluations of the exported checkpoint
+    sampling_solver: str = "euler"  # of the exported checkpoint, see flow/solvers.py
     anchor_first_frame: bool = True
 
     def __post_init__(self):

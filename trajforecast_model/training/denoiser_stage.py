@@ -82,6 +82,7 @@ class DenoiserStage:
             dt=info.dt,
             views=tuple(info.views),
             steps=config.sampling_steps,
+            solver=config.sampling_solver,
             anchor_first_frame=config.anchor_first_frame,
         )
         torch.manual_seed(config.optimisation.seed)

@@ -34,13 +34,11 @@ class StudentStage(DenoiserStage):
 
     def __init__(self, config: StudentTrainConfig):
         check_solver(config.teacher_solver)
-        check_solver(config.sampling_solver)
         for name in ("teacher_steps", "sampling_steps"):
             if getattr(config, name) < 1:
                 raise ValueError(f"{name}: got {getattr(config, name)}, expected at least 1")
         super().__init__(_training_from_teacher(config))
         self.distillation = config
-        self.forecast_config = dataclasses.replace(self.forecast_config, solver=config.sampling_solver)
         self.model.image_encoder.requires_grad_(False)
         self.teacher = copy.deepcopy(self.model.denoiser).eval().requires_grad_(False)
         if config.start_from is not None:
@@ -113,5 +111,6 @@ def _training_from_teacher(config: StudentTrainConfig) -> DenoiserTrainConfig:
         moving_weight=config.moving_weight,
         stored_dtype=config.stored_dtype,
         sampling_steps=config.sampling_steps,
+        sampling_solver=config.sampling_solver,
         anchor_first_frame=teacher.anchor_first_frame,
     )

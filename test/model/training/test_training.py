@@ -27,8 +27,10 @@ def trained_vae(data, tmp_path_factory) -> Path:
 
 
 def test_vae_then_denoiser_gives_a_checkpoint_that_forecasts(data, trained_vae, tmp_path, capsys):
-    assert run("denoiser", denoiser_config(data, tmp_path / "run", trained_vae / "checkpoint"), tmp_path) == 0
+    config = denoiser_config(data, tmp_path / "run", trained_vae / "checkpoint", sampling_solver="ab2@shift2")
+    assert run("denoiser", config, tmp_path) == 0
     forecaster = Forecaster.from_pretrained(tmp_path / "run" / "checkpoint")
+    assert (forecaster.config.steps, forecaster.config.solver) == (3, "ab2@shift2")
     windows = ShardDataset(data, "val")
     forecast = forecaster.predict({"side": windows[0].image}, windows[0].instruction, k=2)
     assert forecast.tracks.shape == (1, 2, 16, 64, 64, 2)
@@ -115,6 +117,7 @@ def test_what_cannot_be_trained_ends_with_code_2_and_a_reason(data, tmp_path, ca
     refused("vae", good | {"vae": good["vae"] | {"patch_size": 10}}, "not a multiple of patch_size")
     refused("vae", good | {"vae": good["vae"] | {"num_frames": 24}}, "vae.num_frames is 24, the data's is 16")
     refused("denoiser", denoiser_config(data, tmp_path / "d", tmp_path / "no_vae"), "vae.json")
+    refused("denoiser", denoiser_config(data, tmp_path / "d", None, sampling_solver="rk4"), "solver: got 'rk4'")
     assert main(["train", "vae", "--config", str(tmp_path / "missing.yaml")]) == 2
 
     assert run("vae", good, tmp_path) == 0
