@@ -21,7 +21,8 @@ import numpy as np
 from trajforecast_ros.resources import dds_settings
 
 WARM_UP = 3  # forecasts that do not count
-PEER_SECONDS = 60  # of silence, after which the other process gives up
+RESEND_SECONDS = 5  # without a forecast, after which its images count as lost
+PEER_SECONDS = 60  # without one, after which the other process gives up
 NETWORKS = "networks"
 PUBLISHING_TRACKS = "publishing PredictedTracks"
 SUMMARISING = "mean, medoid, spread, making TrackSummary"
@@ -231,18 +232,21 @@ def _cameras_and_subscriber(forecasts: int, image_size: list[int]) -> int:
     node.create_subscription(PredictedTracks, "predicted_tracks", on("tracks"), RESULT)
     node.create_subscription(TrackSummary, "predicted_tracks/summary", on("summary"), RESULT)
     picture = np.random.default_rng(0).integers(0, 256, (*image_size, 3), dtype=np.uint8)
-    give_up = time.monotonic() + PEER_SECONDS
-    sent = 0
+    answered = -1
+    resend = give_up = time.monotonic() + PEER_SECONDS
     while min(arrived.values()) < forecasts and time.monotonic() < give_up:
         ready = all(camera.get_subscription_count() for camera in cameras) and len(
             node.get_publishers_info_by_topic("predicted_tracks")
         )
-        if ready and min(arrived.values()) == sent:
+        now = time.monotonic()
+        came = min(arrived.values()) > answered
+        if ready and (came or now > resend):
+            if came:
+                give_up = now + PEER_SECONDS
             header = Header(stamp=node.get_clock().now().to_msg())
             for camera in cameras:
                 camera.publish(to_message(picture, header))
-            sent += 1
-            give_up = time.monotonic() + PEER_SECONDS
+            answered, resend = min(arrived.values()), now + RESEND_SECONDS
         rclpy.spin_once(node, timeout_sec=0.1)
     node.destroy_node()
     rclpy.try_shutdown()
