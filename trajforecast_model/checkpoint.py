@@ -6,6 +6,8 @@ config.json  vae.safetensors  denoiser.safetensors  image_encoder.safetensors (o
 import json
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -42,9 +44,7 @@ class ForecastConfig:
     steps: int = 9  # solver steps unless the caller says otherwise
     solver: str = "euler"  # "METHOD" or "METHOD@GRID", see flow/solvers.py
     anchor_first_frame: bool = False  # set t = 0 of a forecast to the query points, which it is by definition
-    generates: Literal["tracks", "pixels"] = (
-        "tracks"  # pixels: the denoiser's grid is a frame, and no VAE stands before
-    )
+    generates: Literal["tracks", "pixels"] = "tracks"  # pixels: the denoiser's grid is a frame, and there is no VAE
 
     def __post_init__(self):
         check_solver(self.solver)
@@ -126,12 +126,18 @@ def build_denoiser(config: ForecastConfig, folder: Path | None = None) -> Denois
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes beside `path`, flushes to disk, then renames: readers see the old file or the new one, whole."""
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write instead: it takes its place when the block ends well, and is gone otherwise."""
     temporary = temporary_beside(path)
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from trajforecast_model.data.exact_tracks import BodyPoses, CameraPoses, focal_length, lift, project
 from trajforecast_model.data.shards import DatasetInfo, Window
-from trajforecast_model.images import resize_image
+from trajforecast_model.images import resize_images
 from trajforecast_model.sim.blocks.model import CAMERA, FRAMES_PER_SECOND, IMAGE_SIZE
 from trajforecast_model.sim.blocks.rollout import NUM_FRAMES
 from trajforecast_model.sim.blocks.scene_files import SimulatedScene
@@ -53,15 +53,10 @@ def scene_windows(simulated: SimulatedScene, frame_size: tuple[int, int] | None 
                 tracks=tracks,
                 visibility=visibility,
                 num_real_frames=len(states),
-                frames=None if frame_size is None else _frames(view, states, frame_size),
+                frames=None if frame_size is None else resize_images(list(view.video(states)), frame_size),
             )
         )
     return windows
-
-
-def _frames(view: BlockView, states: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """uint8 [T, *size, 3], averages of the pixels of the scene's images."""
-    return np.stack([resize_image(image, size) for image in view.video(states)])
 
 
 def track_rollout(view: BlockView, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import cv2
 import numpy as np
 
-from trajforecast_model.checkpoint import temporary_beside
+from trajforecast_model.checkpoint import replacing
 from trajforecast_model.data.exact_tracks import BodyPoses, CameraPoses, exact_tracks
 from trajforecast_model.tracks.grid import query_points, rescale
 
@@ -84,13 +84,8 @@ class Episode:
             arrays[f"{view}_image_size"] = np.array(seen.camera.image_size)
             arrays[f"{view}_grid"] = np.array(seen.depth.shape[1:])
         path = Path(path)
-        temporary = temporary_beside(path)
-        try:
-            with open(temporary, "wb") as file:
-                np.savez_compressed(file, **arrays)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, **arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> "Episode":

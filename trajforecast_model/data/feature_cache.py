@@ -6,17 +6,16 @@ a memory map. It tells whose tokens these are and of which shard: those of anoth
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.ipc
 from torch.utils.data import Dataset
 
-from trajforecast_model.checkpoint import temporary_beside
+from trajforecast_model.data.arrow_files import naming_damage, open_rows, write_rows
 from trajforecast_model.data.shards import ShardDataset, Window, fingerprint, read_images
 
 IMAGES_AT_ONCE = 64
@@ -45,7 +44,9 @@ class FeatureCache:
         path = self._path(shard)
         if not path.exists():
             return False
-        made_from, wanted = json.loads(_open(path).schema.metadata[b"made_from"]), self._made_from(shard)
+        with _naming_damage(path):
+            made_from = json.loads(open_rows(path).schema.metadata[b"made_from"])
+        wanted = self._made_from(shard)
         differences = [
             f"{name} {made_from.get(name)!r} there, {wanted.get(name)!r} here"
             for name in sorted(made_from.keys() | wanted.keys())
@@ -61,11 +62,9 @@ class FeatureCache:
     def read(self, shard: Path, row: int) -> np.ndarray:
         """float16 [M, D], a view of the file."""
         path = self._path(shard)
-        reader = _open(path)
-        try:
+        with _naming_damage(path):
+            reader = open_rows(path)
             tokens = reader.get_batch(row).column(0).buffers()[1]
-        except (pa.ArrowInvalid, OSError) as error:
-            raise _damaged(path, error) from error
         return np.frombuffer(tokens, np.float16).reshape(json.loads(reader.schema.metadata[b"shape"]))
 
     def _write(self, shard: Path, encode: Encode) -> None:
@@ -83,17 +82,8 @@ class FeatureCache:
             [pa.field("image_tokens", pa.binary(tokens[0].nbytes))],
             metadata={"shape": json.dumps(shape), "made_from": json.dumps(self._made_from(shard))},
         )
-        path = self._path(shard)
-        temporary = temporary_beside(path)
-        try:
-            with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, schema) as writer:
-                for row in tokens:
-                    writer.write_batch(
-                        pa.record_batch([pa.array([row.tobytes()], schema.field(0).type)], schema=schema)
-                    )
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        rows = (pa.record_batch([pa.array([row.tobytes()], schema.field(0).type)], schema=schema) for row in tokens)
+        write_rows(self._path(shard), schema, rows)
 
     def _made_from(self, shard: Path) -> dict[str, Any]:
         return self._encoder | {"shard": fingerprint(shard), "format_version": FORMAT_VERSION}
@@ -115,13 +105,5 @@ class WindowsWithFeatures(Dataset):
         return replace(self._windows[index], image_tokens=self._cache.read(*self._windows.place(index)))
 
 
-@lru_cache(maxsize=64)
-def _open(path: Path) -> pa.ipc.RecordBatchFileReader:
-    try:
-        return pa.ipc.open_file(pa.memory_map(str(path)))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{path} is damaged ({error}); delete it, and the next run makes it again")
+def _naming_damage(path: Path) -> AbstractContextManager[None]:
+    return naming_damage(f"{path} is damaged", "delete it, and the next run makes it again")

@@ -6,7 +6,6 @@ Every row is a compressed record batch of its own, so any order of reading is ch
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -16,13 +15,15 @@ import pyarrow as pa
 import pyarrow.ipc
 from torch.utils.data import Dataset
 
-from trajforecast_model.checkpoint import temporary_beside, write_atomically
+from trajforecast_model.checkpoint import write_atomically
 from trajforecast_model.config import from_dict, to_dict
+from trajforecast_model.data.arrow_files import naming_damage, open_rows, write_rows
 from trajforecast_model.tracks.grid import query_points
 
 INFO_FILE = "dataset.json"
 FORMAT_VERSION = 1
 SPLITS = ("train", "val")
+_REMEDY = "delete it and prepare again"
 
 _SCHEMA = pa.schema(
     {
@@ -88,17 +89,10 @@ class WindowRows:
 
 def write_shard(path: Path, windows: list[Window], info: DatasetInfo) -> None:
     """Writes the windows of a demo; the file appears only when it is whole."""
-    temporary = temporary_beside(path)
     points = query_points(info.grid, info.image_size)
-    try:
-        options = pa.ipc.IpcWriteOptions(compression="zstd")
-        schema = _SCHEMA if info.frame_size is None else _SCHEMA.append(_FRAMES)
-        with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, schema, options=options) as writer:
-            for window in windows:
-                writer.write_batch(pa.RecordBatch.from_pylist([_row(window, points)], schema=schema))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    schema = _SCHEMA if info.frame_size is None else _SCHEMA.append(_FRAMES)
+    rows = (pa.RecordBatch.from_pylist([_row(window, points)], schema=schema) for window in windows)
+    write_rows(path, schema, rows, compression="zstd")
 
 
 def write_info(folder: Path, info: DatasetInfo) -> None:
@@ -223,29 +217,16 @@ def _row(window: Window, points: np.ndarray) -> dict:
     }
 
 
-@lru_cache(maxsize=64)
-def _open(path: Path) -> pa.ipc.RecordBatchFileReader:
-    # Loader processes share the cores already; PyArrow's own threads cost each of them a fifth more.
-    options = pa.ipc.IpcReadOptions(use_threads=False)
-    try:
-        return pa.ipc.open_file(pa.memory_map(str(path)), options=options)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"shard {path} is damaged ({error}); delete it and prepare again") from error
-
-
 def _read_row(path: Path, row: int) -> dict:
-    try:
-        return _open(path).get_batch(row).to_pylist()[0]
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"shard {path} is damaged in row {row} ({error}); delete it and prepare again") from error
+    with naming_damage(f"shard {path} is damaged", _REMEDY):
+        reader = open_rows(path)
+    with naming_damage(f"shard {path} is damaged in row {row}", _REMEDY):
+        return reader.get_batch(row).to_pylist()[0]
 
 
 def _metadata(path: Path, columns: tuple[str, ...]) -> dict[str, list]:
     """Some columns of a whole file, without decompressing the others."""
     fields = sorted(_SCHEMA.get_field_index(name) for name in columns)
     options = pa.ipc.IpcReadOptions(included_fields=fields)
-    try:
-        with pa.memory_map(str(path)) as source:
-            return pa.ipc.open_file(source, options=options).read_all().to_pydict()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"shard {path} is damaged ({error}); delete it and prepare again") from error
+    with naming_damage(f"shard {path} is damaged", _REMEDY), pa.memory_map(str(path)) as source:
+        return pa.ipc.open_file(source, options=options).read_all().to_pydict()

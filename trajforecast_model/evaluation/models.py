@@ -10,10 +10,8 @@ from trajforecast_model.evaluation.point_forecasters import DenseForecaster, Poi
 from trajforecast_model.forecaster import DTYPES, Forecaster
 from trajforecast_model.networks.text_encoder import BertTextEncoder
 
-DENSE_FORECASTERS: dict[str, type[Forecaster]] = {
-    "tracks": Forecaster,
-    "pixels": PixelForecaster,
-}  # by what it generates
+# By what it generates.
+DENSE_FORECASTERS: dict[str, type[Forecaster]] = {kind.generates: kind for kind in (Forecaster, PixelForecaster)}
 
 
 def load_point_forecaster(checkpoint: str | Path, device: str, dtype: str) -> PointForecaster:

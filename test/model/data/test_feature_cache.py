@@ -8,6 +8,7 @@ import pytest
 from synthetic_shards import write_synthetic_data
 
 from trajforecast_model.data import feature_cache
+from trajforecast_model.data.arrow_files import open_rows
 from trajforecast_model.data.feature_cache import FeatureCache, WindowsWithFeatures
 from trajforecast_model.data.shards import ShardDataset, read_images
 
@@ -100,7 +101,7 @@ def test_features_of_other_images_are_refused(windows, cache, tmp_path):
 def test_a_damaged_file_is_named(windows, cache):
     path = cache._path(windows.shards[2])
     path.write_bytes(path.read_bytes()[:100])
-    feature_cache._open.cache_clear()
+    open_rows.cache_clear()
     with pytest.raises(ValueError, match=r"discs__demo_0002\.arrow is damaged"):
         cache.holds(windows.shards[2])
 
