@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from trajforecast_model.baselines.ddpm import LEVELS
 from trajforecast_model.baselines.resnet import ResNet
-from trajforecast_model.networks.layers import MLP
+from trajforecast_model.networks.layers import MLP, attend
 from trajforecast_model.networks.positions import sincos_2d, timestep_features
 
 
@@ -98,4 +98,4 @@ class _Block(nn.Module):
 
     def _attend(self, x: Tensor) -> Tensor:
         heads = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # [3, B, heads, L, d]
-        return self.proj(nn.functional.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2))
+        return self.proj(attend(*heads).transpose(1, 2).flatten(2))

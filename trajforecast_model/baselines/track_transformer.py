@@ -14,6 +14,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from trajforecast_model.baselines.mixture import MixtureOfExperts
+from trajforecast_model.networks.layers import attend
 from trajforecast_model.networks.positions import sincos_1d, sincos_2d
 
 
@@ -147,12 +148,11 @@ class _SharedKeyAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, L, D] -> [B, L, D]"""
         normalised = self.norm(x)
-        queries = rearrange(self.q(normalised), "b l (h d) -> b h l d", h=self.heads)
+        queries = rearrange(self.q(normalised), "b l (h d) -> b 1 (h l) d", h=self.heads)  # as of one head
         keys_values = self.kv(normalised if self.normalised_keys else x)
-        keys, values = (part.unsqueeze(1).expand_as(queries) for part in keys_values.chunk(2, dim=-1))
-        dropout = self.dropout if self.training else 0.0
-        attended = nn.functional.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout)
-        x = self.proj(rearrange(attended, "b h l d -> b l (h d)"))
+        keys, values = keys_values.unsqueeze(1).chunk(2, dim=-1)
+        attended = attend(queries, keys, values, self.dropout if self.training else 0.0)
+        x = self.proj(rearrange(attended, "b 1 (h l) d -> b l (h d)", h=self.heads))
         return nn.functional.dropout(x, self.dropout, self.training)
 
 

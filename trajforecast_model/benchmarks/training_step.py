@@ -20,10 +20,10 @@ from trajforecast_model.benchmarks.report import environment, finish
 from trajforecast_model.benchmarks.timing import interleaved, peak_memory_of, ratios, span
 from trajforecast_model.checkpoint import ForecastConfig
 from trajforecast_model.data.shards import ShardDataset
-from trajforecast_model.training.batches import BatchShare, training_batches
+from trajforecast_model.training.batches import Batch, BatchShare, training_batches
 from trajforecast_model.training.configs import OptimisationConfig
 from trajforecast_model.training.distributed import SharedGradients
-from trajforecast_model.training.flow_matching import FlowSpace, flow_matching_loss
+from trajforecast_model.training.flow_matching import LatentSpace, flow_matching_loss
 from trajforecast_model.training.noise import WindowNoise
 from trajforecast_model.training.state import TrainingState
 
@@ -103,8 +103,9 @@ def prepare_ours(source: Path, size: str, depth: int | None, batch: int, device:
     forecaster = forecaster_of_official(config, official.denoiser_weights, official.vae_weights, device, "float32")
     del official
     device, denoiser = forecaster.device, forecaster.denoiser.train().requires_grad_(True)
-    space = FlowSpace(config, forecaster.vae)
+    space = LatentSpace(config, forecaster.vae)
     tracks, tokens, text = _inputs(config, batch, device)
+    windows = Batch(images=torch.empty(0), tracks=tracks, instructions=[])
     state = TrainingState(denoiser, OptimisationConfig(steps=1, batch_size=batch), fingerprint="")
     gradients = SharedGradients(state.parameters)
 
@@ -112,7 +113,7 @@ def prepare_ours(source: Path, size: str, depth: int | None, batch: int, device:
         gradients.zero()
         noise = WindowNoise(0, state.step, range(batch), device)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            loss = flow_matching_loss(denoiser, space, tracks, tokens, text, noise)
+            loss = flow_matching_loss(denoiser, space, windows, tokens, text, noise)
         loss.backward()
         nn.utils.clip_grad_norm_(state.parameters, CLIP_NORM)
         state.update(LEARNING_RATE)

@@ -24,10 +24,11 @@ def write_rows(path: Path, schema: pa.Schema, rows: Iterable[pa.RecordBatch], co
 
 
 @lru_cache(maxsize=128)
-def open_rows(path: Path) -> pa.ipc.RecordBatchFileReader:
-    """Kept open; to be called within `naming_damage`, as is reading from it."""
+def open_rows(path: Path, columns: tuple[int, ...] = ()) -> pa.ipc.RecordBatchFileReader:
+    """Kept open; to be called within `naming_damage`, as is reading from it. `columns`: those to read, all if none."""
     # Loader processes share the cores already; PyArrow's own threads cost each of them a fifth more.
-    return pa.ipc.open_file(pa.memory_map(str(path)), options=pa.ipc.IpcReadOptions(use_threads=False))
+    options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=list(columns))
+    return pa.ipc.open_file(pa.memory_map(str(path)), options=options)
 
 
 @contextmanager

@@ -38,6 +38,7 @@ _SCHEMA = pa.schema(
         "num_real_frames": pa.int32(),
     }
 )
+_WITHOUT_TRACKS = tuple(i for i, name in enumerate(_SCHEMA.names) if name not in ("offsets", "visibility"))
 _FRAMES = pa.field("frames", pa.binary())  # uint8 [T, h, w, 3], RGB, upright; a column only where frames were asked for
 
 
@@ -68,10 +69,12 @@ class Window:
     view: str
     instruction: str
     image: np.ndarray  # uint8 [H_image, W_image, 3]
-    tracks: np.ndarray  # float32 [T, H, W, 2], pixels
-    visibility: np.ndarray  # bool [T, H, W]
+    tracks: np.ndarray | None  # float32 [T, H, W, 2], pixels; None, and no visibility, where tracks are not read
+    visibility: np.ndarray | None  # bool [T, H, W]
     num_real_frames: int  # frames before the last one is repeated
     image_tokens: np.ndarray | None = None  # float16 [M, D] of a feature cache
+    latents: np.ndarray | None = None  # float16 [2, T', C, h, w] of a latent cache: mean and standard deviation
+    moving: np.ndarray | None = None  # bool [H, W] of a latent cache: the protocol's filter
     frames: np.ndarray | None = None  # uint8 [T, *frame_size, 3], where they are stored
 
 
@@ -120,12 +123,18 @@ def read_info(folder: Path) -> DatasetInfo:
 class ShardDataset(Dataset):
     """Windows of a prepared folder by index, in the order of task, demo, start, view.
 
+    Args:
+        tracks: whether to read tracks, visibility and frames, which are nearly all that there is to read.
+
     Raises:
         ValueError: where the folder is not prepared data, has no windows, or a file in it is damaged.
     """
 
-    def __init__(self, folder: str | Path, split: Literal["train", "val", "all"] = "train", views=None):
+    def __init__(
+        self, folder: str | Path, split: Literal["train", "val", "all"] = "train", views=None, tracks: bool = True
+    ):
         self.folder = Path(folder)
+        self._with_tracks = tracks
         self.info = read_info(self.folder)
         splits = SPLITS if split == "all" else (split,)
         self.shards = [path for name in splits for path in sorted((self.folder / name).glob("*.arrow"))]
@@ -153,10 +162,7 @@ class ShardDataset(Dataset):
 
     def __getitem__(self, index: int) -> Window:
         path, row = self.place(index)
-        values = _read_row(path, row)
-        shape = (self.info.num_frames, *self.info.grid)
-        offsets = np.frombuffer(values["offsets"], np.float16).reshape(*shape, 2).astype(np.float32)
-        bits = np.unpackbits(np.frombuffer(values["visibility"], np.uint8), count=int(np.prod(shape)))
+        values = _read_row(path, row, () if self._with_tracks else _WITHOUT_TRACKS)
         return Window(
             task=values["task"],
             demo=values["demo"],
@@ -164,16 +170,16 @@ class ShardDataset(Dataset):
             view=values["view"],
             instruction=values["instruction"],
             image=_decoded(values["image"], path, row),
-            tracks=self._points + offsets,
-            visibility=bits.reshape(shape).astype(bool),
             num_real_frames=values["num_real_frames"],
-            frames=self._frames(values),
+            **(self._tracks(values) if self._with_tracks else {"tracks": None, "visibility": None}),
         )
 
-    def _frames(self, values: dict) -> np.ndarray | None:
-        if self.info.frame_size is None:
-            return None
-        return np.frombuffer(values["frames"], np.uint8).reshape(self.info.num_frames, *self.info.frame_size, 3)
+    def _tracks(self, values: dict) -> dict[str, np.ndarray | None]:
+        shape, size = (self.info.num_frames, *self.info.grid), self.info.frame_size
+        offsets = np.frombuffer(values["offsets"], np.float16).reshape(*shape, 2).astype(np.float32)
+        bits = np.unpackbits(np.frombuffer(values["visibility"], np.uint8), count=int(np.prod(shape)))
+        frames = None if size is None else np.frombuffer(values["frames"], np.uint8).reshape(shape[0], *size, 3)
+        return {"tracks": self._points + offsets, "visibility": bits.reshape(shape).astype(bool), "frames": frames}
 
 
 def read_images(shard: Path) -> np.ndarray:
@@ -217,9 +223,10 @@ def _row(window: Window, points: np.ndarray) -> dict:
     }
 
 
-def _read_row(path: Path, row: int) -> dict:
+def _read_row(path: Path, row: int, columns: tuple[int, ...]) -> dict:
+    """`columns`: those to read, all if none."""
     with naming_damage(f"shard {path} is damaged", _REMEDY):
-        reader = open_rows(path)
+        reader = open_rows(path, columns)
     with naming_damage(f"shard {path} is damaged in row {row}", _REMEDY):
         return reader.get_batch(row).to_pylist()[0]
 

@@ -26,6 +26,7 @@ class BaselineStage:
 
     kind: str
     image_encoder = None  # none whose tokens could be kept: it is trained along
+    latent_space = None
 
     def __init__(self, config: ATMTrainConfig | Track2ActTrainConfig):
         self.config = config

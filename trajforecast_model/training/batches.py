@@ -1,7 +1,7 @@
 """Batches of prepared windows in an order that depends on seed and position alone, so that a run resumes exactly."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -16,9 +16,11 @@ from trajforecast_model.tracks.motion import moving_points
 @dataclass(frozen=True)
 class Batch:
     images: Tensor  # uint8 [B, H, W, 3]
-    tracks: Tensor  # float32 [B, T, H, W, 2], pixels
+    tracks: Tensor | None  # float32 [B, T, H, W, 2], pixels; None where kept latents stand for them
     instructions: list[str]
     image_tokens: Tensor | None = None  # float16 [B, M, D], where a feature cache has them
+    latents: Tensor | None = None  # float16 [B, 2, T', C, h, w], where a latent cache has them: mean and deviation
+    moving: Tensor | None = None  # bool [B, H, W], beside kept latents
     frames: Tensor | None = None  # uint8 [B, T, h, w, 3], where the data holds them
 
     def to(self, device: torch.device) -> "Batch":
@@ -30,11 +32,13 @@ class Batch:
 
     def moving_points(self) -> Tensor:
         """bool [B, H, W]: the protocol's filter, which is in pixels of an image of 128."""
+        if self.moving is not None:
+            return self.moving
         return moving_points(rescale(self.tracks, self.images.shape[1:3], (128, 128)))
 
     def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        tokens, frames = (None if part is None else change(part) for part in (self.image_tokens, self.frames))
-        return Batch(change(self.images), change(self.tracks), self.instructions, tokens, frames)
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Batch(**{name: change(part) if isinstance(part, Tensor) else part for name, part in parts.items()})
 
 
 def collate(windows: list[Window]) -> Batch:
@@ -43,6 +47,8 @@ def collate(windows: list[Window]) -> Batch:
         tracks=_stacked([window.tracks for window in windows]),
         instructions=[window.instruction for window in windows],
         image_tokens=_stacked([window.image_tokens for window in windows]),
+        latents=_stacked([window.latents for window in windows]),
+        moving=_stacked([window.moving for window in windows]),
         frames=_stacked([window.frames for window in windows]),
     )
 

@@ -41,6 +41,7 @@ class DataConfig:
     folder: str  # written by `trajforecast prepare`
     workers: int = 2  # loader processes
     feature_cache: str | None = None  # folder of the frozen image encoder's features; null computes them in every step
+    latent_cache: str | None = None  # folder of the frozen VAE's latents; null computes them in every step
 
 
 class RunConfig(Protocol):

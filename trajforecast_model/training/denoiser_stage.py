@@ -23,7 +23,7 @@ from trajforecast_model.networks.text_encoder import BertTextEncoder
 from trajforecast_model.training.batches import Batch, collate, spread_evenly
 from trajforecast_model.training.configs import DenoiserTrainConfig
 from trajforecast_model.training.distributed import World
-from trajforecast_model.training.flow_matching import FlowSpace, flow_matching_loss
+from trajforecast_model.training.flow_matching import FlowSpace, LatentSpace, TrackSpace, flow_matching_loss
 from trajforecast_model.training.image_tokens import image_tokens
 from trajforecast_model.training.noise import WindowNoise
 from trajforecast_model.training.pixel_space import PixelSpace
@@ -94,12 +94,9 @@ class DenoiserStage:
         if self.vae is not None and self.vae.config.image_conditioned:
             self.model.image_encoder.requires_grad_(False)  # the VAE was trained on this encoder's tokens
         self.image_encoder = self.model.image_encoder
-        self.space = PixelSpace() if config.target == "pixels" else FlowSpace(self.forecast_config, self.vae)
+        self.space = self._space()
+        self.latent_space = self.space if isinstance(self.space, LatentSpace) else None
         self.text_encoder = None if config.text_encoder is None else BertTextEncoder(config.text_encoder)
-
-    def futures(self, batch: Batch) -> Tensor:
-        """What the space is of: tracks, or frames."""
-        return batch.frames if self.config.target == "pixels" else batch.tracks
 
     def mean_weight(self, batch: Batch) -> Tensor:
         return self._weight(batch).mean()
@@ -112,7 +109,7 @@ class DenoiserStage:
         loss = flow_matching_loss(
             model.denoiser,
             self.space,
-            self.futures(batch),
+            batch,
             tokens,
             text,
             noise,
@@ -188,6 +185,11 @@ class DenoiserStage:
         load_weights(self.model.denoiser, folder / "denoiser.safetensors")
         if start.image_encoder.kind == "patch":
             load_weights(self.model.image_encoder, folder / "image_encoder.safetensors")
+
+    def _space(self) -> FlowSpace:
+        if self.config.target == "pixels":
+            return PixelSpace()
+        return TrackSpace(self.forecast_config) if self.vae is None else LatentSpace(self.forecast_config, self.vae)
 
     def _shape(self, info: DatasetInfo) -> tuple[int, tuple[int, int], int]:
         """Frames, grid and channels of what is generated."""

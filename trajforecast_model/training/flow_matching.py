@@ -8,43 +8,78 @@ from trajforecast_model.flow.path import flow_loss, interpolate, logit_normal_ti
 from trajforecast_model.networks.denoiser import Denoiser
 from trajforecast_model.networks.track_vae import TrackVAE
 from trajforecast_model.tracks.grid import normalise
+from trajforecast_model.training.batches import Batch
 from trajforecast_model.training.noise import WindowNoise
 from trajforecast_model.training.pixel_space import PixelSpace
 
 
-class FlowSpace:
-    """Where the flow runs: the VAE's latents scaled to unit deviation, or normalised tracks where there is no VAE."""
+class TrackSpace:
+    """Where the flow runs without a VAE: normalised tracks."""
 
-    def __init__(self, config: ForecastConfig, vae: TrackVAE | None):
-        self._config, self._vae = config, vae
+    def __init__(self, config: ForecastConfig):
+        self._image_size = config.image_size
+
+    def sample(self, batch: Batch, tokens: Tensor, noise: WindowNoise) -> Tensor:
+        """float32 [B, T, 2, H, W]; nothing about tracks is drawn."""
+        return normalise(batch.tracks, self._image_size).movedim(-1, 2)
+
+    def first_frame(self, batch: Batch, tokens: Tensor) -> Tensor:
+        """The known first frame, float32 [B, 1, 2, H, W]."""
+        return normalise(batch.tracks[:, :1], self._image_size).movedim(-1, 2)
+
+
+class LatentSpace:
+    """Where the flow runs with a VAE: its latents scaled to unit deviation."""
+
+    def __init__(self, config: ForecastConfig, vae: TrackVAE):
+        self.vae, self._config = vae, config
 
     @torch.no_grad()
-    def sample(self, tracks: Tensor, tokens: Tensor, noise: WindowNoise) -> Tensor:
-        """float32 [B, T, C, h, w] of tracks [B, T, H, W, 2] in pixels, drawn from the VAE's posterior."""
-        tracks = normalise(tracks, self._config.image_size).movedim(-1, 2)  # [B, T, 2, H, W]
-        if self._vae is None:
-            return tracks
-        mean, std = self._vae.to(tracks.device).encode(tracks, tokens)
-        return self._scaled(mean + std * noise.normal(*mean.shape[1:]))
+    def posterior(self, batch: Batch, tokens: Tensor | None) -> Tensor:
+        """Mean and standard deviation of the scaled latents, float32 [B, 2, T, C, h, w].
+
+        Frame 0 is the known one, whose deviation is zero: what the VAE makes of it when nothing moves.
+        """
+        tracks = normalise(batch.tracks, self._config.image_size).movedim(-1, 2)  # [B, T, 2, H, W]
+        posterior = torch.stack(self.vae.to(tracks.device).encode(tracks, tokens), dim=1)  # [B, 2, T, L, C]
+        posterior = self._scaled(posterior)
+        posterior[:, 0, :1] = self._static_frame(len(tracks), tokens)
+        posterior[:, 1, :1] = 0
+        return posterior
 
     @torch.no_grad()
-    def first_frame(self, tracks: Tensor, tokens: Tensor) -> Tensor:
+    def sample(self, batch: Batch, tokens: Tensor, noise: WindowNoise) -> Tensor:
+        """float32 [B, T, C, h, w], drawn from the posterior, frame 0 the known one."""
+        kept = batch.latents
+        mean, std = (self.posterior(batch, tokens) if kept is None else kept.float()).unbind(1)
+        return mean + std * noise.normal(*mean.shape[1:])
+
+    @torch.no_grad()
+    def first_frame(self, batch: Batch, tokens: Tensor) -> Tensor:
         """The known first frame, float32 [B, 1, C, h, w]."""
-        if self._vae is None:
-            return normalise(tracks[:, :1], self._config.image_size).movedim(-1, 2)
-        static, _ = self._vae.to(tokens.device).encode_static(len(tokens), tokens)
-        return self._scaled(static[:, :1])
+        if batch.latents is not None:
+            return batch.latents[:, 0, :1].float()
+        self.vae.to(tokens.device)
+        return self._static_frame(len(tokens), tokens)
+
+    def _static_frame(self, batch: int, tokens: Tensor | None) -> Tensor:
+        of_image = self.vae.config.image_conditioned  # else it is the same in every image
+        static, _ = self.vae.encode_static(batch if of_image else 1, tokens)
+        return self._scaled(static[:, :1]).expand(batch, -1, -1, -1, -1)
 
     def _scaled(self, latents: Tensor) -> Tensor:
-        """[B, T, h * w, C] of the VAE -> [B, T, C, h, w]"""
+        """[..., h * w, C] of the VAE -> [..., C, h, w]"""
         std_of_channel = torch.tensor(self._config.latent_std, device=latents.device)
-        return (latents.float() / std_of_channel).unflatten(2, self._vae.config.latent_grid).movedim(-1, 2)
+        return (latents.float() / std_of_channel).unflatten(-2, self.vae.config.latent_grid).movedim(-1, -3)
+
+
+FlowSpace = TrackSpace | LatentSpace | PixelSpace
 
 
 def flow_matching_loss(
     denoiser: Denoiser,
-    space: FlowSpace | PixelSpace,
-    futures: Tensor,
+    space: FlowSpace,
+    batch: Batch,
     tokens: Tensor,
     text: Tensor | None,
     noise: WindowNoise,
@@ -56,13 +91,12 @@ def flow_matching_loss(
     """Squared error of the velocity at `draws` noises and flow times a window, which share what depends on its image.
 
     Args:
-        futures: what the space is of: tracks [B, T, H, W, 2] in pixels, or frames uint8 [B, T, h, w, 3].
         tokens, text: [B, M, D_image], [B, E]
         pure_noise_draws: of the draws, those at flow time 0.
         weight: [B, 1, 1, h, w]; None weighs everything alike.
     """
-    windows = len(futures)
-    data, first = space.sample(futures, tokens, noise), space.first_frame(futures, tokens)
+    windows = len(tokens)
+    data, first = space.sample(batch, tokens, noise), space.first_frame(batch, tokens)
     start = noise.normal(draws, *data.shape[1:]).flatten(0, 1)
     t = logit_normal_timesteps(noise.normal(draws).flatten())
     t.view(windows, draws)[:, :pure_noise_draws] = 0.0

@@ -14,7 +14,7 @@ from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.training.batches import Batch, BatchShare, training_batches
 from trajforecast_model.training.configs import RunConfig
 from trajforecast_model.training.distributed import SharedGradients, World
-from trajforecast_model.training.image_tokens import with_cached_tokens
+from trajforecast_model.training.kept_features import FrozenNetworks, training_windows
 from trajforecast_model.training.log import TrainingLog
 from trajforecast_model.training.noise import WindowNoise
 from trajforecast_model.training.run_folder import RunFolder
@@ -22,10 +22,9 @@ from trajforecast_model.training.schedule import learning_rate_factor
 from trajforecast_model.training.state import TrainingState
 
 
-class Stage(Protocol):
+class Stage(FrozenNetworks, Protocol):
     model: nn.Module  # what is trained
     validation: ShardDataset
-    image_encoder: nn.Module | None  # part of the model whose tokens of an image may be kept once it is frozen
 
     def mean_weight(self, batch: Batch) -> Tensor:
         """Mean of the weights that the loss gives to the batch's points; of the data alone, no network runs."""
@@ -71,9 +70,7 @@ def run_training(stage: Stage, config: RunConfig, fingerprint: str, world: World
     if world.is_first:
         folder.begin(to_dict(config))
     gradients = SharedGradients(state.parameters)
-    dataset = ShardDataset(config.data.folder, split="train")
-    if config.data.feature_cache is not None:
-        dataset = with_cached_tokens(dataset, stage.image_encoder, config.data.feature_cache, world)
+    dataset = training_windows(config.data, stage, world)
     world.check_same(
         config=fingerprint, step=state.step, data=(len(dataset), len(stage.validation)), weights=state.checksum()
     )

@@ -20,7 +20,7 @@ class TrainingState:
         self._trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
         self._averaged = {name: dict(self.average.model.named_parameters())[name] for name in self._trained}
         self._optimiser = torch.optim.AdamW(
-            self.parameters, lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay
+            self.parameters, lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay, fused=True
         )
 
     @property

@@ -40,6 +40,7 @@ class StudentStage(DenoiserStage):
         super().__init__(_training_from_teacher(config))
         self.distillation = config
         self.model.image_encoder.requires_grad_(False)
+        self.latent_space = None  # the data's tracks are not encoded
         self.teacher = copy.deepcopy(self.model.denoiser).eval().requires_grad_(False)
         if config.start_from is not None:
             self._go_on_from(Path(config.start_from))
@@ -51,7 +52,7 @@ class StudentStage(DenoiserStage):
         with torch.no_grad():
             tokens = image_tokens(batch, model.image_encoder)
             text = None if self.text_encoder is None else self.text_encoder.to(tokens.device)(batch.instructions)
-            first = self.space.first_frame(self.futures(batch), tokens)[:, None].expand(-1, draws, -1, -1, -1, -1)
+            first = self.space.first_frame(batch, tokens)[:, None].expand(-1, draws, -1, -1, -1, -1)
             start = noise.normal(draws, self.forecast_config.denoiser.num_frames, *first.shape[3:])
             start = torch.cat([first, start[:, :, 1:]], dim=2)  # [B, draws, T, C, h, w]
             teacher = self.teacher.to(tokens.device)

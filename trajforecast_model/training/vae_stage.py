@@ -47,6 +47,8 @@ class VAEWithEncoder(nn.Module):
 
 
 class VAEStage:
+    latent_space = None  # its own VAE is being trained
+
     def __init__(self, config: VAETrainConfig):
         self.config = config
         encoder = config.image_encoder if config.vae.image_conditioned else None

@@ -1,14 +1,14 @@
 """Features beside shards: whole, once an image, and never those of another encoder or of other data."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from synthetic_shards import write_synthetic_data
 
 from trajforecast_model.data import feature_cache
-from trajforecast_model.data.arrow_files import open_rows
+from trajforecast_model.data.arrow_files import open_rows, write_rows
 from trajforecast_model.data.feature_cache import FeatureCache, WindowsWithFeatures
 from trajforecast_model.data.shards import ShardDataset, read_images
 
@@ -28,21 +28,32 @@ def windows(tmp_path) -> ShardDataset:
     return ShardDataset(tmp_path / "data")
 
 
+def made(shard: Path) -> dict[str, np.ndarray]:
+    images = read_images(shard)
+    return {"image_tokens": corner_means(images), "moving": images[..., 0] > 100}
+
+
+def cache_of(folder: Path, encoder: dict = ENCODER) -> FeatureCache:
+    return FeatureCache(folder, "data.feature_cache", "image features", encoder)
+
+
 @pytest.fixture
 def cache(windows, tmp_path) -> FeatureCache:
-    cache = FeatureCache(tmp_path / "features", ENCODER)
-    cache.fill(windows.shards, corner_means)
+    cache = cache_of(tmp_path / "features")
+    cache.fill(windows.shards, made)
     return cache
 
 
 def test_every_window_gets_the_tokens_of_its_image(windows, cache):
-    with_features = pickle.loads(pickle.dumps(WindowsWithFeatures(windows, cache)))  # as loader processes get it
+    with_features = pickle.loads(pickle.dumps(WindowsWithFeatures(windows, [cache])))  # as loader processes get it
     assert len(with_features) == len(windows) == 6
     for index in (5, 0, 3, 1, 4, 2):
         window = with_features[index]
         np.testing.assert_array_equal(window.image, windows[index].image)
         assert window.image_tokens.dtype == np.float16
         np.testing.assert_array_equal(window.image_tokens, corner_means(window.image[None])[0].astype(np.float16))
+        assert window.moving.dtype == bool and window.moving.any() and not window.moving.all()
+        np.testing.assert_array_equal(window.moving, window.image[..., 0] > 100)
 
 
 def test_images_of_a_shard_are_those_of_its_windows(windows):
@@ -50,42 +61,44 @@ def test_images_of_a_shard_are_those_of_its_windows(windows):
     np.testing.assert_array_equal(images, np.stack([window.image for window in windows]))
 
 
-def test_an_image_is_encoded_once(windows, cache, monkeypatch):
+def test_a_shard_is_encoded_once(windows, cache):
     seen = []
-    monkeypatch.setattr(feature_cache, "IMAGES_AT_ONCE", 1)
 
-    def counting(images: np.ndarray) -> np.ndarray:
-        seen.extend(images)
-        return corner_means(images)
+    def counting(shard: Path) -> dict[str, np.ndarray]:
+        seen.append(shard)
+        return made(shard)
 
     cache.fill(windows.shards, counting)
     assert not seen
     cache._path(windows.shards[1]).unlink()
     cache.fill(windows.shards, counting)
-    np.testing.assert_array_equal(seen, read_images(windows.shards[1]))
+    assert seen == [windows.shards[1]]
 
 
 def test_what_was_being_written_when_it_failed_does_not_count(windows, tmp_path, monkeypatch):
-    rows = iter([None, None, None])  # a shard has two
+    shards = iter([None])
 
-    def until_the_disk_is_full(*arguments, **keywords):
-        if next(rows, "full") == "full":
-            raise OSError(28, "No space left on device")
-        return record_batch(*arguments, **keywords)
+    def until_the_disk_is_full(path, schema, rows):
+        def until_then():
+            yield next(rows)
+            if next(shards, "full") == "full":
+                raise OSError(28, "No space left on device")
+            yield from rows
 
-    record_batch = pa.record_batch
-    monkeypatch.setattr(pa, "record_batch", until_the_disk_is_full)
-    cache = FeatureCache(tmp_path / "features", ENCODER)
+        write_rows(path, schema, until_then())
+
+    monkeypatch.setattr(feature_cache, "write_rows", until_the_disk_is_full)
+    cache = cache_of(tmp_path / "features")
     with pytest.raises(OSError, match="No space left"):
-        cache.fill(windows.shards, corner_means)
+        cache.fill(windows.shards, made)
     assert [cache.holds(shard) for shard in windows.shards] == [True, False, False]
     assert len(list((tmp_path / "features" / "train").iterdir())) == 1
 
 
 def test_features_of_another_encoder_are_refused(windows, cache, tmp_path):
-    other = FeatureCache(tmp_path / "features", ENCODER | {"weights": "4567"})
+    other = cache_of(tmp_path / "features", ENCODER | {"weights": "4567"})
     with pytest.raises(ValueError, match=r"discs__demo_0000\.arrow .*weights '0123' there, '4567' here"):
-        other.fill(windows.shards, corner_means)
+        other.fill(windows.shards, made)
 
 
 def test_features_of_other_images_are_refused(windows, cache, tmp_path):
@@ -108,5 +121,7 @@ def test_a_damaged_file_is_named(windows, cache):
 
 def test_what_half_precision_does_not_hold_is_refused(windows, tmp_path):
     with pytest.raises(ValueError, match="not finite in float16"):
-        FeatureCache(tmp_path / "features", ENCODER).fill(windows.shards, lambda images: corner_means(images) * 1e4)
+        cache_of(tmp_path / "features").fill(
+            windows.shards, lambda shard: {"image_tokens": corner_means(read_images(shard)) * 1e4}
+        )
     assert not list((tmp_path / "features").rglob("*.arrow"))

@@ -143,7 +143,7 @@ def test_a_cache_of_other_weights_or_other_data_is_refused(data, dinov2, tmp_pat
         assert all(message in error for message in (str(cache), "data.feature_cache", *messages))
 
     other = write_dinov2(tmp_path / "other", seed=1)
-    refused(with_dinov2(data, tmp_path / "third", other, cache), "another image encoder", "weights '")
+    refused(with_dinov2(data, tmp_path / "third", other, cache), "another network", "weights '")
     resized = with_dinov2(data, tmp_path / "third", dinov2, cache)
     resized["image_encoder"]["input_size"] = [70, 70]
     refused(resized, "input_size [56, 56] there, [70, 70] here")
