@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from trajforecast_model.checkpoint import write_atomically
+from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.evaluation.chart import COLOURS, Chart, Curve, draw_chart
 
 POINTS = 40  # of a curve of losses, each the average of as many steps

@@ -3,11 +3,8 @@
 config.json  vae.safetensors  denoiser.safetensors  image_encoder.safetensors (only where it is trained)
 """
 
+import contextlib
 import json
-import os
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
+from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.config import from_dict, to_dict
 from trajforecast_model.flow.solvers import check_solver
 from trajforecast_model.networks.denoiser import Denoiser, DenoiserConfig
@@ -64,6 +62,29 @@ class ForecastConfig:
                     f"the VAE's latents are (frames, grid, channels) {latent}, the denoiser's {denoised}; "
                     "they must be the same"
                 )
+
+
+def checkpoint_folder(source: str | Path, allow_download: bool) -> Path:
+    """The folder of a checkpoint that is named by its path, or by a hub id that is in the local hub cache.
+
+    Raises:
+        ValueError: where there is none.
+    """
+    if Path(source).exists():
+        return Path(source)
+    looks_like_hub_id = str(source).count("/") == 1 and not str(source).startswith((".", "/", "~"))
+    if looks_like_hub_id:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+        with contextlib.suppress(LocalEntryNotFoundError, HFValidationError, HfHubHTTPError):
+            return Path(
+                snapshot_download(
+                    str(source), allow_patterns=[CONFIG_FILE, "*.safetensors"], local_files_only=not allow_download
+                )
+            )
+    hint = " and is not in the local hub cache (allow_download=True fetches it)" if looks_like_hub_id else ""
+    raise ValueError(f"checkpoint {str(source)!r} does not exist{hint}")
 
 
 def save_config(config: ForecastConfig, folder: Path) -> None:
@@ -122,27 +143,3 @@ def build_denoiser(config: ForecastConfig, folder: Path | None = None) -> Denois
     if folder is not None:
         load_weights(denoiser, folder / "denoiser.safetensors")
     return denoiser
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes beside `path`, flushes to disk, then renames: readers see the old file or the new one, whole."""
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A file beside `path` to write instead: it takes its place when the block ends well, and is gone otherwise."""
-    temporary = temporary_beside(path)
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def temporary_beside(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")

@@ -22,7 +22,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from trajforecast_model.checkpoint import CONFIG_FILE, save_config, temporary_beside
+from trajforecast_model.atomic_files import temporary_beside
+from trajforecast_model.checkpoint import CONFIG_FILE, save_config
 from trajforecast_model.forecaster import Forecaster
 
 OPSET = 18

@@ -5,9 +5,6 @@ forecast = forecaster.predict({"side": rgb, "effector": rgb}, instruction="put t
 forecast.tracks  # float32 [V, k, T, H, W, 2], pixels of each view's image
 """
 
-import contextlib
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,66 +13,26 @@ from torch import Tensor, nn
 
 from trajforecast_model import budget
 from trajforecast_model.checkpoint import (
-    CONFIG_FILE,
     ForecastConfig,
     build_denoiser,
     build_vae,
+    checkpoint_folder,
     load_config,
     load_weights,
 )
-from trajforecast_model.cores import begin, map_over_cores
+from trajforecast_model.cores import begin
 from trajforecast_model.device import checked_device
 from trajforecast_model.flow.noise import sample_noise
 from trajforecast_model.flow.solvers import integrate
+from trajforecast_model.forecast import Forecast
 from trajforecast_model.images import check_image, resize_images
 from trajforecast_model.networks.denoiser import Denoiser
 from trajforecast_model.networks.image_encoder import build_image_encoder, standardise
 from trajforecast_model.networks.text_encoder import BertTextEncoder
 from trajforecast_model.networks.track_vae import TrackVAE
 from trajforecast_model.tracks.grid import normalise, query_points, rescale
-from trajforecast_model.tracks.summary import mean_track, medoid, spread
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """k futures of every query point. Index t = 0 is now; (0, 0) is the corner of the top-left pixel, x right, y down."""
-
-    views: tuple[str, ...]
-    tracks: np.ndarray  # float32 [V, k, T, H, W, 2], pixels of that view's input image
-    visibility: np.ndarray | None  # [V, k, T, H, W] probability, or None where the model does not predict it
-    steps: int  # solver steps that were made
-    seed: int
-    dt: float  # seconds between frames
-    seconds: float = 0.0  # that it took
-    deadline_ms: float | None = None  # that was asked for
-
-    @property
-    def num_samples(self) -> int:
-        return self.tracks.shape[1]
-
-    @property
-    def late(self) -> bool:
-        """Whether it took longer than its deadline, if it had one."""
-        return self.deadline_ms is not None and 1000 * self.seconds > self.deadline_ms
-
-    # Computed when first asked for: tracks can be sent before anybody waits for their summary.
-
-    @cached_property
-    def mean_track(self) -> np.ndarray:
-        """float32 [V, T, H, W, 2]"""
-        return np.stack(map_over_cores(mean_track, self.tracks))
-
-    @cached_property
-    def medoid(self) -> np.ndarray:
-        """int64 [V], the sample with the least mean distance to the others."""
-        return np.array(map_over_cores(medoid, self.tracks))
-
-    @cached_property
-    def spread(self) -> np.ndarray:
-        """float32 [V, T, H, W], standard deviation over the samples, pixels."""
-        return np.stack(map_over_cores(spread, self.tracks, self.mean_track))
 
 
 class Forecaster:
@@ -132,7 +89,7 @@ class Forecaster:
         Raises:
             ValueError: where that is no checkpoint, or its weights do not fit its config.
         """
-        folder = _checkpoint_folder(source, allow_download)
+        folder = checkpoint_folder(source, allow_download)
         config = load_config(folder)
         image_encoder = None
         if config.image_encoder.kind == "patch":
@@ -441,21 +398,3 @@ def _pixels(normalised: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
             middle = torch.tensor(side / 2)
             torch.add(middle, samples[:, :, axis], alpha=side / 2, out=of_image[..., axis])
     return pixels
-
-
-def _checkpoint_folder(source: str | Path, allow_download: bool) -> Path:
-    if Path(source).exists():
-        return Path(source)
-    looks_like_hub_id = str(source).count("/") == 1 and not str(source).startswith((".", "/", "~"))
-    if looks_like_hub_id:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-        with contextlib.suppress(LocalEntryNotFoundError, HFValidationError, HfHubHTTPError):
-            return Path(
-                snapshot_download(
-                    str(source), allow_patterns=[CONFIG_FILE, "*.safetensors"], local_files_only=not allow_download
-                )
-            )
-    hint = " and is not in the local hub cache (allow_download=True fetches it)" if looks_like_hub_id else ""
-    raise ValueError(f"checkpoint {str(source)!r} does not exist{hint}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from trajforecast_model.checkpoint import write_atomically
+from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.forecaster import Forecast, Forecaster
 from trajforecast_model.tracks.overlay import OverlayStyle, compose_views, draw_forecast
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from trajforecast_model.checkpoint import write_atomically
+from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.device import checked_device
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.ipc
 
-from trajforecast_model.checkpoint import replacing
+from trajforecast_model.atomic_files import replacing
 
 
 def write_rows(path: Path, schema: pa.Schema, rows: Iterable[pa.RecordBatch], compression: str | None = None) -> None:

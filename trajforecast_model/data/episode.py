@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import cv2
 import numpy as np
 
-from trajforecast_model.checkpoint import replacing
+from trajforecast_model.atomic_files import replacing
 from trajforecast_model.data.exact_tracks import BodyPoses, CameraPoses, exact_tracks
 from trajforecast_model.tracks.grid import query_points, rescale
 

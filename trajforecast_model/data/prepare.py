@@ -187,6 +187,6 @@ def _remove_unfinished(waiting: list[DemoJob]) -> None:
     names = {job.shard.name for job in waiting}
     for folder in {job.shard.parent for job in waiting}:
         for left in folder.glob(".*.tmp"):
-            # .<name>.<unique>.tmp, see checkpoint.temporary_beside
+            # .<name>.<unique>.tmp, see atomic_files.temporary_beside
             if left.name[1:].rsplit(".", 2)[0] in names:
                 left.unlink()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from trajforecast_model.checkpoint import write_atomically
+from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.data.plan import split_of
 from trajforecast_model.data.shards import SPLITS, DatasetInfo, write_info, write_shard
 from trajforecast_model.processes import run_in_processes

@@ -4,7 +4,7 @@ import contextlib
 import json
 from pathlib import Path
 
-from trajforecast_model.checkpoint import write_atomically
+from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.data.sources.interface import Source
 
 FOLDER = "sources"

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.ipc
 from torch.utils.data import Dataset
 
-from trajforecast_model.checkpoint import write_atomically
+from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.config import from_dict, to_dict
 from trajforecast_model.data.arrow_files import naming_damage, open_rows, write_rows
 from trajforecast_model.tracks.grid import query_points

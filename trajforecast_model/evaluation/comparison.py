@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from trajforecast_model.checkpoint import write_atomically
+from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.evaluation.bootstrap import LEVEL, DemoBootstrap
 from trajforecast_model.evaluation.paper_figures import PAPER_K, PAPER_VIEWS, paper_ratios
 from trajforecast_model.evaluation.tables import HEADINGS, Table, as_number, as_range, table_as_markdown, table_as_text

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from trajforecast_model.checkpoint import write_atomically
+from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.evaluation.bootstrap import DemoBootstrap
 from trajforecast_model.evaluation.scores import window_errors

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from trajforecast_model.checkpoint import write_atomically
+from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset
 from trajforecast_model.evaluation.fvmd import clips, fvmd, fvmd_per_scene, rounded_to_eighths
 from trajforecast_model.evaluation.metrics import best_of_k, scene_sample_variance

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from trajforecast_model.checkpoint import write_atomically
+from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.data.exact_labeler import ExactLabeler
 from trajforecast_model.data.point_trackers.interface import PointTracker, TrackerOptions
 from trajforecast_model.data.point_trackers.registry import POINT_TRACKERS, make_point_tracker

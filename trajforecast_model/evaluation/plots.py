@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from trajforecast_model.checkpoint import write_atomically
+from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.evaluation.chart import COLOURS, Chart, Curve, draw_chart
 
 _BLUE, _RED, _GREEN, _GREY = COLOURS

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from trajforecast_model.checkpoint import temporary_beside, write_atomically
+from trajforecast_model.atomic_files import temporary_beside, write_atomically
 
 _STATE, _EXPORT = "state.pt", "export"
 

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
-from trajforecast_model.checkpoint import load_weights, save_weights, write_atomically
+from trajforecast_model.atomic_files import write_atomically
+from trajforecast_model.checkpoint import load_weights, save_weights
 from trajforecast_model.config import from_dict, to_dict
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset
 from trajforecast_model.networks.image_encoder import ImageEncoderConfig, build_image_encoder

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from trajforecast_model.checkpoint import write_atomically
+from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.processes import run_in_processes
 from trajforecast_model.sim.blocks.primitives import PRIMITIVES
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
