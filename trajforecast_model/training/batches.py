@@ -1,5 +1,6 @@
 """Batches of prepared windows in an order that depends on seed and position alone, so that a run resumes exactly."""
 
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 
@@ -117,9 +118,16 @@ def training_batches(dataset: Dataset, share: BatchShare, seed: int, start: int,
         batch_sampler=EndlessBatchSampler(len(dataset), share, seed, start),
         num_workers=workers,
         collate_fn=collate,
+        worker_init_fn=_leave_signals_to_the_run,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
     )
+
+
+def _leave_signals_to_the_run(worker: int) -> None:
+    # Ctrl-C and a cluster's SIGTERM reach the whole group; a run whose loader is gone could not end its step and save.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def spread_evenly(size: int, count: int) -> list[int]:
