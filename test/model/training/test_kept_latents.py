@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from synthetic_shards import write_synthetic_data
 from test_cached_features import dinov2_settings, write_dinov2
 from tiny_runs import denoiser_config, logged, run, vae_config, write_config
 
@@ -19,20 +18,6 @@ from trajforecast_model.training.image_tokens import image_tokens
 from trajforecast_model.training.noise import WindowNoise
 
 WINDOWS = 8 * 2  # demos x views of the training split
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("discs")
-    write_synthetic_data(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def vae(data, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("vae")
-    assert run("vae", vae_config(data, folder / "run", steps=1), folder) == 0
-    return folder / "run" / "checkpoint"
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +54,14 @@ def with_cache(data: Path, out: Path, vae: Path | None, cache: Path | None, **ch
     return config
 
 
-def test_losses_are_those_without_a_cache_and_the_vae_sees_a_window_once(data, vae, tmp_path, encoded):
-    assert run("denoiser", with_cache(data, tmp_path / "without", vae, None), tmp_path) == 0
+def test_losses_are_those_without_a_cache_and_the_vae_sees_a_window_once(data, barely_trained_vae, tmp_path, encoded):
+    assert run("denoiser", with_cache(data, tmp_path / "without", barely_trained_vae, None), tmp_path) == 0
     assert sum(encoded) == 3 * 8
     encoded.clear()
     for out in ("first", "second"):
-        assert run("denoiser", with_cache(data, tmp_path / out, vae, tmp_path / "latents"), tmp_path) == 0
+        assert (
+            run("denoiser", with_cache(data, tmp_path / out, barely_trained_vae, tmp_path / "latents"), tmp_path) == 0
+        )
     assert sum(encoded) == WINDOWS
     losses = [list(logged(tmp_path / out).values()) for out in ("without", "first", "second")]
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)  # float16 rounding
@@ -82,9 +69,9 @@ def test_losses_are_those_without_a_cache_and_the_vae_sees_a_window_once(data, v
     assert losses[2] == losses[1]
 
 
-def test_tracks_are_not_read(data, vae, tmp_path, monkeypatch):
+def test_tracks_are_not_read(data, barely_trained_vae, tmp_path, monkeypatch):
     cache = tmp_path / "latents"
-    assert run("denoiser", with_cache(data, tmp_path / "first", vae, cache), tmp_path) == 0
+    assert run("denoiser", with_cache(data, tmp_path / "first", barely_trained_vae, cache), tmp_path) == 0
     read = []
     window = ShardDataset.__getitem__
 
@@ -93,7 +80,7 @@ def test_tracks_are_not_read(data, vae, tmp_path, monkeypatch):
         return read[-1]
 
     monkeypatch.setattr(ShardDataset, "__getitem__", noting)
-    config = with_cache(data, tmp_path / "second", vae, cache)
+    config = with_cache(data, tmp_path / "second", barely_trained_vae, cache)
     config["logging"]["validate_every"] = 1000
     assert run("denoiser", config, tmp_path) == 0
     assert sum(window.tracks is None for window in read) == 3 * 8
@@ -126,9 +113,9 @@ def test_the_posterior_has_the_known_frame_without_deviation(data, vae_that_look
     torch.testing.assert_close(space.sample(batch, tokens, WindowNoise(0, 0, range(3), first.device))[:, :1], first)
 
 
-def test_latents_of_another_vae_are_refused(data, vae, tmp_path, capsys):
+def test_latents_of_another_vae_are_refused(data, barely_trained_vae, tmp_path, capsys):
     cache = tmp_path / "latents"
-    assert run("denoiser", with_cache(data, tmp_path / "first", vae, cache), tmp_path) == 0
+    assert run("denoiser", with_cache(data, tmp_path / "first", barely_trained_vae, cache), tmp_path) == 0
     other = vae_config(data, tmp_path / "vae", steps=2)
     assert run("vae", other, tmp_path) == 0
     capsys.readouterr()
@@ -139,7 +126,7 @@ def test_latents_of_another_vae_are_refused(data, vae, tmp_path, capsys):
     )
 
 
-def test_a_run_that_encodes_no_tracks_has_no_latents_to_keep(data, vae, tmp_path, capsys):
+def test_a_run_that_encodes_no_tracks_has_no_latents_to_keep(data, barely_trained_vae, tmp_path, capsys):
     cache = tmp_path / "latents"
     of_vae = vae_config(data, tmp_path / "vae", steps=1)
     of_vae["data"]["latent_cache"] = str(cache)
