@@ -9,7 +9,7 @@ from trajforecast_model.baselines.checkpoint import BaselineConfig, save_baselin
 from trajforecast_model.baselines.track_transformer import TrackTransformer, TrackTransformerConfig
 from trajforecast_model.config import to_dict
 from trajforecast_model.networks.text_encoder import TextEncoderConfig
-from trajforecast_model.networks.whn_checkpoint import read_state_dict
+from trajforecast_model.torch_files import read_state_dict
 
 _ENDS = {
     "track_proj_encoder.conv": "track_embedding",

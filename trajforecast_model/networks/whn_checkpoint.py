@@ -4,7 +4,6 @@ Sizes are read off the tensors. What the weights do not tell (encoders, latent s
 values from the paper, or those of a YAML file.
 """
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from trajforecast_model.networks.positions import sincos_2d
 from trajforecast_model.networks.text_encoder import TextEncoderConfig
 from trajforecast_model.networks.track_vae import TrackVAE, TrackVAEConfig
 from trajforecast_model.networks.whn_keys import denoiser_weights, vae_weights
+from trajforecast_model.torch_files import read_state_dict
 
 HEAD_DIM = 64  # of every published size
 LIBERO_LATENT_STD = (1.2136, 2.0532, 1.9927, 1.3819, 2.1739, 1.0037, 0.4132, 0.6774)
@@ -121,30 +121,6 @@ def infer_config(denoiser: dict[str, Tensor], vae: dict[str, Tensor] | None, set
         views=settings.views,
         steps=settings.steps,
     )
-
-
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .pt file, without running anything that is pickled in it.
-
-    Raises:
-        ValueError: for a missing or damaged file, one with other objects in it, or one without a state dict.
-    """
-    if not path.is_file():
-        raise ValueError(f"weights file {path} does not exist")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is not a file of plain tensors ({reason})") from error
-    for wrapper in ("ema", "model", "state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}, expected a state dict")
-    tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
-    if not tensors:
-        raise ValueError(f"{path} holds no tensors, expected a state dict")
-    return {key.removeprefix("module.").removeprefix("_orig_mod."): value for key, value in tensors.items()}
 
 
 def _divided(settings: WhnSettings, vae: dict[str, Tensor] | None, patch_size: int) -> tuple[int, int] | None:

@@ -3,20 +3,14 @@
 import numpy as np
 import torch
 
-from trajforecast_model.data.point_trackers.borrowed import (
-    Origin,
-    fill,
-    from_first_frame,
-    import_source,
-    read_weights,
-    resize_video,
-)
+from trajforecast_model.borrowed import Origin, fill, import_source, read_weights
+from trajforecast_model.data.point_trackers.frames import from_first_frame, resize_video
 from trajforecast_model.data.point_trackers.interface import TrackerOptions, check_input
 from trajforecast_model.device import checked_device
 from trajforecast_model.tracks.grid import rescale
 
 ORIGIN = Origin(
-    tracker="alltracker",
+    model="alltracker",
     repository="https://github.com/aharley/alltracker",
     requirements="torchvision and einops",
     weights="alltracker.pth or alltracker_tiny.pth of https://huggingface.co/aharley/alltracker",
@@ -35,8 +29,8 @@ class AllTracker:
 
     def __init__(self, options: TrackerOptions):
         self._device = checked_device(options.device)
-        source = import_source(ORIGIN, "nets.alltracker", options)
-        weights = read_weights(ORIGIN, options)
+        source = import_source(ORIGIN, "nets.alltracker", options.checkout)
+        weights = read_weights(ORIGIN, options.weights)
         if any(name.startswith("fnet.") for name in weights):
             network = source.Net(WINDOW, use_basicencoder=True, no_split=True)
         else:

@@ -4,12 +4,13 @@ CC BY-NC 4.0: not for commercial use."""
 import numpy as np
 import torch
 
-from trajforecast_model.data.point_trackers.borrowed import Origin, fill, from_first_frame, import_source, read_weights
+from trajforecast_model.borrowed import Origin, fill, import_source, read_weights
+from trajforecast_model.data.point_trackers.frames import from_first_frame
 from trajforecast_model.data.point_trackers.interface import TrackerOptions, check_input
 from trajforecast_model.device import checked_device
 
 ORIGIN = Origin(
-    tracker="cotracker3",
+    model="cotracker3",
     repository="https://github.com/facebookresearch/co-tracker",
     requirements="nothing beside PyTorch",
     weights="scaled_offline.pth of https://huggingface.co/facebook/cotracker3",
@@ -25,10 +26,10 @@ class CoTracker3:
 
     def __init__(self, options: TrackerOptions):
         self._device = checked_device(options.device)
-        source = import_source(ORIGIN, "cotracker.predictor", options)
+        source = import_source(ORIGIN, "cotracker.predictor", options.checkout)
         # Not through its `checkpoint` argument, whose reading may run what is pickled in the file.
         predictor = source.CoTrackerPredictor(checkpoint=None, offline=True, window_len=TRAINED_WINDOW)
-        fill(ORIGIN, predictor.model, read_weights(ORIGIN, options))
+        fill(ORIGIN, predictor.model, read_weights(ORIGIN, options.weights))
         self._predictor = predictor.to(self._device).eval()
 
     def track(self, video: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,21 +4,14 @@ weights are Apache-2.0."""
 import numpy as np
 import torch
 
-from trajforecast_model.data.point_trackers.borrowed import (
-    Origin,
-    fill,
-    from_first_frame,
-    import_source,
-    read_weights,
-    resize_video,
-    weights_file,
-)
+from trajforecast_model.borrowed import Origin, fill, import_source, read_weights, weights_file
+from trajforecast_model.data.point_trackers.frames import from_first_frame, resize_video
 from trajforecast_model.data.point_trackers.interface import TrackerOptions, check_input
 from trajforecast_model.device import checked_device
 from trajforecast_model.tracks.grid import rescale
 
 ORIGIN = Origin(
-    tracker="tapnext",
+    model="tapnext",
     repository="https://github.com/google-deepmind/tapnet",
     requirements="torchvision and einops",
     weights="tapnextpp_ckpt.pt of https://storage.googleapis.com/dm-tapnet/tapnextpp/ (or bootstapnext_ckpt.npz of "
@@ -33,17 +26,17 @@ class TapNext:
 
     def __init__(self, options: TrackerOptions):
         self._device = checked_device(options.device)
-        source = import_source(ORIGIN, "tapnet.tapnext.tapnext_torch", options)
+        source = import_source(ORIGIN, "tapnet.tapnext.tapnext_torch", options.checkout)
         network = source.TAPNext(image_size=MODEL_SIZE)
-        path = weights_file(ORIGIN, options)
+        path = weights_file(ORIGIN, options.weights)
         if path.suffix == ".npz":
-            converter = import_source(ORIGIN, "tapnet.tapnext.tapnext_torch_utils", options)
+            converter = import_source(ORIGIN, "tapnet.tapnext.tapnext_torch_utils", options.checkout)
             try:
                 converter.restore_model_from_jax_checkpoint(network, path)  # np.load, which refuses pickled objects
             except (KeyError, OSError, ValueError, RuntimeError) as error:
                 raise ValueError(f"tapnext: {path} is not a TAPNext checkpoint ({error!r})") from error
         else:
-            weights = read_weights(ORIGIN, options)
+            weights = read_weights(ORIGIN, options.weights)
             fill(ORIGIN, network, {name.removeprefix("tapnext."): value for name, value in weights.items()})
         self._network = network.to(self._device).eval()
 
