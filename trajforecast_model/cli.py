@@ -309,6 +309,18 @@ def _convert(verbs) -> None:
         convert_atm(args.checkpoint, args.out)
 
     atm.set_defaults(run=run_atm)
+    amplify = sources.add_parser("amplify", help="AMPLIFY's released checkpoints, run by AMPLIFY's own code")
+    amplify.add_argument("--checkpoint", required=True, type=Path, help="a bundle, e.g. latest.pt")
+    amplify.add_argument("--checkout", required=True, type=Path, metavar="DIR", help="its source")
+    amplify.add_argument("--sampling", default="argmax", help="of its codes: argmax, or topk for different samples")
+    amplify.add_argument("--out", required=True, type=Path)
+
+    def run_amplify(args):
+        from trajforecast_model.baselines.amplify_checkpoint import convert_amplify
+
+        convert_amplify(args.checkpoint, args.checkout, args.sampling, args.out)
+
+    amplify.set_defaults(run=run_amplify)
 
 
 def _export(verbs) -> None:

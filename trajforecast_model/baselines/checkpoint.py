@@ -34,13 +34,12 @@ class BaselineConfig:
     views: tuple[str, ...] = ("side", "effector")
 
 
-def is_baseline(folder: Path) -> bool:
-    """Whether that is the checkpoint folder of a baseline, whole or not."""
-    path = folder / CONFIG_FILE
+def baseline_kind(folder: Path) -> str | None:
+    """Which baseline's checkpoint folder that is, whole or not; None where it is of none."""
     try:
-        return "baseline" in json.loads(path.read_text())
-    except (OSError, ValueError):
-        return False
+        return json.loads((folder / CONFIG_FILE).read_text()).get("baseline")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def save_baseline(config: BaselineConfig, network: nn.Module, folder: Path) -> None:

@@ -174,6 +174,15 @@ class ShardDataset(Dataset):
             **(self._tracks(values) if self._with_tracks else {"tracks": None, "visibility": None}),
         )
 
+    def images_at(self, index: int) -> dict[str, np.ndarray]:
+        """What every view saw at the moment of a window, uint8 [H_image, W_image, 3] each."""
+        rows, images = self.rows, {}
+        same = (rows.task == rows.task[index]) & (rows.demo == rows.demo[index]) & (rows.start == rows.start[index])
+        for other in np.flatnonzero(same):
+            path, row = self.place(other)
+            images[str(rows.view[other])] = _decoded(_read_row(path, row, _WITHOUT_TRACKS)["image"], path, row)
+        return images
+
     def _tracks(self, values: dict) -> dict[str, np.ndarray | None]:
         shape, size = (self.info.num_frames, *self.info.grid), self.info.frame_size
         offsets = np.frombuffer(values["offsets"], np.float16).reshape(*shape, 2).astype(np.float32)

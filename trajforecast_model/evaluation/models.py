@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-from trajforecast_model.baselines.checkpoint import is_baseline, load_baseline
+from trajforecast_model.baselines import amplify_checkpoint
+from trajforecast_model.baselines.checkpoint import baseline_kind, load_baseline
 from trajforecast_model.checkpoint import load_config
+from trajforecast_model.device import checked_device
+from trajforecast_model.evaluation.amplify_forecaster import AmplifyForecaster
 from trajforecast_model.evaluation.baseline_forecasters import FORECASTERS
 from trajforecast_model.evaluation.pixel_forecaster import PixelForecaster
 from trajforecast_model.evaluation.point_forecasters import DenseForecaster, PointForecaster
@@ -16,8 +19,15 @@ DENSE_FORECASTERS: dict[str, type[Forecaster]] = {kind.generates: kind for kind 
 
 def load_point_forecaster(checkpoint: str | Path, device: str, dtype: str) -> PointForecaster:
     """Raises ValueError where that is no checkpoint of the forecaster or of a baseline."""
-    if not is_baseline(Path(checkpoint)):
+    kind = baseline_kind(Path(checkpoint))
+    if kind is None:
         return DenseForecaster(load_dense_forecaster(checkpoint, device, dtype))
+    if kind == amplify_checkpoint.KIND:
+        if dtype != "float32":
+            raise ValueError(f"dtype: got {dtype}, AMPLIFY's image encoder takes float32 alone")
+        return AmplifyForecaster(
+            *amplify_checkpoint.load_amplify(Path(checkpoint), checked_device(device)), Path(checkpoint).name, device
+        )
     config, network = load_baseline(Path(checkpoint))
     network, text_encoder = network.to(device, DTYPES[dtype]), BertTextEncoder(config.text_encoder)
     return FORECASTERS[config.baseline](config, network, text_encoder, Path(checkpoint).name, device)

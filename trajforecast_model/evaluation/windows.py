@@ -18,11 +18,16 @@ QUERY_POINTS = 32
 class MovingWindow:
     """A window whose scene moves."""
 
+    dataset: ShardDataset
     index: int  # in the dataset
     window: Window
     truth: np.ndarray  # [T, H, W, 2], pixels at PROTOCOL_IMAGE_SIZE
     moving: np.ndarray  # int [M], points of the flattened grid
     drawn: np.ndarray  # int [up to 32], some of them
+
+    def images(self) -> dict[str, np.ndarray]:
+        """What every view sees at this moment, this one included: uint8 [H_image, W_image, 3] each."""
+        return self.dataset.images_at(self.index)
 
     @property
     def drawn_truth(self) -> np.ndarray:
@@ -55,7 +60,7 @@ def moving_windows(
             skipped()
             continue
         accepted[view] += 1
-        yield MovingWindow(index, window, truth, moving, draw_query_points(moving, window))
+        yield MovingWindow(dataset, index, window, truth, moving, draw_query_points(moving, window))
 
 
 def draw_query_points(moving: np.ndarray, window: Window) -> np.ndarray:
