@@ -1,4 +1,4 @@
-"""The configs of baselines and of the headline: each loads as what its heading says."""
+"""The configs of baselines: each loads as what its heading says."""
 
 import re
 from pathlib import Path
@@ -9,23 +9,11 @@ import torch
 from trajforecast_model.baselines.track_diffusion import TrackDiffusion
 from trajforecast_model.baselines.track_transformer import TrackTransformer
 from trajforecast_model.config import load
-from trajforecast_model.training.configs import (
-    ATMTrainConfig,
-    DenoiserTrainConfig,
-    Track2ActTrainConfig,
-    VAETrainConfig,
-)
+from trajforecast_model.training.configs import ATMTrainConfig, DenoiserTrainConfig, Track2ActTrainConfig
 
 ROOT = Path(__file__).parents[3]
-CONFIGS = sorted((ROOT / "config" / "train").glob("baselines/*.yaml")) + sorted(
-    (ROOT / "config" / "train").glob("headline/*.yaml")
-)
-CLASSES = {
-    "atm": ATMTrainConfig,
-    "track2act": Track2ActTrainConfig,
-    "vae": VAETrainConfig,
-    "denoiser": DenoiserTrainConfig,
-}
+CONFIGS = sorted((ROOT / "config" / "train" / "baselines").glob("*.yaml"))
+CLASSES = {"atm": ATMTrainConfig, "track2act": Track2ActTrainConfig, "denoiser": DenoiserTrainConfig}
 # Millions of parameters, as docs/evaluation.md has them.
 SIZES = {"atm": 13.0, "tra_moe": 23.6, "atm_tiny": 2.7, "tra_moe_tiny": 5.4, "track2act": 686.4, "track2act_tiny": 7.1}
 
@@ -35,11 +23,10 @@ def test_config_loads_as_its_heading_says(path):
     stage, config_path = re.search(r"trajforecast train (\w+) --config (\S+)", path.read_text()).groups()
     assert ROOT / config_path == path
     config = load(CLASSES[stage], path)
-    assert config.out == f"runs/{'headline_' if path.parent.name == 'headline' else ''}{path.stem}"
-    if stage not in ("atm", "track2act"):
+    assert config.out == f"runs/{path.stem}"
+    if stage == "denoiser":
         return
     assert config.network.text_dim == config.text_encoder.dim
     with torch.device("meta"):
         network = (TrackTransformer if stage == "atm" else TrackDiffusion)(config.network)
-    size = SIZES["atm_tiny" if path.parent.name == "headline" else path.stem]
-    assert round(sum(parameter.numel() for parameter in network.parameters()) / 1e6, 1) == size
+    assert round(sum(parameter.numel() for parameter in network.parameters()) / 1e6, 1) == SIZES[path.stem]
