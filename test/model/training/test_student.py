@@ -158,4 +158,5 @@ def test_a_shipped_config_is_read_and_its_teacher_is_there(path):
     config = load(StudentTrainConfig, path)
     check_solver(config.teacher_solver)
     check_solver(config.sampling_solver)
-    assert load_config(CONFIGS.parents[1] / config.teacher).steps > config.sampling_steps
+    assert config.teacher_steps > config.sampling_steps
+    assert load_config(CONFIGS.parents[1] / config.teacher).vae is not None
