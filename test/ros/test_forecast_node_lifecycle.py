@@ -43,6 +43,7 @@ class Manager:
 
 def topics_of_the_node(listener) -> set[str]:
     node = listener.node
+    listener.wait_for(lambda: "forecast_node" in node.get_node_names(), "the node in the graph")
     return {name for name, _ in node.get_publisher_names_and_types_by_node("forecast_node", "/")}
 
 
