@@ -74,7 +74,8 @@ def test_two_ranks_with_accumulation_equal_one_process_with_the_whole_batch(stag
 
 def test_a_rank_that_is_killed_or_stopped_ends_all_and_the_run_goes_on_bit_for_bit(data, tmp_path):
     whole = make_uneven(vae_config(data, tmp_path / "whole", STEPS), accumulate=1)
-    assert train_on_two_ranks("vae", whole, tmp_path).returncode == 0
+    result = train_on_two_ranks("vae", whole, tmp_path)
+    assert result.returncode == 0, result.stderr
 
     parts = make_uneven(vae_config(data, tmp_path / "parts", STEPS), accumulate=1)
     script = str(Path(__file__).with_name("killed_run.py"))
@@ -85,7 +86,8 @@ def test_a_rank_that_is_killed_or_stopped_ends_all_and_the_run_goes_on_bit_for_b
     stopped = torchrun([script, "second rank is asked to stop", "2", *arguments])
     assert stopped.returncode != 0 and stopped.stderr.count("trajforecast train: interrupted") == 2
     assert steps_on_disk(tmp_path / "parts") == [1, 2, 3, 4]
-    assert train_on_two_ranks("vae", parts, tmp_path).returncode == 0
+    result = train_on_two_ranks("vae", parts, tmp_path)
+    assert result.returncode == 0, result.stderr
     assert same_state(state(tmp_path / "parts"), state(tmp_path / "whole"))
     assert logged(tmp_path / "parts") == logged(tmp_path / "whole")
 
