@@ -32,8 +32,8 @@ class FeatureCache:
             key, content: the config's key and what is kept, for messages.
             networks: tells the networks from others; plain values, as they come back from JSON.
         """
-        self.folder, self.key = Path(folder), key
-        self._content, self._networks = content, networks
+        self.folder, self.key, self.content = Path(folder), key, content
+        self._networks = networks
 
     def fill(self, shards: Iterable[Path], make: Callable[[Path], Features]) -> None:
         """Writes those shards that are not in the folder yet. May be killed, and go on later.
@@ -63,7 +63,7 @@ class FeatureCache:
         ]
         if differences:
             raise ValueError(
-                f"{path} holds {self._content} of another network or of other data ({'; '.join(differences)}); choose "
+                f"{path} holds {self.content} of another network or of other data ({'; '.join(differences)}); choose "
                 f"another {self.key}, or delete that folder"
             )
         return True
@@ -85,7 +85,7 @@ class FeatureCache:
             features = {name: _stored(array) for name, array in features.items()}
         if not all(np.isfinite(array).all() for array in features.values()):
             raise ValueError(
-                f"{self._content} of {shard} are not finite in float16; set {self.key} to null, so that they are "
+                f"{self.content} of {shard} are not finite in float16; set {self.key} to null, so that they are "
                 "computed in every step"
             )
         layout = [(name, array.shape[1:], array.dtype.kind) for name, array in features.items()]

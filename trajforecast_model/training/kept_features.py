@@ -66,7 +66,7 @@ def _token_cache(folder: str, windows: ShardDataset, encoder: nn.Module | None, 
         tokens = [encoder(standardise(part.to(world.device), encoder.config.input_size)).float() for part in parts]
         return {"image_tokens": torch.cat(tokens).cpu().numpy()}
 
-    _fill(cache, windows, make, "image features", world)
+    _fill(cache, windows, make, world)
     return cache
 
 
@@ -99,15 +99,13 @@ def _latent_cache(
         parts = list(batches(shard))
         return {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in parts[0]}
 
-    _fill(cache, windows, make, "latents", world)
+    _fill(cache, windows, make, world)
     return cache
 
 
-def _fill(
-    cache: FeatureCache, windows: ShardDataset, make: Callable[[Path], Features], what: str, world: World
-) -> None:
+def _fill(cache: FeatureCache, windows: ShardDataset, make: Callable[[Path], Features], world: World) -> None:
     share = windows.shards[world.rank :: world.size]
-    cache.fill(tqdm(share, desc=what, unit="demo", disable=not world.is_first), make)
+    cache.fill(tqdm(share, desc=cache.content, unit="demo", disable=not world.is_first), make)
     world.any(False)  # the shares of the others are there, too
     if missing := [shard.name for shard in windows.shards if not cache.holds(shard)]:
         raise ValueError(
