@@ -32,7 +32,7 @@ class LatentSpace:
     """Where the flow runs with a VAE: its latents scaled to unit deviation."""
 
     def __init__(self, config: ForecastConfig, vae: TrackVAE):
-        self.vae, self._config = vae, config
+        self.vae, self.std, self._image_size = vae, config.latent_std, config.image_size
 
     @torch.no_grad()
     def posterior(self, batch: Batch, tokens: Tensor | None) -> Tensor:
@@ -40,7 +40,7 @@ class LatentSpace:
 
         Frame 0 is the known one, whose deviation is zero: what the VAE makes of it when nothing moves.
         """
-        tracks = normalise(batch.tracks, self._config.image_size).movedim(-1, 2)  # [B, T, 2, H, W]
+        tracks = normalise(batch.tracks, self._image_size).movedim(-1, 2)  # [B, T, 2, H, W]
         posterior = torch.stack(self.vae.to(tracks.device).encode(tracks, tokens), dim=1)  # [B, 2, T, L, C]
         posterior = self._scaled(posterior)
         posterior[:, 0, :1] = self._static_frame(len(tracks), tokens)
@@ -69,7 +69,7 @@ class LatentSpace:
 
     def _scaled(self, latents: Tensor) -> Tensor:
         """[..., h * w, C] of the VAE -> [..., C, h, w]"""
-        std_of_channel = torch.tensor(self._config.latent_std, device=latents.device)
+        std_of_channel = torch.tensor(self.std, device=latents.device)
         return (latents.float() / std_of_channel).unflatten(-2, self.vae.config.latent_grid).movedim(-1, -3)
 
 
@@ -96,11 +96,11 @@ def flow_matching_loss(
         weight: [B, 1, 1, h, w]; None weighs everything alike.
     """
     windows = len(tokens)
-    data, first = space.sample(batch, tokens, noise), space.first_frame(batch, tokens)
+    data = space.sample(batch, tokens, noise)
     start = noise.normal(draws, *data.shape[1:]).flatten(0, 1)
     t = logit_normal_timesteps(noise.normal(draws).flatten())
     t.view(windows, draws)[:, :pure_noise_draws] = 0.0
-    data, first = (x.repeat_interleave(draws, dim=0) for x in (data, first))
-    x = interpolate(start, data, first, t).unflatten(0, (windows, draws))
+    data = data.repeat_interleave(draws, dim=0)
+    x = interpolate(start, data, data[:, :1], t).unflatten(0, (windows, draws))
     velocity = denoiser.velocity(x, t.view(windows, draws), denoiser.image_context(tokens, text)).flatten(0, 1)
     return flow_loss(velocity, start, data, None if weight is None else weight.repeat_interleave(draws, dim=0))

@@ -18,7 +18,7 @@ from trajforecast_model.networks.image_encoder import standardise
 from trajforecast_model.training.batches import collate
 from trajforecast_model.training.configs import DataConfig
 from trajforecast_model.training.distributed import World
-from trajforecast_model.training.flow_matching import FlowSpace
+from trajforecast_model.training.flow_matching import LatentSpace
 from trajforecast_model.training.image_tokens import image_tokens
 
 _AT_ONCE = 64  # windows of a demo
@@ -28,7 +28,7 @@ class FrozenNetworks(Protocol):
     """What of a stage may be kept."""
 
     image_encoder: nn.Module | None  # part of the stage's model; its tokens may be kept once it is frozen
-    latent_space: FlowSpace | None  # of a frozen VAE's latents
+    latent_space: LatentSpace | None  # of a frozen VAE's latents
 
 
 def training_windows(data: DataConfig, networks: FrozenNetworks, world: World) -> Dataset:
@@ -80,6 +80,7 @@ def _latent_cache(
             "set data.latent_cache to null"
         )
     identity = {f"vae_{name}": value for name, value in _identity(space.vae).items()}
+    identity["latent_std"] = list(space.std)
     if space.vae.config.image_conditioned:
         identity |= {f"image_encoder_{name}": value for name, value in _identity(encoder).items()}
     cache = FeatureCache(folder, "data.latent_cache", "latents", identity)
