@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from stand_in_source import forgetting, write_sources
 
 from trajforecast_model.data.point_trackers.interface import TrackerOptions
 from trajforecast_model.data.point_trackers.registry import make_point_tracker
@@ -94,25 +95,19 @@ TAPNEXT_GROWTH = torch.tensor([0.1, 0.2])  # along y and x
 
 @pytest.fixture(autouse=True)
 def modules_forgotten():
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        if name.split(".")[0] in ("cotracker", "nets", "tapnet"):
-            del sys.modules[name]
+    with forgetting("cotracker", "nets", "tapnet"):
+        yield
 
 
 @pytest.fixture
 def checkout(tmp_path):
-    for path, source in {
+    sources = {
         "cotracker/predictor.py": COTRACKER,
         "nets/alltracker.py": ALLTRACKER,
         "tapnet/tapnext/tapnext_torch.py": TAPNEXT,
         "tapnet/tapnext/tapnext_torch_utils.py": TAPNEXT_UTILS,
-    }.items():
-        file = tmp_path / "checkout" / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(source)
-    return tmp_path / "checkout"
+    }
+    return write_sources(tmp_path / "checkout", sources)
 
 
 def saved(tmp_path, content):

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from stand_in_source import forgetting, write_sources
 
 from trajforecast_model.cli import main
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset, Window, write_info, write_shard
@@ -105,24 +106,18 @@ CONFIG = {
 
 @pytest.fixture(autouse=True)
 def modules_forgotten():
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        if name.split(".")[0] == "amplify":
-            del sys.modules[name]
+    with forgetting("amplify"):
+        yield
 
 
 @pytest.fixture
 def checkout(tmp_path):
-    for path, source in {
+    sources = {
         "amplify/__init__.py": "from .amplify import AMPLIFY",
         "amplify/amplify.py": SOURCE,
         "amplify/utils/kp_utils/query_utils.py": GRID,
-    }.items():
-        file = tmp_path / "AMPLIFY" / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(source)
-    return tmp_path / "AMPLIFY"
+    }
+    return write_sources(tmp_path / "AMPLIFY", sources)
 
 
 def changed(section: str, **values) -> dict:
