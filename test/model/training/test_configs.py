@@ -2,6 +2,7 @@
 
 import functools
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,8 @@ def take_a_step(datasets, encoders, tmp_path_factory):
         assert state(out)["step"] == 1
         return out / "checkpoint"
 
-    return take
+    yield take
+    shutil.rmtree(folder)  # the steps of every config are 0.4 GB
 
 
 @pytest.mark.slow
