@@ -40,7 +40,7 @@ def export_onnx(checkpoint: str | Path, out: Path, *, views: int = 2, k: int = 8
     """
     missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
     if missing:
-        raise ValueError(f"exporting needs {' and '.join(missing)}: pip install 'trajforecast[export]'")
+        raise ValueError(f"exporting needs {' and '.join(missing)}: pip install -e '.[export]'")
     if out.exists():
         raise ValueError(f"{out} exists; give --out a new folder")
     for name, value in (("views", views), ("k", k)):

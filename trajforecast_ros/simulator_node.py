@@ -4,7 +4,7 @@ Time is the simulator's own: every stamp is the number of control steps since th
 over resets. With `lockstep` the world stands still until an action comes, so that a policy as slow as it may be closes
 the loop properly; without it the world runs at 20 Hz by the wall clock and the last action holds for `action_timeout`.
 
-The simulator is the `sim` extra: pip install 'trajforecast[sim]'.
+The simulator is the `sim` extra: pip install -e '.[sim]'.
 """
 
 import sys

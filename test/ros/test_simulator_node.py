@@ -133,5 +133,5 @@ def test_without_the_simulator_it_says_what_to_install(ros, monkeypatch):
         mujoco_setup.importlib.util, "find_spec", lambda name: None if name == "libero" else found(name)
     )
 
-    with pytest.raises(ValueError, match=r"libero; install it: pip install 'trajforecast\[sim\]'"):
+    with pytest.raises(ValueError, match=r"libero; install it: pip install -e '.\[sim\]'"):
         SimulatorNode()

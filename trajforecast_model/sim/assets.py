@@ -51,5 +51,5 @@ def _installed(path: str, roots: tuple[Path, ...]) -> str:
 def _package_folder(name: str) -> Path:
     found = importlib.util.find_spec(name)
     if found is None:
-        raise ValueError(f"{name} is not installed; install the simulator: pip install 'trajforecast[sim]'")
+        raise ValueError(f"{name} is not installed; install the simulator: pip install -e '.[sim]'")
     return Path(found.submodule_search_locations[0])

@@ -17,7 +17,7 @@ def configure_mujoco(packages: tuple[str, ...] = SIM_PACKAGES, extra: str = "sim
     """
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
-        raise ValueError(f"the simulator needs {', '.join(missing)}; install it: pip install 'trajforecast[{extra}]'")
+        raise ValueError(f"the simulator needs {', '.join(missing)}; install it: pip install -e '.[{extra}]'")
     backend = os.environ.setdefault("MUJOCO_GL", "osmesa")
     os.environ.setdefault("PYOPENGL_PLATFORM", backend)
     if backend == "osmesa" and ctypes.util.find_library("OSMesa") is None:

@@ -98,7 +98,7 @@ def test_a_damaged_file_is_named(scenes, tmp_path, content):
 
 
 def test_libero_is_not_needed(tmp_path):
-    """As after `pip install trajforecast[blocks]`: LIBERO and robosuite cannot be imported."""
+    """As after `pip install -e '.[blocks]'`: LIBERO and robosuite cannot be imported."""
     program = f"""
 import sys
 for name in ("libero", "robosuite", "bddl"):
