@@ -81,7 +81,7 @@ class Forecaster:
     def from_pretrained(
         cls, source: str | Path, device: str = "cpu", dtype: str = "float32", *, allow_download: bool = False
     ) -> "Forecaster":
-        """Loads a checkpoint folder, or a hub id that is in the local hub cache.
+        """Loads a checkpoint: a folder, the name of a shipped one, or a hub id that is in the local hub cache.
 
         Args:
             allow_download: fetch a hub id and the encoders' weights where they are not on this machine.
@@ -306,7 +306,7 @@ class Forecaster:
         if self.vae is None:
             return unscaled.float()
         tokens = unscaled.flatten(0, 1).flatten(3).transpose(2, 3).to(self.dtype)  # [B * k, T, h * w, C]
-        return self.vae.decode(tokens, image_tokens).float().unflatten(0, (batch, -1))
+        return self.vae.decode(tokens, image_tokens).unflatten(0, (batch, -1))
 
     def _forecast(
         self,

@@ -80,8 +80,7 @@ class TrackVAE(nn.Module):
         self.register_buffer(
             "time_positions", sincos_1d(torch.arange(config.latent_frames), dim)[:, None], persistent=False
         )
-        anchors = normalise(torch.from_numpy(query_points(config.grid, config.image_size)), config.image_size)
-        self.register_buffer("anchors", anchors.movedim(-1, 0).contiguous(), persistent=False)  # [2, H, W]
+        self.register_buffer("anchors", self._query_points(), persistent=False)  # [2, H, W]
         self._initialise()
 
     def encode(self, tracks: Tensor, image_tokens: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -109,7 +108,8 @@ class TrackVAE(nn.Module):
     def _offsets(self, tracks: Tensor) -> Tensor:
         """Tracks as they are encoded: [..., 2, H, W]"""
         scale = self.config.offset_scale
-        return tracks if scale is None else (tracks - self.anchors) * scale
+        offsets = tracks if scale is None else (tracks - self.anchors) * scale
+        return offsets.to(self.grid_positions.dtype)
 
     def _posterior(self, x: Tensor, image_tokens: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation from embedded patches [B, T', L, D]."""
@@ -125,7 +125,7 @@ class TrackVAE(nn.Module):
         return mean, F.softplus(0.5 * logvar)
 
     def decode(self, latents: Tensor, image_tokens: Tensor | None = None) -> Tensor:
-        """Tracks of unscaled latents: [B, T', h * w, C] -> [B, T, 2, H, W], normalised.
+        """Tracks of unscaled latents: [B, T', h * w, C] -> float32 [B, T, 2, H, W], normalised.
 
         B may be a multiple of the number of images: the samples of one image stand next to each other.
         """
@@ -135,12 +135,31 @@ class TrackVAE(nn.Module):
         x = self._by_image(x, image_tokens)
         for block, image in zip(self.decoder_blocks, images, strict=True):
             x = block(x, image)
-        x = self.final_linear(x.flatten(0, 1))
+        x = self._coordinates(x.flatten(0, 1))
         batch = len(x)
         x = unpatchify(x.flatten(0, 1), config.patch_size, config.latent_grid[0])
         x = rearrange(x, "(b t) (s c) h w -> b (t s) c h w", b=batch, c=2)
         x = x[:, config.temporal_stride - 1 :][:, : config.num_frames]
         return x if config.offset_scale is None else x / config.offset_scale + self.anchors
+
+    def _coordinates(self, x: Tensor) -> Tensor:
+        """What tokens say of their points, offsets or float32 positions: [N, T', L, D] -> [N, T', L, p * p * 2 * stride]"""
+        if self.config.offset_scale is not None:
+            return self.final_linear(x)
+        # Near the image's border bfloat16 tells a position of 128 pixels to a quarter of one.
+        with torch.autocast(x.device.type, enabled=False):
+            return F.linear(x.float(), self.final_linear.weight.float(), self.final_linear.bias.float())
+
+    def _apply(self, fn, recurse: bool = True):
+        """Takes the module to another device or precision; the query points stay float32."""
+        super()._apply(fn, recurse)
+        self.anchors = self._query_points().to(self.anchors.device)
+        return self
+
+    def _query_points(self) -> Tensor:
+        """Where the tracks begin, normalised, float32 [2, H, W]."""
+        size = self.config.image_size
+        return normalise(torch.from_numpy(query_points(self.config.grid, size)), size).movedim(-1, 0).contiguous()
 
     def static_tracks(self, batch: int) -> Tensor:
         """Query points that never move: [B, T, 2, H, W], normalised."""

@@ -70,7 +70,7 @@ class VAEStage:
         tracks = normalise(batch.tracks, config.vae.image_size).movedim(-1, 2)  # [B, T, 2, H, W]
         tokens = model.image_tokens(batch)
         mean, std = model.vae.encode(tracks, tokens)
-        decoded = model.vae.decode(mean + std * noise.normal(*mean.shape[1:]), tokens).float()
+        decoded = model.vae.decode(mean + std * noise.normal(*mean.shape[1:]), tokens)
         mean, std = mean.float(), std.float()
         scale = config.vae.offset_scale or 1.0
         error = F.huber_loss(decoded * scale, tracks * scale, delta=config.huber_delta, reduction="none")
