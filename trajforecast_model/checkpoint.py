@@ -23,6 +23,8 @@ from trajforecast_model.networks.text_encoder import TextEncoderConfig
 from trajforecast_model.networks.track_vae import TrackVAE, TrackVAEConfig
 
 CONFIG_FILE = "config.json"
+SHIPPED = Path(__file__).parent / "checkpoints"
+_EXPORTS = ("checkpoint", "checkpoint_best", "export")  # what a training run calls them, see training/run_folder.py
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,16 @@ class ForecastConfig:
 
 
 def checkpoint_folder(source: str | Path, allow_download: bool) -> Path:
-    """The folder of a checkpoint that is named by its path, or by a hub id that is in the local hub cache.
+    """The folder of a checkpoint: itself, or that of a shipped one's name or of a hub id in the local hub cache.
 
     Raises:
         ValueError: where there is none.
     """
     if Path(source).exists():
         return Path(source)
+    shipped = {folder.name: folder for folder in sorted(SHIPPED.iterdir())}
+    if str(source) in shipped:
+        return shipped[str(source)]
     looks_like_hub_id = str(source).count("/") == 1 and not str(source).startswith((".", "/", "~"))
     if looks_like_hub_id:
         from huggingface_hub import snapshot_download
@@ -84,7 +89,16 @@ def checkpoint_folder(source: str | Path, allow_download: bool) -> Path:
                 )
             )
     hint = " and is not in the local hub cache (allow_download=True fetches it)" if looks_like_hub_id else ""
-    raise ValueError(f"checkpoint {str(source)!r} does not exist{hint}")
+    raise ValueError(
+        f"checkpoint {str(source)!r} does not exist{hint}; give a folder, the name of one that is shipped "
+        f"({', '.join(shipped)}) or a hub id"
+    )
+
+
+def checkpoint_name(source: str | Path) -> str:
+    """The folder's name, with that of the run before it where the folder is called as every training run's export is."""
+    folder = Path(source)
+    return folder.name if folder.name not in _EXPORTS else f"{folder.absolute().parent.name}/{folder.name}"
 
 
 def save_config(config: ForecastConfig, folder: Path) -> None:

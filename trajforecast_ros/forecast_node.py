@@ -13,7 +13,6 @@ import sys
 import time
 import traceback
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
@@ -29,7 +28,6 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool
 from trajforecast_msgs.srv import Predict
 
-import trajforecast_model
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_ros import parameters
 from trajforecast_ros.forecasting import ForecastThread, Result
@@ -158,9 +156,7 @@ class ForecastNode(LifecycleNode):
         wanted = self._settings
         started = time.monotonic()
         self.get_logger().info(f"loading checkpoint {wanted.checkpoint} on {wanted.device}")
-        forecaster = Forecaster.from_pretrained(
-            _shipped_or_given(wanted.checkpoint), device=wanted.device, dtype=wanted.dtype
-        )
+        forecaster = Forecaster.from_pretrained(wanted.checkpoint, device=wanted.device, dtype=wanted.dtype)
         height, width = forecaster.config.image_size
         gray = np.full((height, width, 3), 128, dtype=np.uint8)
         # The first forecast is slow (allocation, kernel choice); make it before anybody waits for one.
@@ -321,12 +317,6 @@ class ForecastNode(LifecycleNode):
         over_budget = bool(allowed) and result.job.answer is None and latency > allowed
         self._statistics.published(Published(now, images, latency, result.circumstances.compute_time, age, over_budget))
         return response
-
-
-def _shipped_or_given(checkpoint: str) -> str:
-    """The folder of a checkpoint that ships with the package, if `checkpoint` is the name of one."""
-    shipped = Path(trajforecast_model.__file__).parent / "checkpoints" / checkpoint
-    return str(shipped) if shipped.is_dir() and not Path(checkpoint).is_dir() else checkpoint
 
 
 def started_node() -> ForecastNode:

@@ -1,11 +1,13 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from trajforecast_model import Forecaster
+from trajforecast_model.checkpoint import checkpoint_folder
 from trajforecast_model.tracks.grid import query_points, rescale
 
 INSTRUCTION = "pick up the milk and place it in the basket"
@@ -124,8 +126,17 @@ def test_what_cannot_be_forecast_is_refused_with_a_reason(forecaster, changes, m
         forecaster.predict(**arguments)
 
 
+def test_a_shipped_checkpoint_is_found_by_its_name_unless_a_folder_here_has_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shipped = checkpoint_folder("libero_object_tiny", allow_download=False)
+    assert shipped.is_absolute() and (shipped / "config.json").is_file()
+
+    Path("libero_object_tiny").mkdir()
+    assert not checkpoint_folder("libero_object_tiny", allow_download=False).is_absolute()
+
+
 def test_damaged_checkpoints_are_named(tiny_checkpoint, tmp_path):
-    with pytest.raises(ValueError, match="does not exist"):
+    with pytest.raises(ValueError, match=r"does not exist; give a folder, .*\(libero_object_tiny, .*hub id"):
         Forecaster.from_pretrained(tmp_path / "nowhere")
     with pytest.raises(ValueError, match=r"no config.json"):
         Forecaster.from_pretrained(tmp_path)
