@@ -8,6 +8,7 @@ from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.data.sources.interface import Source
 
 FOLDER = "sources"
+_KEYS = {"kind", "orientation", "demos"}
 
 
 def record_of(source: Source, names: list[str]) -> dict:
@@ -23,13 +24,25 @@ def check_records(out: Path, records: dict[str, dict]) -> None:
     """Raises ValueError where `out` has a task of other demos: they would be mixed, or skipped as done."""
     for task, record in records.items():
         file = out / FOLDER / f"{task}.json"
-        known = json.loads(file.read_text()) if file.exists() else record
+        known = _read(file) if file.exists() else record
         if not _may_be_the_same(known, record):
             raise ValueError(
                 f"{out} already holds {task} from {len(known['demos'])} other demos ({known['kind']}, images "
                 f"{known['orientation']}); prepare these {len(record['demos'])} ({record['kind']}, images "
                 f"{record['orientation']}) into another --out"
             )
+
+
+def _read(file: Path) -> dict:
+    try:
+        record = json.loads(file.read_text())
+    except ValueError:
+        record = None
+    if not (isinstance(record, dict) and record.keys() >= _KEYS and isinstance(record["demos"], dict)):
+        raise ValueError(
+            f"{file} is damaged: it should say which demos the task's shards came from; prepare into another --out"
+        )
+    return record
 
 
 def _may_be_the_same(known: dict, record: dict) -> bool:

@@ -97,7 +97,8 @@ class TrackDiffusionForecaster(BaselineForecaster):
         def noise(stream: str) -> Tensor:
             return torch.cat([sample_noise(seed, stream, k, shape) for seed in seeds]).to(self._device)
 
-        unknown = sample(noise_in, noise(""), lambda step: noise(f"step {step}"), steps or self.steps)
+        steps = self.steps if steps is None else steps
+        unknown = sample(noise_in, noise(""), lambda step: noise(f"step {step}"), steps)
         tracks = denormalise(unknown, PROTOCOL_IMAGE_SIZE).unflatten(0, (len(windows), k)).cpu().numpy()
         return [
             PointForecast(*(self._read(samples, points, one.truth[0], chosen) for chosen in (one.drawn, one.moving)))

@@ -1,18 +1,20 @@
 """`trajforecast compare`: reports of several models on the same windows, side by side, and their ratios."""
 
 import json
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.evaluation.bootstrap import LEVEL, DemoBootstrap
+from trajforecast_model.evaluation.names import distinct_names
 from trajforecast_model.evaluation.paper_figures import PAPER_K, PAPER_VIEWS, paper_ratios
 from trajforecast_model.evaluation.tables import HEADINGS, Table, as_number, as_range, table_as_markdown, table_as_text
 
 METRICS = ("mean_t", "mean", "min")
 # What may differ between two reports that are compared: how a model samples is part of the model.
 _FREE = {"k", "solver_steps", "seed", "max_windows", "split", "calibration"}
-_OF_A_DEMO = ("task", "demo", "n_windows", "nothing_moves")
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ def compare(paths: list[Path], out: Path | None = None, k: int | None = None) ->
     """
     if len(paths) < 2:
         raise ValueError(f"reports: got {len(paths)}, expected two or more, the first being the one to compare")
-    reports = [Report(name, _read(path)) for name, path in zip(_names(paths), paths, strict=True)]
+    names = distinct_names(paths, shortest=lambda path: path.stem)
+    reports = [Report(name, _read(path)) for name, path in zip(names, paths, strict=True)]
     for other in reports[1:]:
         _check_same_subject(reports[0], other)
     k_name = _common_k(reports, k)
@@ -47,11 +50,6 @@ def compare(paths: list[Path], out: Path | None = None, k: int | None = None) ->
         write_atomically(Path(out), ("\n\n".join(table_as_markdown(table) for table in tables) + "\n").encode())
         print(f"wrote {out}")
     return tables
-
-
-def _names(paths: list[Path]) -> list[str]:
-    stems = [Path(path).stem for path in paths]
-    return stems if len(set(stems)) == len(stems) else [str(path) for path in paths]
 
 
 def _read(path: Path) -> dict:
@@ -64,7 +62,23 @@ def _read(path: Path) -> dict:
         raise ValueError(
             f"{path} is not a report of this version of `evaluate`: it has no {', '.join(sorted(missing))}"
         )
+    try:
+        whole = all(map(math.isfinite, _compared_figures(values)))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is a damaged report, or not of this version of `evaluate`: {error!r}") from error
+    if not whole:
+        raise ValueError(f"{path} is a damaged report: some of its errors are not finite")
     return values
+
+
+def _compared_figures(values: dict) -> Iterator[float]:
+    """Raises KeyError, TypeError or AttributeError where a report has them not."""
+    counts = [str(k) for k in values["convention"]["k"]]
+    for view, row in values["views"].items():
+        yield row["nothing_moves"]
+        for part in (row, *values["per_demo"][view]):
+            yield part["n_windows"]
+            yield from (part[metric][k] for metric in METRICS for k in counts)
 
 
 def _check_same_subject(first: Report, other: Report) -> None:

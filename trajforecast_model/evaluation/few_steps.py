@@ -14,11 +14,21 @@ import numpy as np
 from tqdm import tqdm
 
 from trajforecast_model.atomic_files import write_atomically
+from trajforecast_model.checkpoint import checkpoint_name
 from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.evaluation.bootstrap import DemoBootstrap
+from trajforecast_model.evaluation.names import distinct_names
+from trajforecast_model.evaluation.output import ready_file
+from trajforecast_model.evaluation.point_forecasters import check_dense_fit
 from trajforecast_model.evaluation.scores import window_errors
 from trajforecast_model.evaluation.tables import Table, table_as_markdown, table_as_text
-from trajforecast_model.evaluation.windows import PROTOCOL_IMAGE_SIZE, MovingWindow, moving_windows, stable_number
+from trajforecast_model.evaluation.windows import (
+    PROTOCOL_IMAGE_SIZE,
+    MovingWindow,
+    check_max_windows,
+    moving_windows,
+    stable_number,
+)
 from trajforecast_model.flow.solvers import check_solver
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.tracks.grid import rescale
@@ -29,12 +39,12 @@ _WINDOWS_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Sampling:
-    checkpoint: str
+    checkpoint: str  # its name in the report
     solver: str
     evaluations: int
 
     def __str__(self) -> str:
-        return f"{Path(self.checkpoint).name} {self.solver} {self.evaluations}"
+        return f"{self.checkpoint} {self.solver} {self.evaluations}"
 
 
 def sweep(
@@ -68,7 +78,8 @@ def sweep(
         "views": {view: {metric: px^2, "of_reference": {metric: {"ratio", "interval"}}}}}], ..}.
 
     Raises:
-        ValueError: for a solver that does not exist, numbers out of range, or data in which nothing moves.
+        ValueError: for a solver that does not exist, numbers out of range, data that does not fit a checkpoint, or in
+            which nothing moves.
     """
     if k < 2:
         raise ValueError(f"k: got {k}, expected at least 2 samples, without which there is no variance")
@@ -76,22 +87,27 @@ def sweep(
         raise ValueError(f"evaluations: got {min(evaluations)}, expected at least 1")
     for solver in (*solvers, reference[0]):
         check_solver(solver)
-    samplings = [Sampling(str(teacher), *reference)]
-    samplings += [
-        Sampling(str(teacher), *pair) for pair in itertools.product(solvers, evaluations) if pair != reference
-    ]
-    forecasters = {
-        name: Forecaster.from_pretrained(name, device=device, dtype=dtype) for name in map(str, (teacher, *students))
-    }
-    for student in map(str, students):
-        samplings.append(Sampling(student, forecasters[student].config.solver, forecasters[student].config.steps))
+    check_max_windows(max_windows)
+    out = ready_file("out", out)
+    table = None if table is None else ready_file("table", table)
     dataset = ShardDataset(data, split)
+    checkpoints = [str(teacher), *map(str, students)]
+    names = distinct_names(checkpoints, checkpoint_name)
+    forecasters = {
+        name: Forecaster.from_pretrained(checkpoint, device=device, dtype=dtype)
+        for name, checkpoint in zip(names, checkpoints, strict=True)
+    }
+    samplings = [Sampling(names[0], *pair) for pair in (reference, *itertools.product(solvers, evaluations))]
+    for name, forecaster in forecasters.items():
+        check_dense_fit(forecaster.config, dataset.info)
+        if name in names[1:]:
+            samplings.append(Sampling(name, forecaster.config.solver, forecaster.config.steps))
     windows = list(moving_windows(dataset, max_windows, lambda: None))
     if not windows:
         raise ValueError(f"nothing moves in the {split} split of {data}: no window has a point to evaluate")
     values = {
         sampling: _measure(forecasters[sampling.checkpoint], sampling, windows, k, seed)
-        for sampling in tqdm(samplings, desc="few-steps", unit=" rows")
+        for sampling in tqdm(dict.fromkeys(samplings), desc="few-steps", unit=" rows")
     }
     report = {
         "k": k,
@@ -102,12 +118,12 @@ def sweep(
         "reference": str(samplings[0]),
         **_compare(values, windows, dataset.info.views),
     }
-    write_atomically(Path(out), (json.dumps(report, indent=2) + "\n").encode())
+    write_atomically(out, (json.dumps(report, indent=2) + "\n").encode())
     as_table = _table(report)
     print(table_as_text(as_table))
     print(f"wrote {out}")
     if table is not None:
-        write_atomically(Path(table), (table_as_markdown(as_table) + "\n").encode())
+        write_atomically(table, (table_as_markdown(as_table) + "\n").encode())
         print(f"wrote {table}")
     return report
 
@@ -159,7 +175,7 @@ def _compare(
         "n_windows": {view: len(indices) for view, indices in of_view.items()},
         "rows": [
             {
-                "checkpoint": Path(sampling.checkpoint).name,
+                "checkpoint": sampling.checkpoint,
                 "solver": sampling.solver,
                 "evaluations": sampling.evaluations,
                 "views": {view: row(measured, view) for view in of_view},

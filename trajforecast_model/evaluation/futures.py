@@ -17,7 +17,9 @@ from trajforecast_model.data.shards import DatasetInfo, ShardDataset
 from trajforecast_model.evaluation.fvmd import clips, fvmd, fvmd_per_scene, rounded_to_eighths
 from trajforecast_model.evaluation.metrics import best_of_k, scene_sample_variance
 from trajforecast_model.evaluation.models import load_dense_forecaster
+from trajforecast_model.evaluation.output import ready_file
 from trajforecast_model.evaluation.pixel_forecaster import track_grid
+from trajforecast_model.evaluation.point_forecasters import check_dense_fit
 from trajforecast_model.evaluation.tables import Table, table_as_markdown, table_as_text
 from trajforecast_model.evaluation.windows import stable_number
 from trajforecast_model.forecaster import Forecaster
@@ -71,6 +73,8 @@ def evaluate_futures(
         raise ValueError(f"k: got {sample_counts}, expected whole numbers, of which one is at least 2")
     if max_scenes is not None and max_scenes < 2:
         raise ValueError(f"max-windows: got {max_scenes}, expected at least 2 scenes")
+    out = ready_file("out", out)
+    table = None if table is None else ready_file("table", table)
     dataset = ShardDataset(data, split)
     groups = futures_of_scenes(dataset)[:max_scenes]
     if len(groups) < 2:
@@ -79,7 +83,7 @@ def evaluate_futures(
             "--rollouts (blocks) or --futures (LIBERO), or use another --split"
         )
     forecaster = load_dense_forecaster(checkpoint, device, dtype)
-    _check_fit(dataset.info, forecaster)
+    check_dense_fit(forecaster.config, dataset.info)
     scenes = _sample(dataset, groups, forecaster, counts[-1], steps, seed)
     rows = compare_futures(scenes, counts)
     if dataset.info.frame_size is not None:
@@ -92,11 +96,11 @@ def evaluate_futures(
         "rows": rows,
         "convention": _convention(dataset.info, split, steps or forecaster.config.steps, seed),
     }
-    write_atomically(Path(out), (json.dumps(report, indent=2) + "\n").encode())
+    write_atomically(out, (json.dumps(report, indent=2) + "\n").encode())
     print(table_as_text(as_table(report)))
     print(f"wrote {out}")
     if table is not None:
-        write_atomically(Path(table), (table_as_markdown(as_table(report)) + "\n").encode())
+        write_atomically(table, (table_as_markdown(as_table(report)) + "\n").encode())
         print(f"wrote {table}")
 
 
@@ -222,13 +226,6 @@ def as_table(report: dict) -> Table:
         ["best of k", "scene sample variance", "FVMD", "FVMD (S)"],
         rows,
     )
-
-
-def _check_fit(info: DatasetInfo, forecaster: Forecaster) -> None:
-    for name in ("grid", "num_frames", "dt"):
-        ours, theirs = getattr(info, name), getattr(forecaster.config, name)
-        if ours != theirs:
-            raise ValueError(f"the data has {name} {ours}, the checkpoint {theirs}; evaluate on data of its {name}")
 
 
 def _convention(info: DatasetInfo, split: str, steps: int, seed: int) -> dict:

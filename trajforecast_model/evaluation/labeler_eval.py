@@ -20,6 +20,7 @@ from trajforecast_model.data.point_trackers.registry import POINT_TRACKERS, make
 from trajforecast_model.data.sources.find import find_sources
 from trajforecast_model.data.sources.interface import Source
 from trajforecast_model.evaluation.labeler_scores import SUBSETS, score_labels
+from trajforecast_model.evaluation.output import ready_file
 from trajforecast_model.evaluation.simulated_clips import Clip, clips_of_demo
 from trajforecast_model.evaluation.tables import Table, table_as_markdown, table_as_text
 
@@ -68,8 +69,8 @@ def evaluate_labelers(
     for option, value in (("--per-task", per_task), ("--windows", windows)):
         if value is not None and value < 1:
             raise ValueError(f"{option} {value}: expected at least 1")
-    if Path(out).is_dir():
-        raise ValueError(f"--out {out} is a folder, expected the name of a file")
+    out = ready_file("out", out)
+    table = None if table is None else ready_file("table", table)
     checkouts, weights = checkouts or {}, weights or {}
     _check_names([*labelers, *checkouts, *weights])
     sources = find_sources(demos)
@@ -99,13 +100,13 @@ def evaluate_labelers(
         "convention": _convention(per_task, windows),
     }
     tables = _tables(report)
-    write_atomically(Path(out), (json.dumps(report, indent=2) + "\n").encode())
+    write_atomically(out, (json.dumps(report, indent=2) + "\n").encode())
     print("\n\n".join(table_as_text(one) for one in tables))
     for labeler, reason in unavailable.items():
         print(f"not available: {reason if reason.startswith(labeler) else f'{labeler}: {reason}'}")
     print(f"wrote {out}")
     if table is not None:
-        write_atomically(Path(table), ("\n\n".join(table_as_markdown(one) for one in tables) + "\n").encode())
+        write_atomically(table, ("\n\n".join(table_as_markdown(one) for one in tables) + "\n").encode())
         print(f"wrote {table}")
     for problem in broken:
         print(f"not used: {problem}", file=sys.stderr)

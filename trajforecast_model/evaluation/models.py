@@ -4,7 +4,7 @@ from pathlib import Path
 
 from trajforecast_model.baselines import amplify_checkpoint
 from trajforecast_model.baselines.checkpoint import baseline_kind, load_baseline
-from trajforecast_model.checkpoint import load_config
+from trajforecast_model.checkpoint import checkpoint_name, load_config
 from trajforecast_model.device import checked_device
 from trajforecast_model.evaluation.amplify_forecaster import AmplifyForecaster
 from trajforecast_model.evaluation.baseline_forecasters import FORECASTERS
@@ -22,15 +22,16 @@ def load_point_forecaster(checkpoint: str | Path, device: str, dtype: str) -> Po
     kind = baseline_kind(Path(checkpoint))
     if kind is None:
         return DenseForecaster(load_dense_forecaster(checkpoint, device, dtype))
+    place = checked_device(device)
     if kind == amplify_checkpoint.KIND:
         if dtype != "float32":
             raise ValueError(f"dtype: got {dtype}, AMPLIFY's image encoder takes float32 alone")
         return AmplifyForecaster(
-            *amplify_checkpoint.load_amplify(Path(checkpoint), checked_device(device)), Path(checkpoint).name, device
+            *amplify_checkpoint.load_amplify(Path(checkpoint), place), checkpoint_name(checkpoint), place
         )
     config, network = load_baseline(Path(checkpoint))
-    network, text_encoder = network.to(device, DTYPES[dtype]), BertTextEncoder(config.text_encoder)
-    return FORECASTERS[config.baseline](config, network, text_encoder, Path(checkpoint).name, device)
+    network, text_encoder = network.to(place, DTYPES[dtype]), BertTextEncoder(config.text_encoder)
+    return FORECASTERS[config.baseline](config, network, text_encoder, checkpoint_name(checkpoint), place)
 
 
 def load_dense_forecaster(checkpoint: str | Path, device: str, dtype: str) -> Forecaster:

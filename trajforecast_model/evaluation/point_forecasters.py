@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from trajforecast_model.checkpoint import ForecastConfig
 from trajforecast_model.data.shards import DatasetInfo
 from trajforecast_model.evaluation.windows import PROTOCOL_IMAGE_SIZE, MovingWindow
 from trajforecast_model.forecaster import Forecaster
@@ -41,9 +42,7 @@ class DenseForecaster:
         self.model_id, self.steps = forecaster.model_id, forecaster.config.steps
 
     def check_fit(self, data: DatasetInfo) -> None:
-        config = self._forecaster.config
-        check_same(data, grid=config.grid, num_frames=config.num_frames, dt=config.dt)
-        check_views(data, config.views)
+        check_dense_fit(self._forecaster.config, data)
 
     def forecast(self, windows: list[MovingWindow], k: int, steps: int | None, seeds: list[int]) -> list[PointForecast]:
         images = np.stack([one.window.image for one in windows])
@@ -54,6 +53,12 @@ class DenseForecaster:
             PointForecast(samples[:, :, one.drawn], samples[:, :, one.moving])
             for samples, one in zip(flat, windows, strict=True)
         ]
+
+
+def check_dense_fit(config: ForecastConfig, data: DatasetInfo) -> None:
+    """Raises ValueError where a model of dense forecasts was made for other data."""
+    check_same(data, grid=config.grid, num_frames=config.num_frames, dt=config.dt)
+    check_views(data, config.views)
 
 
 def check_same(data: DatasetInfo, **of_checkpoint) -> None:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset
 from trajforecast_model.evaluation.models import load_point_forecaster
+from trajforecast_model.evaluation.output import ready_file
 from trajforecast_model.evaluation.plots import draw_plots
 from trajforecast_model.evaluation.point_forecasters import PointForecaster
 from trajforecast_model.evaluation.report import summarise, windows_fingerprint
@@ -22,6 +23,7 @@ from trajforecast_model.evaluation.windows import (
     PROTOCOL_IMAGE_SIZE,
     QUERY_POINTS,
     MovingWindow,
+    check_max_windows,
     moving_windows,
     stable_number,
 )
@@ -62,22 +64,23 @@ def evaluate(
     counts = sorted(set(sample_counts))
     if not counts or counts[0] < 1:
         raise ValueError(f"k: got {sample_counts}, expected whole numbers of at least 1")
-    if max_windows is not None and max_windows < 1:
-        raise ValueError(f"max-windows: got {max_windows}, expected at least 1")
-    # A place that cannot be written shows now and not after an hour.
-    out = _ready_file("out", out)
-    table = None if table is None else _ready_file("table", table)
+    check_max_windows(max_windows)
+    out = ready_file("out", out)
+    table = None if table is None else ready_file("table", table)
     if plots is not None:
         Path(plots).mkdir(parents=True, exist_ok=True)
     dataset = ShardDataset(data, split)
     forecaster = load_point_forecaster(checkpoint, device, dtype)
     forecaster.check_fit(dataset.info)
+    if steps is not None and forecaster.steps is None:
+        raise ValueError(f"steps: got {steps}, but {forecaster.model_id} has no solver; leave --steps out")
 
     scores = _score_windows(dataset, forecaster, counts, steps, seed, max_windows)
     if not scores:
         raise ValueError(f"nothing moves in the {split} split of {data}: no window has a point to evaluate")
     report = summarise(scores, dataset.info.views, counts)
-    report["convention"] = _convention(dataset.info, split, counts, steps or forecaster.steps, seed, max_windows)
+    solver_steps = forecaster.steps if steps is None else steps
+    report["convention"] = _convention(dataset.info, split, counts, solver_steps, seed, max_windows)
     report["windows"] = windows_fingerprint(scores)
     report["model"] = forecaster.model_id
     write_atomically(out, (json.dumps(report, indent=2) + "\n").encode())
@@ -90,14 +93,6 @@ def evaluate(
         for path in draw_plots(report, Path(plots)):
             print(f"wrote {path}")
     return report
-
-
-def _ready_file(option: str, path: Path) -> Path:
-    path = Path(path)
-    if path.is_dir():
-        raise ValueError(f"{option}: {path} is a folder, expected the name of a file")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def _score_windows(

@@ -40,6 +40,12 @@ class MovingWindow:
         return self.truth.reshape(len(self.truth), -1, 2)[:, self.moving]
 
 
+def check_max_windows(max_windows: int | None) -> None:
+    """Raises ValueError for a number of windows a view that `moving_windows` cannot draw."""
+    if max_windows is not None and max_windows < 1:
+        raise ValueError(f"max-windows: got {max_windows}, expected at least 1")
+
+
 def moving_windows(
     dataset: ShardDataset, max_windows: int | None, skipped: Callable[[], None]
 ) -> Iterator[MovingWindow]:

@@ -136,6 +136,15 @@ def test_other_demos_of_a_task_that_is_there_are_refused(prepared, tmp_path, cap
     assert "already holds atm_task from 3 other demos" in capsys.readouterr().err
 
 
+def test_a_damaged_record_of_a_tasks_demos_is_named(prepared, demos, tmp_path, capsys):
+    out = shutil.copytree(prepared[0], tmp_path / "out")
+    record = out / "sources" / "atm_task.json"
+    for damaged in ("{", "[]", "{}"):
+        record.write_text(damaged)
+        assert main(["prepare", str(demos / "atm"), "--out", str(out), *OPTIONS, "--dry-run"]) == 2
+        assert f"{record} is damaged" in capsys.readouterr().err
+
+
 def test_exact_labels_need_states(demos, tmp_path, capsys):
     for folder, kind in (("atm", "ATM HDF5"), ("lerobot", "LeRobot dataset"), ("videos", "recordings")):
         assert main(["prepare", str(demos / folder), "--out", str(tmp_path / "out")]) == 2

@@ -15,8 +15,8 @@ VIEWS = ("side", "effector")
 
 
 def score(index: int, demo: int, view: str, error: float, still: float = 100.0) -> WindowScores:
-    by_k = {"1": 2 * error, "4": error}
-    by_metric = {"mean_t": by_k, "mean": by_k, "min": {"1": 2 * error, "4": error / 2}, "min_per_track": by_k}
+    by_k = {"1": 2 * error, "2": 1.5 * error, "4": error}
+    by_metric = {"mean_t": by_k, "mean": by_k, "min": by_k | {"4": error / 2}, "min_per_track": by_k}
     flat = np.full(16, error)
     over_time = {"nothing_moves": flat, "mean_t": flat, "mean": flat}
     errors = Errors(still, by_metric)
@@ -90,6 +90,42 @@ def test_what_does_not_belong_together_is_refused(tmp_path, capsys, change, mess
     other = write_report(**(dict(path=tmp_path / "other.json", errors_by_demo=[10.0, 20.0]) | change))
     assert main(["compare", str(ours), str(other)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path, capsys):
+    paths = [tmp_path / folder / "report.json" for folder in ("ours", "atm")]
+    for path in paths:
+        path.parent.mkdir()
+        write_report(path, [10.0, 20.0])
+    assert main(["compare", *map(str, paths)]) == 0
+    assert "ours/report.json of atm/report.json, k = 4" in capsys.readouterr().out
+
+
+def without_an_error(report: dict) -> None:
+    del report["per_demo"]["side"][0]["min"]
+
+
+def without_a_number(report: dict) -> None:
+    report["views"]["side"]["mean"]["4"] = None
+
+
+def without_counts(report: dict) -> None:
+    del report["convention"]["k"]
+
+
+def with_a_list_for_views(report: dict) -> None:
+    report["views"] = ["side"]
+
+
+@pytest.mark.parametrize("damage", [without_an_error, without_a_number, without_counts, with_a_list_for_views])
+def test_a_damaged_report_is_named(damage, tmp_path, capsys):
+    ours = write_report(tmp_path / "ours.json", [10.0])
+    other = write_report(tmp_path / "other.json", [10.0])
+    report = json.loads(other.read_text())
+    damage(report)
+    other.write_text(json.dumps(report))
+    assert main(["compare", str(ours), str(other)]) == 2
+    assert f"{other} is a damaged report" in capsys.readouterr().err
 
 
 def test_what_is_no_report_is_refused(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """The table of errors against evaluations: figures of `evaluate`, ratios to one reference, students with their own steps."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from synthetic_shards import write_synthetic_data
 
 from trajforecast_model.checkpoint import load_config, save_config
 from trajforecast_model.cli import main
+from trajforecast_model.data.shards import DatasetInfo
+from trajforecast_model.evaluation.few_steps import sweep
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +72,33 @@ def test_rows_have_the_figures_of_evaluate_and_ratios_to_the_reference(tiny_chec
         (["--solvers", "rk4"], "solver: got 'rk4'"),
         (["-k", "1"], "k: got 1"),
         (["--evaluations", "0"], "evaluations: got 0"),
+        (["--max-windows", "0"], "max-windows: got 0"),
+        (["--out", "{}"], "is a folder"),
+        (["--table", "{}"], "is a folder"),
     ],
 )
 def test_what_cannot_be_swept_is_refused(options, message, tiny_checkpoint, data, tmp_path, capsys):
     arguments = ["--checkpoint", str(tiny_checkpoint), "--data", str(data), "--out", str(tmp_path / "sweep.json")]
-    assert main(["few-steps", *arguments, *options]) == 2
+    assert main(["few-steps", *arguments, *(option.format(tmp_path) for option in options)]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "sweep.json").exists()
+
+
+def test_data_that_does_not_fit_is_refused(tiny_checkpoint, tmp_path, capsys):
+    coarse = tmp_path / "coarse"
+    write_synthetic_data(coarse, train=1, val=1, info=DatasetInfo(labeler="exact", stride=1, grid=(32, 32)))
+    arguments = ["--checkpoint", str(tiny_checkpoint), "--data", str(coarse), "--out", str(tmp_path / "sweep.json")]
+    assert main(["few-steps", *arguments]) == 2
+    assert "the data has grid (32, 32), the checkpoint (64, 64)" in capsys.readouterr().err
+
+
+def test_runs_are_told_apart_by_their_folders(tiny_checkpoint, data, tmp_path):
+    teacher, student = (tmp_path / run / "checkpoint" for run in ("long_run", "student_run"))
+    shutil.copytree(tiny_checkpoint, teacher)
+    shutil.copytree(tiny_checkpoint, student)
+    report = sweep(
+        str(teacher), data, [], [], tmp_path / "sweep.json", students=[str(student)], reference=("euler", 1), k=2,
+        max_windows=1,
+    )  # fmt: skip
+    assert report["reference"] == "long_run/checkpoint euler 1"
+    assert [row["checkpoint"] for row in report["rows"]] == ["long_run/checkpoint", "student_run/checkpoint"]

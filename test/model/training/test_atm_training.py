@@ -46,6 +46,14 @@ def test_evaluate_asks_it_for_the_query_points_of_the_protocol(data, trained, tm
         assert row["mean_t"]["1"] == row["mean_t"]["4"] == row["mean"]["4"] == row["min"]["4"]
         assert row["mean_t"]["4"] < row["nothing_moves"]
     assert report["calibration"] is None and report["convention"]["solver_steps"] is None
+    assert report["model"] == "run/checkpoint"
+    for options, message in (
+        (["--steps", "5"], "steps: got 5, but run/checkpoint has no solver"),
+        (["--device", "nonsense"], "device: got 'nonsense'"),
+    ):
+        assert main(["evaluate", "--checkpoint", str(trained / "checkpoint"), "--data", str(data),
+                     "--out", str(tmp_path / "r.json"), *options]) == 2  # fmt: skip
+        assert message in capsys.readouterr().err
 
 
 def test_a_resumed_run_is_the_undisturbed_one_dropout_included(data, tmp_path):

@@ -36,7 +36,7 @@ def test_it_learns_to_see_the_noise(trained):
     assert sum(losses[step] for step in range(51, 61)) / 10 < 0.4
 
 
-def test_evaluate_samples_it_at_the_query_points(data, trained, tmp_path):
+def test_evaluate_samples_it_at_the_query_points(data, trained, tmp_path, capsys):
     reports = []
     for name in ("a", "b"):
         assert main(["evaluate", "--checkpoint", str(trained / "checkpoint"), "--data", str(data), "-k", "1", "3",
@@ -47,6 +47,9 @@ def test_evaluate_samples_it_at_the_query_points(data, trained, tmp_path):
     for row in reports[0]["views"].values():
         assert row["min"]["3"] < row["mean"]["3"] and row["mean_t"]["3"] < row["mean"]["3"]
         assert "all_moving_points" in row
+    assert main(["evaluate", "--checkpoint", str(trained / "checkpoint"), "--data", str(data), "--steps", "0",
+                 "--out", str(tmp_path / "c.json")]) == 2  # fmt: skip
+    assert "steps: got 0" in capsys.readouterr().err
 
 
 @pytest.mark.slow
