@@ -101,7 +101,10 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
             raise ValueError(f"--set {override!r}: {parent!r} is a value, not a group of settings")
-    values[last] = yaml.safe_load(text)
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"--set {override!r}: {text!r} is not readable YAML: {error}") from error
 
 
 def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:

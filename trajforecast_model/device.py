@@ -9,6 +9,10 @@ def checked_device(device: str | torch.device) -> torch.device:
         device = torch.device(device)
     except RuntimeError as error:
         raise ValueError(f"device: got {device!r}, expected cpu, cuda or cuda:N") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device: cuda asked for, but this PyTorch sees no GPU; use cpu or install a CUDA build")
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ValueError("device: cuda asked for, but this PyTorch sees no GPU; use cpu or install a CUDA build")
+        number = torch.cuda.device_count()
+        if device.index is not None and device.index >= number:
+            raise ValueError(f"device: got {device}, but this PyTorch sees {number} GPU(s); the last is cuda:{number - 1}")
     return device

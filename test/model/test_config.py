@@ -33,6 +33,8 @@ def test_a_file_takes_over_what_it_does_not_say(tmp_path):
     path = write(tmp_path / "top.yaml", "extends: shared/middle.yaml\nname: top\nsizes: [7]\n")
     assert load(Config, path) == Config("top", Group(5, 4), (7,))
     assert load(Config, path, ["group.b=6"]).group == Group(5, 6)
+    with pytest.raises(ValueError, match=r"--set 'sizes=\[1,': '\[1,' is not readable YAML"):
+        load(Config, path, ["sizes=[1,"])
     nothing = write(tmp_path / "nothing.yaml", "extends: top.yaml\ngroup: null\n")
     assert load(Config, nothing).group is None
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from trajforecast_model.benchmarks.formula_weights import is_fixed
 from trajforecast_model.benchmarks.libero_models import Request, official_formula_weights
 from trajforecast_model.checkpoint import ForecastConfig
+from trajforecast_model.device import checked_device
 
 
 class OfficialForecaster:
@@ -25,7 +26,7 @@ class OfficialForecaster:
 
     def __init__(self, source: Path, config: ForecastConfig, device: str, dtype: torch.dtype):
         self.config = config
-        self.device, self.dtype = torch.device(device), dtype
+        self.device, self.dtype = checked_device(device), dtype
         self.denoiser, self.vae = _build(source, config)
         self.denoiser_weights, self.vae_weights = map(official_formula_weights, (self.denoiser, self.vae))
         for network, weights in ((self.denoiser, self.denoiser_weights), (self.vae, self.vae_weights)):

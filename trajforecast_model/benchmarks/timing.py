@@ -7,6 +7,8 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import torch
@@ -58,9 +60,17 @@ def peak_memory_of(prepare: Callable[..., Callable[[], object]], *arguments, dev
     Returns:
         "peak" during the run, of what PyTorch allocated on a GPU or of the process on a CPU; "added_by_the_run", what of
         that was not held before it began, as weights and inputs are.
+
+    Raises:
+        OSError: where the process was killed, as the system does when memory is short.
     """
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_measure_memory, (prepare, arguments, device))
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        try:
+            return process.submit(_measure_memory, prepare, arguments, device).result()
+        except BrokenProcessPool as error:
+            raise OSError(
+                "the process whose memory was measured was killed; if memory was short, measure something smaller"
+            ) from error
 
 
 def _measure_memory(prepare: Callable[..., Callable[[], object]], arguments: tuple, device: str) -> dict[str, int]:
