@@ -17,6 +17,7 @@ from trajforecast_model.checkpoint import (
     build_denoiser,
     build_vae,
     checkpoint_folder,
+    checkpoint_name,
     load_config,
     load_weights,
 )
@@ -50,6 +51,7 @@ class Forecaster:
         denoiser: Denoiser,
         vae: TrackVAE | None,
         image_encoder: nn.Module | None = None,
+        text_encoder: BertTextEncoder | None = None,
         *,
         model_id: str = "",
         device: str | torch.device = "cpu",
@@ -71,7 +73,7 @@ class Forecaster:
         self.vae = None if vae is None else self._place(vae)
         self.latent_std = torch.tensor(config.latent_std, device=self.device)  # [C]
         self._image_encoder = None if image_encoder is None else self._place(image_encoder)
-        self._text_encoder: BertTextEncoder | None = None
+        self._text_encoder = None if text_encoder is None else text_encoder.to(self.device)
         self._allow_download = allow_download
         self._query_points = query_points(config.grid, config.image_size)  # [H, W, 2], pixels
         self._first_frame: Tensor | None = None  # of a VAE that does not look at the image
@@ -100,7 +102,7 @@ class Forecaster:
             build_denoiser(config, folder),
             build_vae(config, folder),
             image_encoder,
-            model_id=Path(source).name,
+            model_id=checkpoint_name(source),
             device=device,
             dtype=dtype,
             allow_download=allow_download,

@@ -92,6 +92,10 @@ class Dinov2ImageEncoder(nn.Module):
             )
         self.requires_grad_(False).eval()
 
+    def train(self, mode: bool = True) -> "Dinov2ImageEncoder":
+        """Stays as it is used: within a model that is trained, too, it sees the same tokens in the same image."""
+        return super().train(False)
+
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] standardised -> [B, M, D]"""

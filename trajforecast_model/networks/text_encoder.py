@@ -54,7 +54,9 @@ class BertTextEncoder(nn.Module):
         tokens = self.tokenizer(
             instruction, max_length=self.config.max_length, padding="max_length", truncation=True, return_tensors="pt"
         ).to(self.bert.device)
-        output = self.bert(**tokens)
+        # float32 also in a training step of bfloat16: what is cached must not depend on who asked first.
+        with torch.autocast(self.bert.device.type, enabled=False):
+            output = self.bert(**tokens)
         if self.config.pooling == "pooler":
             return output.pooler_output[0].float()
         mask = tokens["attention_mask"][0, :, None]

@@ -131,7 +131,7 @@ class DenoiserStage:
         """
         logging = self.config.logging
         forecaster = DENSE_FORECASTERS[self.config.target](
-            self.forecast_config, model.denoiser, self.vae, model.image_encoder, device=world.device
+            self.forecast_config, model.denoiser, self.vae, model.image_encoder, self.text_encoder, device=world.device
         )
         chosen = spread_evenly(len(self.validation), logging.validation_windows)
         sums = {}

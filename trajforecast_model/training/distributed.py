@@ -11,7 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-# Ranks wait for the first one while it writes a checkpoint; a dead peer is noticed at once, by its closed connection.
+# Ranks wait for the first one while it writes a checkpoint. A dead peer is noticed at once: torchrun ends the others, and
+# gloo sees the closed connection. Only a node that vanishes lets NCCL wait so long.
 _PATIENCE = timedelta(minutes=60)
 
 

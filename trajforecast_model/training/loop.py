@@ -87,6 +87,7 @@ def run_training(stage: Stage, config: RunConfig, fingerprint: str, world: World
         while state.step < optimisation.steps:
             if world.any(bool(received)):
                 _save(folder, state, stage, log, world)
+                world.any(False)  # torchrun kills all ranks when one has ended, the first one may still be writing
                 raise KeyboardInterrupt
             parts = [next(batches).to(world.device) for _ in share.micro_batches]
             mean_weight = world.sum(sum(stage.mean_weight(part) for part in parts) / (len(parts) * world.size))

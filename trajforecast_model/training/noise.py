@@ -32,7 +32,7 @@ class WindowNoise:
     @contextmanager
     def of_dropout(self) -> Iterator[None]:
         """Seeds what PyTorch draws by itself, such as dropout: the same after a resume, though not in another split."""
-        with torch.random.fork_rng():
+        with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
             seed = np.random.SeedSequence([*self._entropy, self._positions.start]).generate_state(1, np.uint64)
             torch.manual_seed(int(seed[0]))
             yield

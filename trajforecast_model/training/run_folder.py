@@ -9,6 +9,7 @@ config.json, tensorboard/
 import errno
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,11 +34,17 @@ class RunFolder:
             raise ValueError(f"{path} holds a run of an older version: choose another `out`, or delete that folder")
 
     def load(self) -> dict | None:
-        """The state of the newest checkpoint, or None in a new run."""
+        """The state of the newest checkpoint, or None in a new run. Raises ValueError where it is damaged."""
         steps = self._folders("step")
         if not steps:
             return None
-        return torch.load(steps[-1] / _STATE, weights_only=True, map_location="cpu")
+        try:
+            return torch.load(steps[-1] / _STATE, weights_only=True, map_location="cpu")
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            before = f"continues from {steps[-2].name}" if len(steps) > 1 else "starts anew"
+            raise ValueError(
+                f"{steps[-1] / _STATE} is damaged and cannot be read; delete {steps[-1]} and the same command {before}"
+            ) from error
 
     def begin(self, config: dict) -> None:
         """Writes the config down, and finishes what a killed run left half done."""

@@ -70,12 +70,16 @@ def test_a_run_killed_again_and_again_equals_one_in_a_go(data, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_denoiser_run_equals_one_in_a_go(data, barely_trained_vae, tmp_path):
-    assert run("denoiser", frequent(denoiser_config(data, tmp_path / "whole", barely_trained_vae)), tmp_path) == 0
-    parts = frequent(denoiser_config(data, tmp_path / "parts", barely_trained_vae))
-    assert run_until_killed("denoiser", parts, tmp_path, "step", 6).returncode == -signal.SIGKILL
+def test_a_killed_denoiser_run_of_bfloat16_equals_one_in_a_go(data, barely_trained_vae, tmp_path):
+    def config(out: str) -> dict:
+        config = frequent(denoiser_config(data, tmp_path / out, barely_trained_vae))
+        config["optimisation"] |= dict(precision="bfloat16")
+        return config
+
+    assert run("denoiser", config("whole"), tmp_path) == 0
+    assert run_until_killed("denoiser", config("parts"), tmp_path, "step", 6).returncode == -signal.SIGKILL
     assert state(tmp_path / "parts")["step"] == 4
-    assert run("denoiser", parts, tmp_path) == 0
+    assert run("denoiser", config("parts"), tmp_path) == 0
     assert_equal_runs(tmp_path / "parts", tmp_path / "whole")
 
 
@@ -98,6 +102,19 @@ def test_the_last_checkpoints_and_the_best_are_kept(data, tmp_path, monkeypatch)
     assert (tmp_path / "run" / "checkpoint_best").readlink() == Path("checkpoints/best_00000004")
     assert state(tmp_path / "run")["best_score"] == 2.0
     assert load_trained_vae(tmp_path / "run" / "checkpoint_best")
+
+
+def test_a_damaged_state_is_named_and_the_one_before_it_serves(data, tmp_path, capsys):
+    config = vae_config(data, tmp_path / "run", steps=8)
+    assert run("vae", config, tmp_path) == 0
+    newest = tmp_path / "run" / "checkpoints" / "step_00000008"
+    (newest / "state.pt").write_bytes((newest / "state.pt").read_bytes()[:1000])
+    assert run("vae", config, tmp_path) == 2
+    message = capsys.readouterr().err
+    assert f"{newest / 'state.pt'} is damaged" in message and "continues from step_00000004" in message
+    shutil.rmtree(newest)
+    assert run("vae", config, tmp_path) == 0
+    assert state(tmp_path / "run")["step"] == 8
 
 
 def test_an_old_checkpoint_goes_only_when_the_new_one_is_whole(tmp_path):

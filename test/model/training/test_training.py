@@ -44,6 +44,29 @@ def test_without_a_vae_the_denoiser_works_on_tracks(data, tmp_path):
     assert forecaster.vae is None and forecaster.config.denoiser.track_encoding
 
 
+@pytest.mark.parametrize("stage", ["vae", "denoiser"])
+def test_compiled_networks_lose_the_same(stage, data, barely_trained_vae, tmp_path, monkeypatch):
+    compiled, backend = [], torch.compile
+
+    def traced(function, **options):
+        compiled.append(function)
+        return backend(function, **options | dict(backend="eager"))  # code generation is PyTorch's matter
+
+    def losses(out: str, compile: bool) -> dict[int, float]:
+        config = vae_config(data, tmp_path / out, steps=2)
+        if stage == "denoiser":
+            config = denoiser_config(data, tmp_path / out, barely_trained_vae, steps=2)
+        config["optimisation"] |= dict(compile=compile)
+        assert run(stage, config, tmp_path) == 0
+        return logged(tmp_path / out)
+
+    monkeypatch.setattr(torch, "compile", traced)
+    plain = losses("plain", False)
+    assert not compiled
+    assert losses("compiled", True) == pytest.approx(plain, rel=1e-4)
+    assert compiled
+
+
 def test_an_image_conditioned_vae_hands_its_frozen_encoder_to_the_denoiser(data, tmp_path):
     encoder = dict(kind="patch", source=None, patch_size=16, dim=64, depth=1, heads=1)
     vae = vae_config(data, tmp_path / "vae", steps=2, image_encoder=encoder)
