@@ -1,6 +1,7 @@
 """How much of a forecast fits into a time: what forecasts of this machine have cost says how many steps and samples.
 
-Less is done in this order: fewer solver steps down to LEAST_STEPS, then fewer samples down to one.
+Less is done in this order: fewer solver steps down to LEAST_STEPS, then fewer samples down to one. Where another number
+of samples would cost far more than it saves, as it does in compiled networks, there are only fewer steps.
 """
 
 import time
@@ -29,14 +30,17 @@ class CostModel:
     Args:
         measure: makes a forecast of that effort and returns its seconds.
         wanted: the most that will be asked for; what is in between is interpolated.
+        same_k: no other number of samples is measured or chosen.
     """
 
-    def __init__(self, measure: Callable[[Effort], float], wanted: Effort):
-        few, many = Effort(1, 1), Effort(max(wanted.steps, 2), max(wanted.k, 2))
-        corners = [Effort(steps, k) for steps in (few.steps, many.steps) for k in (few.k, many.k)]
-        measure(few)  # the first forecast also reserves memory and loads kernels
+    def __init__(self, measure: Callable[[Effort], float], wanted: Effort, same_k: bool = False):
+        samples = (wanted.k,) if same_k else (1, max(wanted.k, 2))
+        corners = [Effort(steps, k) for steps in (1, max(wanted.steps, 2)) for k in samples]
+        measure(corners[0])  # the first forecast also reserves memory and loads kernels
         seconds = [min(measure(corner), measure(corner)) for corner in corners]
-        self._coefficients = np.linalg.solve([_terms(corner) for corner in corners], seconds)
+        # Two corners do not tell the four coefficients, but any that fit them are right for this k.
+        self._coefficients = np.linalg.lstsq(np.array([_terms(corner) for corner in corners]), seconds, rcond=None)[0]
+        self._same_k = same_k
         self._ratios = deque([FIRST_MARGIN], maxlen=REMEMBERED)  # of measured to expected seconds
 
     def expected(self, effort: Effort) -> float:
@@ -46,7 +50,7 @@ class CostModel:
     def choose(self, wanted: Effort, seconds: float) -> Effort:
         """The most of `wanted` that is done within `seconds` in 99 of 100 forecasts, or the least there is."""
         margin = max(self._ratios)
-        for effort in _ever_less(wanted):
+        for effort in _ever_less(wanted, wanted.k if self._same_k else 1):
             if self.expected(effort) * margin <= seconds:
                 return effort
         return effort
@@ -60,9 +64,9 @@ def _terms(effort: Effort) -> np.ndarray:
     return np.array([1, effort.k, effort.steps, effort.k * effort.steps], dtype=float)
 
 
-def _ever_less(wanted: Effort) -> Iterator[Effort]:
+def _ever_less(wanted: Effort, least_k: int) -> Iterator[Effort]:
     least_steps = min(wanted.steps, LEAST_STEPS)
     for steps in range(wanted.steps, least_steps, -1):
         yield Effort(steps, wanted.k)
-    for k in range(wanted.k, 0, -1):
+    for k in range(wanted.k, least_k - 1, -1):
         yield Effort(least_steps, k)

@@ -14,5 +14,7 @@ def checked_device(device: str | torch.device) -> torch.device:
             raise ValueError("device: cuda asked for, but this PyTorch sees no GPU; use cpu or install a CUDA build")
         number = torch.cuda.device_count()
         if device.index is not None and device.index >= number:
-            raise ValueError(f"device: got {device}, but this PyTorch sees {number} GPU(s); the last is cuda:{number - 1}")
+            raise ValueError(
+                f"device: got {device}, but this PyTorch sees {number} GPU(s); the last is cuda:{number - 1}"
+            )
     return device

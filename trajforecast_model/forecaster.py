@@ -5,6 +5,7 @@ forecast = forecaster.predict({"side": rgb, "effector": rgb}, instruction="put t
 forecast.tracks  # float32 [V, k, T, H, W, 2], pixels of each view's image
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from trajforecast_model.checkpoint import (
     load_config,
     load_weights,
 )
+from trajforecast_model.compilation import compiled
 from trajforecast_model.cores import begin
 from trajforecast_model.device import checked_device
 from trajforecast_model.flow.noise import sample_noise
@@ -77,7 +79,8 @@ class Forecaster:
         self._allow_download = allow_download
         self._query_points = query_points(config.grid, config.image_size)  # [H, W, 2], pixels
         self._first_frame: Tensor | None = None  # of a VAE that does not look at the image
-        self._costs: dict[int, budget.CostModel] = {}  # by number of views
+        self._is_compiled = False
+        self._costs: dict[tuple[int, int | None], budget.CostModel] = {}  # see `_costs_key`
 
     @classmethod
     def from_pretrained(
@@ -127,9 +130,10 @@ class Forecaster:
             steps: solver steps, one network evaluation each (default: the checkpoint's).
             seed: same seed, same futures; views are independent of each other.
             deadline_ms: milliseconds that this call may take. `steps` and `k` are then the most that is wanted: as many
-                steps as fit, at least two; if two are too many, fewer samples, at least one. Where even that takes
-                longer it is done all the same, and the forecast's `late` says so. Costs are measured by `calibrate`, or
-                by the first such call, which is late then; summaries of the forecast are not counted.
+                steps as fit, at least two; if two are too many, fewer samples, at least one (compiled networks are made
+                for one k and keep it). Where even that takes longer it is done all the same, and the forecast's `late`
+                says so. Costs are measured by `calibrate`, or by the first such call, which is late then; summaries of
+                the forecast are not counted.
 
         Raises:
             ValueError: for what cannot be forecast, saying what to change.
@@ -153,7 +157,7 @@ class Forecaster:
         )
         ended = budget.clock()
         if deadline_ms is not None:
-            self._costs[len(views)].note(effort, ended - begun)
+            self._costs[self._costs_key(len(views), effort.k)].note(effort, ended - begun)
         return Forecast(
             views=views,
             tracks=tracks,
@@ -165,21 +169,30 @@ class Forecaster:
             deadline_ms=deadline_ms,
         )
 
-    def compile(self, backend: str = "inductor") -> None:
+    def compile(self, mode: str = "default", backend: str | Callable = "inductor") -> None:
         """Has torch.compile fuse the solver's network and the decoder, which pays on a GPU.
 
-        The first forecast of each number of views and samples then waits for the compiler (minutes). What it made is kept
-        in TORCHINDUCTOR_CACHE_DIR for the next start; a CPU needs a C++ compiler.
+        The first forecast of each number of views and samples then waits for the compiler (minutes), so that a deadline
+        takes solver steps away and no samples. What it made is kept in TORCHINDUCTOR_CACHE_DIR for the next start; a CPU
+        needs a C++ compiler.
+
+        Args:
+            mode, backend: see `compilation.compiled`.
+
+        Raises:
+            ValueError: for a mode that there is not.
         """
-        self.denoiser.velocity = torch.compile(self.denoiser.velocity, backend=backend, dynamic=False)
+        self.denoiser.velocity = compiled(self.denoiser.velocity, mode, backend)
         if self.vae is not None:
-            self.vae.decode = torch.compile(self.vae.decode, backend=backend, dynamic=False)
+            self.vae.decode = compiled(self.vae.decode, mode, backend)
+        self._is_compiled = True
+        self._costs.clear()
 
     def calibrate(self, num_views: int, k: int = 8, steps: int | None = None, solver: str | None = None) -> None:
         """Measures what forecasts cost on this machine, for `predict` with a deadline: nine forecasts of blank images.
 
         Args:
-            k, steps: the most that will be asked for.
+            k, steps: the most that will be asked for. Compiled networks are measured, by five forecasts, for this k alone.
         """
         effort = budget.Effort(self.config.steps if steps is None else steps, k)
         self._check_effort(effort)
@@ -192,7 +205,7 @@ class Forecaster:
             )
             return budget.clock() - begun
 
-        self._costs[num_views] = budget.CostModel(measure, effort)
+        self._costs[self._costs_key(num_views, k)] = budget.CostModel(measure, effort, same_k=self._is_compiled)
 
     def predict_batch(
         self,
@@ -368,10 +381,15 @@ class Forecaster:
         if (solver or self.config.solver) == "dopri5":
             raise ValueError("deadline_ms: dopri5 chooses its own steps and keeps no deadline; take another solver")
         self.encode_text([instruction])  # once an instruction: not among the costs, but among this call's time
-        if num_views not in self._costs:
+        key = self._costs_key(num_views, wanted.k)
+        if key not in self._costs:
             self.calibrate(num_views, wanted.k, wanted.steps, solver)
         left = deadline_ms / 1000 - (budget.clock() - started)
-        return self._costs[num_views].choose(wanted, left)
+        return self._costs[key].choose(wanted, left)
+
+    def _costs_key(self, num_views: int, k: int) -> tuple[int, int | None]:
+        """Compiled networks cost what they do for their own k: another one would first have to be compiled."""
+        return num_views, k if self._is_compiled else None
 
     def _check_effort(self, effort: budget.Effort) -> None:
         for name, value in (("k", effort.k), ("steps", effort.steps)):

@@ -34,6 +34,20 @@ def test_costs_between_the_measured_ones_are_interpolated(machine):
         assert model.expected(effort) == pytest.approx(machine.work(effort))
 
 
+def test_of_one_number_of_samples_only_steps_are_left_out(machine):
+    measured = []
+
+    def measure(effort: Effort) -> float:
+        measured.append(effort.k)
+        return machine.work(effort)
+
+    model = CostModel(measure, WANTED, same_k=True)
+    assert measured == [8] * 5
+    for steps in (1, 5, 9, 12):
+        assert model.expected(Effort(steps, 8)) == pytest.approx(machine.work(Effort(steps, 8)))
+    assert model.choose(WANTED, 0.15) == Effort(5, 8) and model.choose(WANTED, 0.005) == Effort(2, 8)
+
+
 @pytest.mark.parametrize(
     ("milliseconds", "effort"),
     [(1000, Effort(9, 8)), (150, Effort(5, 8)), (66.1, Effort(2, 8)), (40, Effort(2, 3)), (5, Effort(2, 1))],
@@ -103,6 +117,29 @@ def test_the_first_forecast_with_a_deadline_measures_first(forecaster):
     first = forecaster.predict(IMAGE, "stay", k=4, steps=6, deadline_ms=100)
     second = forecaster.predict(IMAGE, "stay", k=4, steps=6, deadline_ms=100)
     assert first.late and not second.late
+
+
+def test_compiled_networks_keep_the_number_of_samples(forecaster):
+    """A network of another number of samples would be compiled within the deadline, for minutes on a GPU."""
+    compilations = []
+
+    def counting(graph, inputs):
+        compilations.append(inputs)
+        return graph.forward
+
+    forecaster.compile(backend=counting)
+    forecaster.calibrate(num_views=1, k=4, steps=6)
+    made = len(compilations)
+    assert made > 0
+    efforts = []
+    for deadline_ms in (1000, 60, 3):
+        forecast = forecaster.predict(IMAGE, "stay", k=4, steps=6, deadline_ms=deadline_ms)
+        efforts.append((forecast.steps, forecast.num_samples, forecast.late))
+    assert efforts == [(6, 4, False), (3, 4, False), (2, 4, True)]
+    assert len(compilations) == made
+    first = forecaster.predict(IMAGE, "stay", k=2, steps=6, deadline_ms=100)  # a k of its own costs, measured now
+    again = forecaster.predict(IMAGE, "stay", k=2, steps=6, deadline_ms=100)
+    assert first.late and not again.late and again.num_samples == 2
 
 
 @pytest.mark.parametrize("changes", [dict(deadline_ms=0), dict(deadline_ms=float("nan")), dict(solver="dopri5")])

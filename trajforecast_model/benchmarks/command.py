@@ -85,7 +85,13 @@ def _sizes(subjects) -> None:
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--batch", type=int, default=8, help="forecasts at once, for the throughput")
     parser.add_argument("--depth", type=int, default=None, help="fewer blocks in every network, for a quick look")
-    parser.add_argument("--compile", action="store_true", help="networks by torch.compile; warming up takes minutes")
+    parser.add_argument(
+        "--compile",
+        nargs="?",
+        const="default",
+        metavar="MODE",
+        help="networks by torch.compile, which takes minutes: default; reduce-overhead (CUDA graphs); max-autotune",
+    )
     _add_machine_and_report(parser, dtype="bfloat16", device="cuda")
 
     def run(args) -> None:

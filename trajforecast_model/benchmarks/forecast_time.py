@@ -1,16 +1,16 @@
 """How long a forecast takes and how much memory it needs, on this machine."""
 
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import trange
 
 from trajforecast_model.benchmarks.cost import floor_lines, floors
 from trajforecast_model.benchmarks.libero_models import request_for
 from trajforecast_model.benchmarks.report import environment, finish
-from trajforecast_model.benchmarks.timing import peak_memory
+from trajforecast_model.benchmarks.timing import memory_of, peak_memory
 from trajforecast_model.forecaster import Forecaster
 
 WARM_UP_RUNS = 2
@@ -47,9 +47,6 @@ def bench(
         for view in known[:num_views]
     }
 
-    on_gpu = forecaster.device.type == "cuda"
-    if on_gpu:
-        torch.cuda.reset_peak_memory_stats(forecaster.device)
     seconds = []
     for run in trange(-WARM_UP_RUNS, runs, desc="bench", unit=" runs", leave=False):
         start = time.perf_counter()
@@ -57,6 +54,10 @@ def bench(
         forecaster.predict(images, INSTRUCTION, k=k, steps=steps, seed=max(run, 0))
         if run >= 0:
             seconds.append(time.perf_counter() - start)
+    gpu_memory = None
+    if forecaster.device.type == "cuda":
+        predict = partial(forecaster.predict, images, INSTRUCTION, k=k, steps=steps)
+        gpu_memory = memory_of(predict, forecaster.device)["peak"]
 
     report = environment(forecaster.device, dtype) | {
         "model": forecaster.model_id,
@@ -71,10 +72,10 @@ def bench(
         },
         "peak_process_memory_bytes": peak_memory(),
         "floor": floors(forecaster, request_for(forecaster.config, num_views, k), steps or forecaster.config.steps),
-        "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated(forecaster.device) if on_gpu else None,
+        "peak_gpu_memory_bytes": gpu_memory,
     }
     memory = f"{report['peak_process_memory_bytes'] / 1e9:.2f} GB of memory"
-    if on_gpu:
+    if gpu_memory is not None:
         memory += f", {report['peak_gpu_memory_bytes'] / 1e9:.2f} GB of GPU memory"
     lines = [
         f"{report['model']}: {num_views} views, k = {k}, {report['solver_steps']} solver steps, {dtype} on "

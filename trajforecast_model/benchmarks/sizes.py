@@ -11,8 +11,7 @@ import torch
 from trajforecast_model.benchmarks.cost import cost_of_forecast, data_sheet_machines, this_machine
 from trajforecast_model.benchmarks.libero_models import forecast, libero_config, request_for, untrained_forecaster
 from trajforecast_model.benchmarks.report import environment, finish
-from trajforecast_model.benchmarks.timing import peak_memory
-from trajforecast_model.forecaster import Forecaster
+from trajforecast_model.benchmarks.timing import memory_of
 
 WARM_UP_RUNS = 2
 
@@ -26,7 +25,7 @@ def time_sizes(
     runs: int = 50,
     batch: int = 8,
     depth: int | None = None,
-    compile: bool = False,
+    compile: str | None = None,
     device: str = "cuda",
     dtype: str = "bfloat16",
     out: Path | None = None,
@@ -35,6 +34,7 @@ def time_sizes(
 
     Args:
         batch: forecasts made together for the throughput.
+        compile: mode of `Forecaster.compile`; None leaves the networks as they are.
     """
     report = environment(device, dtype) | {"views": views, "k": k, "runs": runs, "batch": batch, "compiled": compile}
     report["rows"] = []
@@ -45,15 +45,18 @@ def time_sizes(
         "|---|---|---|---|---|---|---|---|",
     ]
     for size in sizes:
+        if compile:
+            torch.compiler.reset()  # it keeps what it made for the last size, and compiles a function 8 times at most
         config = libero_config(size, depth)
         forecaster = untrained_forecaster(config, device, dtype)
-        if compile:
-            forecaster.compile()
         request, many = request_for(config, views, k), request_for(config, views * batch, k)
         cost, here = cost_of_forecast(forecaster, request), this_machine(forecaster.device, forecaster.dtype)
+        if compile:
+            forecaster.compile(compile)  # after the count, which runs copies of the networks on shapes alone
         for steps in evaluations:
-            seconds = _seconds(partial(forecast, forecaster, request, steps), runs)
-            memory = _memory(forecaster)
+            one = partial(forecast, forecaster, request, steps)
+            seconds = _seconds(one, runs)
+            memory = memory_of(one, forecaster.device)["peak"]
             together = _seconds(partial(forecast, forecaster, many, steps), max(runs // batch, 1))
             row = {
                 "size": size,
@@ -81,12 +84,3 @@ def _seconds(run: Callable[[], object], runs: int) -> list[float]:
         if i >= 0:
             seconds.append(time.perf_counter() - start)
     return seconds
-
-
-def _memory(forecaster: Forecaster) -> int:
-    """Bytes: PyTorch's peak on a GPU since the last call, the process's ever on a CPU."""
-    if forecaster.device.type != "cuda":
-        return peak_memory()
-    peak = torch.cuda.max_memory_allocated(forecaster.device)
-    torch.cuda.reset_peak_memory_stats(forecaster.device)
-    return peak

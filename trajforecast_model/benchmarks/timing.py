@@ -76,6 +76,11 @@ def peak_memory_of(prepare: Callable[..., Callable[[], object]], *arguments, dev
 def _measure_memory(prepare: Callable[..., Callable[[], object]], arguments: tuple, device: str) -> dict[str, int]:
     run = prepare(*arguments)
     gc.collect()
+    return memory_of(run, device)
+
+
+def memory_of(run: Callable[[], object], device: str | torch.device) -> dict[str, int]:
+    """What `peak_memory_of` returns, of a run in this process; on a CPU with all else that it holds."""
     if torch.device(device).type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)

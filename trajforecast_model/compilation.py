@@ -1,0 +1,26 @@
+"""torch.compile of what a forecast runs many times."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+# Those of torch.compile: kernels fused; the same replayed as CUDA graphs; that, and for each product the fastest kernel.
+MODES = ("default", "reduce-overhead", "max-autotune")
+
+
+def compiled(
+    function: Callable[..., Tensor], mode: str = "default", backend: str | Callable = "inductor"
+) -> Callable[..., Tensor]:
+    """The function, compiled anew for each shape of its arguments.
+
+    Raises:
+        ValueError: for a mode that there is not.
+    """
+    if mode not in MODES:
+        raise ValueError(f"compile: got mode {mode!r}, expected one of {', '.join(MODES)}")
+    fast = torch.compile(function, mode=mode, backend=backend, dynamic=False)
+    if mode == "default":
+        return fast
+    # A CUDA graph writes every output over its last one, which a solver of second order or the caller may still need.
+    return lambda *inputs: fast(*inputs).clone()
