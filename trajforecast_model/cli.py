@@ -1,6 +1,6 @@
 """`trajforecast`: one program, one verb for each job. Each verb parses its arguments and calls one function.
 
-Errors of use (ValueError and OSError from the verb) end with exit code 2 and one message.
+Errors of use (ValueError and OSError from the verb), of memory and of missing extras end with exit code 2 and one message.
 TRAJFORECAST_DEBUG=1 shows the traceback instead.
 """
 
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from trajforecast_model.arguments import add_machine, integers
+from trajforecast_model.explanations import explanation
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,10 +18,11 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         return args.run(args) or 0
-    except (ValueError, OSError) as error:
-        if os.environ.get("TRAJFORECAST_DEBUG"):
+    except Exception as error:
+        line = explanation(error)
+        if line is None or os.environ.get("TRAJFORECAST_DEBUG"):
             raise
-        print(f"trajforecast {args.verb}: error: {error}", file=sys.stderr)
+        print(f"trajforecast {args.verb}: error: {line}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"trajforecast {args.verb}: interrupted", file=sys.stderr)
