@@ -1,17 +1,21 @@
 """Writes episodes in the layout of the released LIBERO demos (`<task>_demo.hdf5`).
 
 The successful episodes of a seed (one, or several futures) are first a file of their own in a folder beside the final
-one; when all are there they are put together. Each file appears under its name only when it is complete, so a run that was killed goes on where it was.
+one; when all are there they are put together. Each file appears under its name only when it is complete, so a run that
+was killed goes on where it was.
 """
 
+import contextlib
 import json
-import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from trajforecast_model.atomic_files import remove_leftovers, replacing, write_atomically
+from trajforecast_model.json_files import read_object
 from trajforecast_model.sim.environment import CONTROL_HZ, Task, TaskEnvironment
 from trajforecast_model.sim.episode import EpisodeRecord
 
@@ -22,7 +26,8 @@ class EpisodeStore:
     """The unfinished episodes of one task.
 
     Raises:
-        ValueError: on construction, if the folder holds episodes that were made with other settings.
+        ValueError: on construction, if the folder holds episodes that were made with other settings, or a file that
+            says with which ones is damaged.
     """
 
     def __init__(self, out: Path, task: Task, settings: dict):
@@ -40,8 +45,14 @@ class EpisodeStore:
         return self.finished_file.exists()
 
     def start(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        _write_text(self._folder / "settings.json", json.dumps(self._settings))
+        """Removes what killed runs left of this task; other processes may be at work on others in the same folder."""
+        remove_leftovers([self.finished_file])
+        if self.is_finished():
+            self._remove_folder()
+            return
+        for left in self._folder.glob(".*.tmp"):
+            left.unlink(missing_ok=True)
+        write_atomically(self._folder / "settings.json", json.dumps(self._settings).encode())
 
     def tried_seeds(self) -> dict[int, bool]:
         """Every seed that was simulated to its end, and whether the task was solved."""
@@ -52,24 +63,22 @@ class EpisodeStore:
     def add(self, environment: TaskEnvironment, seed: int, records: list[EpisodeRecord]) -> None:
         """Of one seed; none where it was not solved."""
         if not records:
-            _write_text(self._folder / f"{seed}.failed", "")
+            write_atomically(self._folder / f"{seed}.failed", b"")
             return
 
-        def write(file: h5py.File) -> None:
+        with replacing(self._folder / f"{seed}.hdf5") as temporary, h5py.File(temporary, "w") as file:
             _write_task(file.create_group("data"), environment)
             for record in records:
                 _write_demo(file["data"].create_group(f"demo_{record.future}"), record)
 
-        _write_hdf5(self._folder / f"{seed}.hdf5", write)
-
     def finish(self, seeds: list[int]) -> None:
         """Puts the episodes of the seeds, in their order, into one file."""
 
-        def write(file: h5py.File) -> None:
+        with replacing(self.finished_file) as temporary, h5py.File(temporary, "w") as file:
             data = file.create_group("data")
             number, total = 0, 0
             for seed in seeds:
-                with h5py.File(self._folder / f"{seed}.hdf5", "r") as episodes:
+                with self._episodes(seed) as episodes:
                     data.attrs.update(episodes["data"].attrs)
                     for demo in sorted(episodes["data"].values(), key=lambda demo: demo.attrs.get("future", 0)):
                         episodes.copy(demo, data, name=f"demo_{number}")
@@ -78,10 +87,25 @@ class EpisodeStore:
             data.attrs["num_demos"] = number
             data.attrs["total"] = total
             data.attrs["simulation"] = json.dumps(self._settings)
+        self._remove_folder()
 
-        _write_hdf5(self.finished_file, write)
-        shutil.rmtree(self._folder)
-        if not any(self._folder.parent.iterdir()):
+    @contextlib.contextmanager
+    def _episodes(self, seed: int) -> Iterator[h5py.File]:
+        """The file of a seed. Raises ValueError naming it where it is damaged."""
+        path = self._folder / f"{seed}.hdf5"
+        try:
+            episodes = h5py.File(path, "r")
+        except OSError as error:
+            raise ValueError(
+                f"{path} is damaged ({error}); delete it, and the same command simulates it again"
+            ) from error
+        with episodes:
+            yield episodes
+
+    def _remove_folder(self) -> None:
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
+        with contextlib.suppress(OSError):  # not empty: other tasks are unfinished
             self._folder.parent.rmdir()
 
     def _existing_settings(self) -> dict | None:
@@ -89,12 +113,12 @@ class EpisodeStore:
             try:
                 with h5py.File(self.finished_file, "r") as file:
                     return json.loads(file["data"].attrs["simulation"])
-            except (OSError, KeyError) as error:
+            except (OSError, KeyError, ValueError) as error:
                 raise ValueError(
                     f"{self.finished_file} is not a file of `simulate` ({error}); use another --out"
                 ) from error
         path = self._folder / "settings.json"
-        return json.loads(path.read_text()) if path.exists() else None
+        return read_object(path, f"delete {self._folder} to simulate the task anew") if path.exists() else None
 
 
 def _write_task(data: h5py.Group, environment: TaskEnvironment) -> None:
@@ -151,25 +175,6 @@ def _write_demo(demo: h5py.Group, record: EpisodeRecord) -> None:
             demo.create_dataset(f"obs/{name}", data=values, chunks=(1, *values.shape[1:]), compression="gzip")
         else:
             demo[f"obs/{name}"] = values
-
-
-def _write_hdf5(path: Path, write) -> None:
-    """Calls write(file) on a temporary file beside `path` and renames it when it is complete."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with h5py.File(temporary, "w") as file:
-            write(file)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
 
 
 def _words(settings: dict) -> str:

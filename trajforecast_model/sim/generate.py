@@ -56,7 +56,7 @@ def simulate(
     plans = [_TaskPlan(task, settings, out) for task in found]
     with tqdm(total=episodes * len(plans), unit="episode", desc=f"simulate {suite}") as progress:
         progress.update(sum(plan.solved() for plan in plans))
-        _simulate_all([plan for plan in plans if not plan.store.is_finished()], workers, progress)
+        _simulate_all(plans, workers, progress)
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,8 @@ def _simulate_all(plans: list[_TaskPlan], workers: int, progress: tqdm) -> None:
     by_task = {plan.task: plan for plan in plans}
     for plan in plans:
         plan.store.start()
-        plan.finish_if_complete()
+        if not plan.store.is_finished():
+            plan.finish_if_complete()
 
     def next_job(previous: EpisodeJob | None) -> EpisodeJob | None:
         # The task whose environment the process has, then one that few work on: making an environment takes seconds.

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from trajforecast_model.atomic_files import write_atomically
+from trajforecast_model.atomic_files import remove_leftovers, write_atomically
+from trajforecast_model.json_files import read_object
 from trajforecast_model.processes import run_in_processes
 from trajforecast_model.sim.blocks.primitives import PRIMITIVES
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
@@ -24,7 +25,7 @@ SETTINGS_FILE = "blocks.json"
 class BlockSettings:
     """What all scenes of a folder share."""
 
-    rollouts: int
+    rollouts: int = 1
     primitives: str = "seen"
 
 
@@ -47,10 +48,18 @@ def simulate_blocks(scenes: int, settings: BlockSettings, out: Path, seed: int =
     _remember_settings(out, settings)
     jobs = [SceneJob(number, settings, out / scene_file_name(number)) for number in range(seed, seed + scenes)]
     waiting = [job for job in jobs if not job.file.exists()]
+    remove_leftovers(job.file for job in waiting)
     queue = iter(waiting)
     with tqdm(total=len(jobs), initial=len(jobs) - len(waiting), unit="scene", desc="simulate blocks") as progress:
         for _ in run_in_processes(SceneSimulator, lambda _: next(queue, None), min(workers, len(waiting))):
             progress.update()
+
+
+def read_settings(folder: Path) -> dict:
+    """What the scenes of a folder were made with. Raises ValueError where the file is damaged."""
+    return read_object(
+        folder / SETTINGS_FILE, "delete it and repeat the command `trajforecast simulate` that made the scenes"
+    )
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,7 @@ def _remember_settings(out: Path, settings: BlockSettings) -> None:
     path = out / SETTINGS_FILE
     wanted = asdict(settings)
     if path.exists():
-        existing = json.loads(path.read_text())
+        existing = read_settings(out)
         if existing != wanted:
             words = [", ".join(f"{name} {value}" for name, value in these.items()) for these in (existing, wanted)]
             raise ValueError(
