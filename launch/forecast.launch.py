@@ -23,6 +23,7 @@ PARAMETERS = {
     "max_rate": (float, "Most forecasts a second; 0 forecasts as fast as it can"),
     "image_transport": (str, "raw, or compressed for the image topics' /compressed"),
     "autostart": (bool, "Whether the node configures and activates itself; false leaves that to a lifecycle manager"),
+    "use_sim_time": (bool, "Take the time from /clock"),
 }
 
 
@@ -42,9 +43,6 @@ def generate_launch_description() -> LaunchDescription:
             "effector_image", default_value="effector/image_raw", description="Image topic, camera on the hand"
         ),
         DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node and its topics"),
-        DeclareLaunchArgument(
-            "use_sim_time", default_value="false", choices=["true", "false"], description="Take the time from /clock"
-        ),
     ]
     # Images and tracks are larger than Fast DDS lets through by default. Kilted reads the first variable, Jazzy the
     # second. The cameras' processes need the same.
@@ -66,7 +64,6 @@ def _forecast_node(context: LaunchContext) -> list[LifecycleNode]:
         for name, (kind, _) in PARAMETERS.items()
         if value[name].perform(context)
     }
-    chosen["use_sim_time"] = ParameterValue(value["use_sim_time"], value_type=bool)
     return [
         LifecycleNode(
             package="trajforecast_ros",

@@ -35,6 +35,19 @@ def test_package_xml_is_valid_and_names_what_the_nodes_use():
     assert [dependency.name for dependency in package.test_depends] == ["python3-pytest"]
 
 
+def test_package_xml_names_every_ros_package_that_is_imported():
+    files = [*(ROOT / "trajforecast_ros").glob("*.py"), *(ROOT / "launch").glob("*.py")]
+    statements = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
+    imported = {node.module.split(".")[0] for node in statements if isinstance(node, ast.ImportFrom)}
+    imported |= {name.name.split(".")[0] for node in statements if isinstance(node, ast.Import) for name in node.names}
+    ros = {name for name in imported if name.endswith(("_msgs", "_interfaces", "_srvs", "launch", "_ros"))} | {"rclpy"}
+    used_where_it_is_there = {"foxglove_msgs"}
+
+    depends = {dependency.name for dependency in parse_package(str(ROOT / "package.xml")).exec_depends}
+    assert {"rosgraph_msgs", "launch_ros"} <= ros
+    assert ros - used_where_it_is_there - {"trajforecast_ros"} <= depends
+
+
 def test_versions_and_licenses_agree():
     setup = setup_arguments()
     packages = [parse_package(str(ROOT / folder / "package.xml")) for folder in (".", "trajforecast_msgs")]
