@@ -97,6 +97,7 @@ class ForecastThread:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._refused: set[tuple[str, str]] = set()  # only the thread's
+        self._failures_said: set[str] = set()  # since the last forecast, only the thread's
         # Seconds that publishing took lately, only the thread's: no forecast may use them.
         self._publishing_times: deque[float] = deque([0.0], maxlen=32)
 
@@ -158,7 +159,7 @@ class ForecastThread:
                 wanted,
                 answer=Future(),
             )
-            why_not = self._why_not(job)
+            why_not = self._why_not(job, self._clock())
             if why_not:
                 return why_not
             self._requests.append(job)
@@ -204,9 +205,12 @@ class ForecastThread:
         # A model that was trained without text needs none.
         return self._forecaster.config.text_encoder is not None and not settings.instruction.strip()
 
-    def _why_not(self, job: Job) -> str:
+    def _why_not(self, job: Job, clock: int) -> str:
         if not job.frames:
             return f"no image from {' or '.join(self._settings.views)}; are the cameras publishing?"
+        if too_old := self._pairing.too_old(job.frames, clock):
+            limit = self._settings.max_image_age
+            return f"the newest image of {' and '.join(too_old)} is older than max_image_age ({limit} s)"
         if self._forecaster.config.text_encoder is not None and not job.instruction:
             return "there is no instruction; put one into the request or publish it on ~/instruction"
         if job.num_samples > MAX_SAMPLES:
@@ -226,16 +230,19 @@ class ForecastThread:
         while (job := self._next_job()) is not None:
             try:
                 response = self._run(job)
-            except Exception:
-                if self._stopping:
-                    response = _failure("the node was stopped")
-                else:
-                    # A forecast that fails must not end the node: the next images may do.
-                    self._statistics.dropped("failed", len(job.frames))
-                    self._logger.error(f"the forecast failed:\n{traceback.format_exc()}")
-                    reason = traceback.format_exc().strip().splitlines()[-1]
-                    response = _failure(f"the forecast failed: {reason}")
+            except Exception as error:
+                # A forecast that fails must not end the node: the next images may do.
+                response = _failure("the node was stopped" if self._stopping else self._note_failure(job, error))
             self._answer(job, response)
+
+    def _note_failure(self, job: Job, error: Exception) -> str:
+        """Counts a failed forecast, logs each reason once until a forecast succeeds, and gives the reason."""
+        self._statistics.dropped("failed", len(job.frames))
+        reason = "".join(traceback.format_exception_only(error)).strip()
+        if reason not in self._failures_said:
+            self._failures_said.add(reason)
+            self._logger.error("the forecast failed:\n" + "".join(traceback.format_exception(error)))
+        return f"the forecast failed: {reason}"
 
     def _answer(self, job: Job, response: Predict.Response) -> None:
         if job.answer is not None:
@@ -296,6 +303,7 @@ class ForecastThread:
         )
         made = time.monotonic()
         response = self._deliver(Result(job, images, forecast, circumstances))
+        self._failures_said.clear()
         self._publishing_times.append(time.monotonic() - made)
         return response
 

@@ -90,7 +90,7 @@ class Pairing:
         if not waited_for or any(self._used.get(view, True) for view in waited_for):
             return None
         frames = {view: self._newest[view] for view in waited_for}
-        too_old = [view for view, frame in frames.items() if self.max_age and _age(frame, clock) > self.max_age]
+        too_old = self.too_old(frames, clock)
         for view in too_old:
             self._leave_out(view, "too old")
         if too_old:
@@ -108,6 +108,10 @@ class Pairing:
         """The newest image of each camera that is not missing, used before or not."""
         heard = [view for view in self.views if view in self._newest and not self._is_silent(view, now)]
         return {view: self._newest[view] for view in heard}
+
+    def too_old(self, frames: dict[str, Frame], clock: int) -> list[str]:
+        """The cameras whose images' stamps lie further in the past than they may."""
+        return [view for view, frame in frames.items() if self.max_age and _age(frame, clock) > self.max_age]
 
     def changes(self, now: float) -> list[CameraChange]:
         """Cameras that went missing or came since the last call."""
