@@ -42,15 +42,20 @@ class Statistics:
         self._lock = threading.Lock()
         self._started = now
         self._published: deque[Published] = deque(maxlen=500)
+        self._times: deque[float] = deque()  # of the forecasts of the last RATE_WINDOW
         self._total = 0
         self._over_budget = 0
         self._received = 0
         self._images = 0
         self._dropped: Counter[str] = Counter()
+        self._not_scored: Counter[str] = Counter()
 
     def published(self, forecast: Published) -> None:
         with self._lock:
             self._published.append(forecast)
+            self._times.append(forecast.at)
+            while forecast.at - self._times[0] > self.RATE_WINDOW:
+                self._times.popleft()
             self._total += 1
             self._over_budget += forecast.over_budget
             self._images += forecast.images
@@ -65,19 +70,25 @@ class Statistics:
             self._received += last.images_received
             self._dropped.update(last.images_dropped)
 
+    def keep_not_scored(self, given_up: dict[str, int]) -> None:
+        """Keeps the counts of an observer that is given up."""
+        with self._lock:
+            self._not_scored.update(given_up)
+
     def status(
         self, now: float, name: str, standing: Standing, device_memory: int | None, not_scored: dict[str, int]
     ) -> DiagnosticStatus:
         """The node's DiagnosticStatus.
 
         Args:
-            not_scored: forecasts whose observation was given up, by reason.
+            not_scored: forecasts that the present observer has given up, by reason.
             device_memory: bytes that the model holds on the GPU; None without a model or a GPU.
         """
         with self._lock:
-            published = list(self._published)
+            published, times = list(self._published), list(self._times)
             total, over_budget = self._total, self._over_budget
             dropped = self._dropped + Counter(standing.images_dropped)
+            all_not_scored = self._not_scored + Counter(not_scored)
             images = self._images
             received = self._received + standing.images_received
         status = DiagnosticStatus(name=name, hardware_id="")
@@ -92,8 +103,8 @@ class Statistics:
         else:
             status.message = "forecasting"
         window = min(self.RATE_WINDOW, max(now - self._started, 1e-3))
-        recent = [forecast for forecast in published if now - forecast.at <= window]
-        values = {"forecasts": str(total), "rate (1/s)": f"{len(recent) / window:.2f}"}
+        recent = sum(now - at <= window for at in times)
+        values = {"forecasts": str(total), "rate (1/s)": f"{recent / window:.2f}"}
         if published:
             latencies = [forecast.latency for forecast in published]
             values["latency, median (s)"] = f"{np.percentile(latencies, 50):.3f}"
@@ -109,7 +120,7 @@ class Statistics:
         values["images forecast"] = str(images)
         for reason, count in sorted(dropped.items()):
             values[f"images dropped: {reason}"] = str(count)
-        for reason, count in sorted(not_scored.items()):
+        for reason, count in sorted(all_not_scored.items()):
             values[f"forecasts not scored: {reason}"] = str(count)
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
         return status
