@@ -1,65 +1,84 @@
-"""Records camera images and the forecasts made from them, each to a file as it comes; see recording.py."""
+"""Records camera images and the forecasts made from them, each to a file as it comes; see recording.py.
+
+As rosbag2 does, it asks for reliable delivery and takes best effort from a topic where a publisher offers no more.
+"""
 
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
+from rclpy.qos import QoSPolicyKind
 from sensor_msgs.msg import Image
 from trajforecast_msgs.msg import PredictedTracks, TrackSummary
 
 from trajforecast_ros.images import ImageRefused, to_rgb
 from trajforecast_ros.messages import nanoseconds, read_summary, read_tracks
-from trajforecast_ros.qos import EVERYTHING
+from trajforecast_ros.qos import EVERYTHING, EVERYTHING_THAT_ARRIVES
 from trajforecast_ros.recording import RecordedForecast, Recording
 from trajforecast_ros.running import run
 
 # Tracks come just before their summary; older ones without a summary are given up.
 MAX_WAITING_TRACKS = 4
+# Images whose arrival is remembered for the latency of their forecast.
+MAX_ARRIVALS = 1000
 
 
 class RecordNode(Node):
     """Raises ValueError or OSError when there is no folder to record into."""
 
-    def __init__(self):
-        super().__init__("record_node")
+    def __init__(self, **node_options):
+        super().__init__("record_node", **node_options)
         views = self.declare_parameter("views", ["side", "effector"]).value
         output = self.declare_parameter("output", "").value
         if not output:
             raise ValueError("parameter output is empty; name the folder to record into")
         Path(output).mkdir(parents=True, exist_ok=True)
         self._recording = Recording(output)
-        self._arrivals: dict[int, float] = {}
-        self._waiting: dict[int, tuple[PredictedTracks, float]] = {}
+        self._arrivals: dict[int, float] = {}  # by stamp
+        self._waiting: dict[tuple[int, float], tuple[PredictedTracks, float]] = {}
         for view in views:
-            self.create_subscription(Image, f"{view}/image_raw", partial(self._on_image, view), EVERYTHING)
-        self.create_subscription(PredictedTracks, "predicted_tracks", self._on_tracks, EVERYTHING)
-        self.create_subscription(TrackSummary, "predicted_tracks/summary", self._on_summary, EVERYTHING)
+            self._record(Image, f"{view}/image_raw", partial(self._on_image, view))
+        self._record(PredictedTracks, "predicted_tracks", self._on_tracks)
+        self._record(TrackSummary, "predicted_tracks/summary", self._on_summary)
+
+    def _record(self, message_type: type, topic: str, callback: Callable) -> None:
+        def take_what_is_offered(event) -> None:
+            nonlocal subscription
+            if QoSPolicyKind(event.last_policy_kind) is QoSPolicyKind.RELIABILITY:
+                self.destroy_subscription(subscription)
+                subscription = self.create_subscription(message_type, topic, callback, EVERYTHING_THAT_ARRIVES)
+
+        events = SubscriptionEventCallbacks(incompatible_qos=take_what_is_offered)
+        subscription = self.create_subscription(message_type, topic, callback, EVERYTHING, event_callbacks=events)
 
     def _on_image(self, view: str, message: Image) -> None:
         stamp = nanoseconds(message.header)
-        self._arrivals[stamp] = time.monotonic()
+        if stamp:
+            self._arrivals[stamp] = time.monotonic()
+            _forget_oldest(self._arrivals, MAX_ARRIVALS)
         try:
-            self._recording.write_image(view, stamp, to_rgb(message))
+            self._recording.write_image(view, stamp or self._now(), to_rgb(message))
         except ImageRefused as error:
             self.get_logger().error(f"images of camera {view} are not recorded: {error}", once=True)
 
     def _on_tracks(self, message: PredictedTracks) -> None:
-        self._waiting[nanoseconds(message.header)] = (message, time.monotonic())
-        while len(self._waiting) > MAX_WAITING_TRACKS:
-            del self._waiting[next(iter(self._waiting))]
+        self._waiting[_identity(message)] = (message, time.monotonic())
+        _forget_oldest(self._waiting, MAX_WAITING_TRACKS)
 
     def _on_summary(self, message: TrackSummary) -> None:
         stamp = nanoseconds(message.header)
-        if stamp not in self._waiting:
+        if _identity(message) not in self._waiting:
             self.get_logger().error(f"a summary came without its tracks, stamp {stamp} ns")
             return
-        tracks_message, arrived = self._waiting.pop(stamp)
+        tracks_message, arrived = self._waiting.pop(_identity(message))
         tracks, summary = read_tracks(tracks_message), read_summary(message)
         self._recording.write_forecast(
             RecordedForecast(
-                stamp=stamp,
+                stamp=stamp or self._now(),
                 views=tracks.views,
                 tracks=tracks.tracks,
                 mean_t=summary.mean_t,
@@ -70,6 +89,20 @@ class RecordNode(Node):
                 latency=arrived - self._arrivals.get(stamp, float("nan")),
             )
         )
+
+    def _now(self) -> int:
+        """Nanoseconds; stands in for the stamp of a camera that gives none."""
+        return self.get_clock().now().nanoseconds
+
+
+def _identity(message: PredictedTracks | TrackSummary) -> tuple[int, float]:
+    """What the two messages of one forecast share and those of another have not: a call may forecast a stamp again."""
+    return nanoseconds(message.header), message.compute_time
+
+
+def _forget_oldest(kept: dict, most: int) -> None:
+    while len(kept) > most:
+        del kept[next(iter(kept))]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,9 +1,11 @@
 """The folder that record_node writes and the demo reads.
 
-FOLDER/image_<view>_<stamp>.png  every camera image
-FOLDER/forecast_<stamp>.npz      every forecast, with the fields of RecordedForecast
+FOLDER/image_<view>_<stamp>.png    every camera image
+FOLDER/forecast_<stamp>.npz        every forecast, with the fields of RecordedForecast
+FOLDER/forecast_<stamp>_again2.npz a second forecast of the same images (a call of ~/predict), and so on
 
-Stamps are nanoseconds. Files appear whole: they are written beside their place and then renamed.
+Stamps are nanoseconds, of arrival where a camera gives none. Files appear whole: they are written beside their place and
+then renamed.
 """
 
 import dataclasses
@@ -45,12 +47,18 @@ class Recording:
     def write_forecast(self, forecast: RecordedForecast) -> None:
         buffer = io.BytesIO()
         np.savez(buffer, **{name: np.asarray(value) for name, value in _fields(forecast).items()})
-        self._write(f"forecast_{forecast.stamp}.npz", buffer.getvalue())
+        name = f"forecast_{forecast.stamp}"
+        again = 1
+        while (self.folder / f"{name}.npz").exists():
+            again += 1
+            name = f"forecast_{forecast.stamp}_again{again}"
+        self._write(f"{name}.npz", buffer.getvalue())
 
     def image_stamps(self, view: str) -> list[int]:
         return self._stamps(f"image_{view}_", ".png")
 
     def forecast_stamps(self) -> list[int]:
+        """Of every first forecast of its images."""
         return self._stamps("forecast_", ".npz")
 
     def image(self, view: str, stamp: int) -> np.ndarray:
@@ -73,7 +81,8 @@ class Recording:
 
     def _stamps(self, prefix: str, suffix: str) -> list[int]:
         names = (path.name for path in self.folder.glob(f"{prefix}*{suffix}"))
-        return sorted(int(name.removeprefix(prefix).removesuffix(suffix)) for name in names)
+        stamps = (name.removeprefix(prefix).removesuffix(suffix) for name in names)
+        return sorted(int(stamp) for stamp in stamps if stamp.isdigit())
 
     def _write(self, name: str, data: bytes) -> None:
         temporary = self.folder / f".{name}.tmp"

@@ -53,6 +53,21 @@ def test_stamps_are_sorted_as_numbers_and_by_view(tmp_path):
     assert not list(tmp_path.glob("*.tmp")), "nothing half-written stays"
 
 
+def test_a_second_forecast_of_the_same_images_is_kept_beside_the_first(tmp_path):
+    recording = Recording(tmp_path)
+    recording.write_forecast(forecast(5))
+    for seconds in (1.5, 2.5):
+        recording.write_forecast(dataclasses.replace(forecast(5), compute_time=seconds))
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "forecast_5.npz",
+        "forecast_5_again2.npz",
+        "forecast_5_again3.npz",
+    ]
+    assert recording.forecast_stamps() == [5]
+    assert recording.forecast(5).compute_time == 0.5
+
+
 @pytest.mark.parametrize("data", [b"", b"not an archive"])
 def test_broken_files_are_named(tmp_path, data):
     recording = Recording(tmp_path)
