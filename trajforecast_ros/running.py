@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 import rclpy
-from rclpy._rclpy_pybind11 import RCLError
+from rclpy._rclpy_pybind11 import RCLError, UnknownROSArgsError
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
@@ -20,10 +20,14 @@ def run(
     """Makes the node and spins it until it has finished or the process is asked to end.
 
     Returns:
-        The exit code: 0 also after SIGINT and SIGTERM, 2 when `make_node` raises ValueError or OSError, which is then
-        told in one line.
+        The exit code: 0 also after SIGINT and SIGTERM, 2 when the arguments are not ROS's or `make_node` raises
+        ValueError or OSError, which is then told in one line.
     """
-    rclpy.init(args=arguments)
+    try:
+        rclpy.init(args=arguments)
+    except (RCLError, UnknownROSArgsError) as error:
+        print(f"error: ROS does not take these arguments: {error}", file=sys.stderr)
+        return 2
     node = None
     try:
         node = make_node()

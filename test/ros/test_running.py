@@ -4,6 +4,7 @@ import ctypes
 import signal
 
 import pytest
+from rclpy.context import Context
 
 from trajforecast_ros.running import run
 
@@ -40,3 +41,13 @@ def test_a_sigint_inside_of_ctypes_is_a_clean_end(monkeypatch):
     assert run(lambda: convert(KeyboardInterrupt())) == 0
     with pytest.raises(ctypes.ArgumentError, match="TypeError"):
         run(lambda: convert(TypeError("a mistake of ours")))
+
+
+@pytest.mark.parametrize("wrong", [["-p", "speed"], ["--nonsense"], ["--params-file", "/no/such/file.yaml"]])
+def test_arguments_that_ros_does_not_take_are_told_in_one_line(wrong, monkeypatch, capsys):
+    # A context of its own: the default one belongs to the other tests of this process.
+    monkeypatch.setattr("rclpy.init", lambda args: Context().init(args, initialize_logging=False))
+    assert run(lambda: pytest.fail("a node was made"), ["a_node", "--ros-args", *wrong]) == 2
+
+    [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert wrong[-1] in line
