@@ -22,7 +22,8 @@ from trajforecast_ros.recording import RecordedForecast, Recording
 from trajforecast_ros.resources import shipped_episode
 
 START_SECONDS = 60
-LAST_FORECAST_SECONDS = 30
+LAST_FORECAST_SECONDS = 60
+QUIET_SECONDS = 10  # without a new forecast, after which none of the last images is expected any more
 POLL_SECONDS = 0.1
 
 
@@ -65,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run_nodes(args, episode: Episode, episode_path: Path, recording: Recording, start_stamp: int) -> None:
-    frames = len(next(iter(episode.frames.values())))
+    frames = min(len(pictures) for pictures in episode.frames.values())  # as many as replay_node plays
     view = next(iter(episode.frames))
     last_stamp = start_stamp + round((frames - 1) * episode.dt * 1e9)
     print(f'episode "{episode.instruction}": {frames} frames; loading the checkpoint in forecast_node')
@@ -102,13 +103,26 @@ def _run_nodes(args, episode: Episode, episode_path: Path, recording: Recording,
                 return nodes.ended("replay_node")
 
             _wait(nodes, finished, START_SECONDS + frames * episode.dt / args.speed, "the replay did not end")
-            _wait(
-                nodes,
-                lambda: recording.forecast_stamps()[-1:] == [last_stamp],
-                LAST_FORECAST_SECONDS,
-                "there is no forecast of the last images",
-            )
+            wait_for_last_forecast(nodes, recording, last_stamp)
             finished()
+
+
+def wait_for_last_forecast(nodes: Nodes, recording: Recording, last_stamp: int) -> None:
+    """Waits for the forecast of the last images, or where one of them got lost on its way until no more forecasts come.
+
+    Raises:
+        NodeFailed: when there is no forecast at all.
+    """
+    newest, since = [], time.monotonic()
+
+    def no_more_to_come() -> bool:
+        nonlocal newest, since
+        before, newest = newest, recording.forecast_stamps()[-1:]
+        if newest != before:
+            since = time.monotonic()
+        return newest == [last_stamp] or (newest != [] and time.monotonic() - since >= QUIET_SECONDS)
+
+    _wait(nodes, no_more_to_come, LAST_FORECAST_SECONDS, "there is no forecast")
 
 
 def _wait(nodes: Nodes, condition, seconds: float, complaint: str, others_run: bool = False) -> None:

@@ -156,7 +156,7 @@ class Soak:
             change(Transition.TRANSITION_ACTIVATE)
         elif phase == "no subscriber":
             self.robot.stop_listening_to_forecasts()
-        if previous == "no subscriber":
+        if previous == "no subscriber" and self.frame > 0:
             self.robot.listen_to_forecasts()
         if previous == "parameter storm":
             calm = {"num_samples": 2, "max_rate": 0.0, "seed": 0}

@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 from small_episode import FRAMES, small_episode
 
+from trajforecast_ros import demo
+from trajforecast_ros.processes import NodeFailed
+from trajforecast_ros.recording import Recording
+
 
 def run_demo(*arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run(
@@ -80,3 +84,23 @@ def test_a_missing_episode_is_an_error_of_use(tmp_path):
 
     assert result.returncode == 2
     assert "none.npz" in result.stderr and "Traceback" not in result.stderr
+
+
+class RunningNodes:
+    """Nodes of which none ends."""
+
+    def check_running(self, name: str) -> None:
+        pass
+
+    def log_tail(self, name: str) -> str:
+        return "the log's end"
+
+
+def test_when_the_last_image_got_lost_the_newest_forecast_is_the_last(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "QUIET_SECONDS", 0)
+    monkeypatch.setattr(demo, "LAST_FORECAST_SECONDS", 0)
+    with pytest.raises(NodeFailed, match="there is no forecast"):
+        demo.wait_for_last_forecast(RunningNodes(), Recording(tmp_path), last_stamp=9)
+
+    (tmp_path / "forecast_8.npz").touch()
+    demo.wait_for_last_forecast(RunningNodes(), Recording(tmp_path), last_stamp=9)
