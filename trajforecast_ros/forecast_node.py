@@ -23,6 +23,8 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.service import Service
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
@@ -50,13 +52,16 @@ class ForecastNode(LifecycleNode):
     def __init__(self, **node_options):
         super().__init__("forecast_node", **node_options)
         self._settings = parameters.declare(self)
-        parameters.follow_changes(self, lambda: self._settings, self._apply)
+        parameters.follow_changes(self, lambda: self._settings, self._check, self._apply)
         self._statistics = Statistics(time.monotonic())
         self._forecaster: Forecaster | None = None
         self._thread: ForecastThread | None = None
         self._outputs: Outputs | None = None
         self._observer: Observer | None = None
-        self._inputs: list = []  # subscriptions and services, from configure to cleanup
+        self._own_subscriptions: list[Subscription] = []  # from configure to cleanup, as are the services
+        self._own_services: list[Service] = []
+        self._services_to_destroy: list[Service] = []  # when the calls that wait have their answers
+        self._waiting_calls = 0
         self._last_housekeeping = time.monotonic()
         self._skipped_judging = False
 
@@ -69,9 +74,9 @@ class ForecastNode(LifecycleNode):
 
     def start_up(self) -> None:
         """Configures and activates, or ends the process with code 2 when that cannot be done; the log says why."""
-        if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
-            raise ExternalShutdownException if not self.context.ok() else SystemExit(2)
-        self.trigger_activate()
+        for transition in (self.trigger_configure, self.trigger_activate):
+            if transition() != TransitionCallbackReturn.SUCCESS:
+                raise ExternalShutdownException if not self.context.ok() else SystemExit(2)
 
     def close(self) -> None:
         self._tear_down()
@@ -122,14 +127,14 @@ class ForecastNode(LifecycleNode):
 
     def _set_up(self) -> None:
         self._forecaster = self._load()
-        self._outputs = Outputs(self, self._settings.views)
+        self._outputs = outputs = Outputs(self, self._settings.views)
         self._thread = ForecastThread(
             self._forecaster,
             self._settings,
             self._statistics,
             self.get_logger(),
             deliver=self._deliver,
-            anybody_listens=self._outputs.anybody_listens,
+            anybody_listens=lambda: outputs.anybody_listens(self._settings.score),
             clock=lambda: self.get_clock().now().nanoseconds,
             wake_executor=lambda: self.executor.wake(),
         )
@@ -140,13 +145,13 @@ class ForecastNode(LifecycleNode):
                 # The transport's name goes behind the topic that the user may have remapped.
                 topic, message_type = f"{self.resolve_topic_name(topic)}/compressed", CompressedImage
             on_image = partial(self._on_image, view)
-            self._inputs.append(
+            self._own_subscriptions.append(
                 self.create_subscription(
                     message_type, topic, on_image, NEWEST_IMAGE, qos_overriding_options=overridable
                 )
             )
-        self._inputs += [
-            self.create_subscription(String, "~/instruction", self._on_instruction, LATCHED),
+        self._own_subscriptions.append(self.create_subscription(String, "~/instruction", self._on_instruction, LATCHED))
+        self._own_services += [
             self.create_service(Predict, "~/predict", self._on_predict),
             self.create_service(SetBool, "~/enable", self._on_enable),
         ]
@@ -157,6 +162,7 @@ class ForecastNode(LifecycleNode):
         started = time.monotonic()
         self.get_logger().info(f"loading checkpoint {wanted.checkpoint} on {wanted.device}")
         forecaster = Forecaster.from_pretrained(wanted.checkpoint, device=wanted.device, dtype=wanted.dtype)
+        _check_budget(wanted, forecaster)
         height, width = forecaster.config.image_size
         gray = np.full((height, width, 3), 128, dtype=np.uint8)
         # The first forecast is slow (allocation, kernel choice); make it before anybody waits for one.
@@ -180,10 +186,11 @@ class ForecastNode(LifecycleNode):
             self._thread.stop()
             self._statistics.keep(self._thread.standing())
             self._thread = None
-        for entity in self._inputs:
-            destroy = self.destroy_service if hasattr(entity, "srv_type") else self.destroy_subscription
-            destroy(entity)
-        self._inputs.clear()
+        while self._own_subscriptions:
+            self.destroy_subscription(self._own_subscriptions.pop())
+        self._services_to_destroy += self._own_services
+        self._own_services.clear()
+        self._destroy_services()
         if self._outputs is not None:
             self._outputs.destroy()
             self._outputs = None
@@ -192,6 +199,11 @@ class ForecastNode(LifecycleNode):
             self._forecaster = None
             gc.collect()
         parameters.set_read_only(self, False)
+
+    def _destroy_services(self) -> None:
+        """Does so once no call waits: rclpy sends an answer through its service when the executor comes to it again."""
+        while self._services_to_destroy and not self._waiting_calls:
+            self.destroy_service(self._services_to_destroy.pop())
 
     def _observe_if_wanted(self) -> None:
         wanted = self._settings.score and self._thread is not None and self._thread.running
@@ -206,6 +218,7 @@ class ForecastNode(LifecycleNode):
     def _stop_observing(self) -> None:
         if self._observer is not None:
             self._observer.close()
+            self._statistics.keep_not_scored(self._observer.given_up)
             self._observer = None
 
     def _answer_impossible_transitions(self) -> None:
@@ -251,14 +264,23 @@ class ForecastNode(LifecycleNode):
         return response
 
     async def _on_predict(self, request: Predict.Request, response: Predict.Response) -> Predict.Response:
-        if not self._thread.running:
+        if self._thread is None or not self._thread.running:
             response.message = "the node is not active"
             return response
         job = self._thread.request(request)
         if isinstance(job, str):
             response.message = job
             return response
-        return await job.answer
+        self._waiting_calls += 1
+        try:
+            return await job.answer
+        finally:
+            self._waiting_calls -= 1
+
+    def _check(self, settings: ForecastParameters) -> None:
+        parameters.check(settings)
+        if self._forecaster is not None:
+            _check_budget(settings, self._forecaster)
 
     def _apply(self, settings: ForecastParameters) -> None:
         if settings.instruction.strip() and settings.instruction != self._settings.instruction:
@@ -269,6 +291,7 @@ class ForecastNode(LifecycleNode):
         self._observe_if_wanted()
 
     def _on_housekeeping(self) -> None:
+        self._destroy_services()
         now = time.monotonic()
         # When this thread itself was held up, images may be waiting for it, and their cameras are not silent: they are
         # judged the next time, when it has taken those images.
@@ -317,6 +340,14 @@ class ForecastNode(LifecycleNode):
         over_budget = bool(allowed) and result.job.answer is None and latency > allowed
         self._statistics.published(Published(now, images, latency, result.circumstances.compute_time, age, over_budget))
         return response
+
+
+def _check_budget(settings: ForecastParameters, forecaster: Forecaster) -> None:
+    if settings.latency_budget and forecaster.config.solver == "dopri5":
+        raise ValueError(
+            f"parameter latency_budget is {settings.latency_budget}, but the solver of {forecaster.model_id}, dopri5, "
+            "chooses its own steps and keeps no budget; set it to 0"
+        )
 
 
 def started_node() -> ForecastNode:

@@ -7,6 +7,7 @@ go, not where in the world.
 
 import numpy as np
 from geometry_msgs.msg import Point
+from rclpy.duration import Duration
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker
 
@@ -18,7 +19,9 @@ DISTANCE = 1.0  # metres
 LINE_WIDTH = 0.004  # metres
 
 
-def track_marker(tracks: np.ndarray, mean_track: np.ndarray, source: Source, samples: int = 0) -> Marker:
+def track_marker(
+    tracks: np.ndarray, mean_track: np.ndarray, source: Source, samples: int = 0, lifetime: float = 0.0
+) -> Marker:
     """Mean tracks of the points that move in one view, coloured from now to the horizon.
 
     A new marker of the view takes the old one's place; where nothing moves the old one is taken away.
@@ -26,11 +29,13 @@ def track_marker(tracks: np.ndarray, mean_track: np.ndarray, source: Source, sam
     Args:
         tracks, mean_track: [k, T, H, W, 2] and [T, H, W, 2] of that view, pixels.
         samples: how many of the samples are shown beside the mean.
+        lifetime: seconds after which RViz takes the marker away when no other has come; 0 is never.
     """
     lines = track_lines(tracks, mean_track, (source.height, source.width), samples=samples)
     marker = Marker(header=source.header, ns=source.view, id=0, type=Marker.LINE_LIST, action=Marker.ADD)
     marker.pose.orientation.w = 1.0
     marker.scale.x = LINE_WIDTH
+    marker.lifetime = Duration(seconds=lifetime).to_msg()
     if not len(lines.positions):
         # RViz complains about a line list without lines.
         marker.action = Marker.DELETE

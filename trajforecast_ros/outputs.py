@@ -37,8 +37,10 @@ class Outputs:
                 view: self._add(foxglove.annotations_type(), f"~/annotations/{view}") for view in views
             }
 
-    def anybody_listens(self) -> bool:
-        return any(publisher.get_subscription_count() for publisher in self._publishers)
+    def anybody_listens(self, scoring: bool) -> bool:
+        """Whether a forecast would reach anyone; its score is one of the ways while the node is scoring."""
+        ways = (publisher for publisher in self._publishers if scoring or publisher is not self._score)
+        return any(publisher.get_subscription_count() for publisher in ways)
 
     def publish(self, result: Result) -> Predict.Response:
         """Publishes a forecast, and gives the answer to the ~/predict call that asked for it, if one did."""
@@ -52,8 +54,9 @@ class Outputs:
         if asked_for or self._summary.get_subscription_count():
             response.summary = summary_message(forecast, circumstances, reduction)
             self._summary.publish(response.summary)
+        lifetime = _drawing_lifetime(result)
         for index, source in enumerate(circumstances.sources):
-            self._draw(source, result.images[source.view], forecast, index)
+            self._draw(source, result.images[source.view], forecast, index, lifetime)
         response.message = (
             f"{len(forecast.views)} views, {result.job.num_samples} samples in {circumstances.compute_time:.2f} s"
         )
@@ -67,14 +70,14 @@ class Outputs:
             self._node.destroy_lifecycle_publisher(publisher)
         self._publishers.clear()
 
-    def _draw(self, source: Source, image: np.ndarray, forecast: Forecast, view: int) -> None:
+    def _draw(self, source: Source, image: np.ndarray, forecast: Forecast, view: int, lifetime: float) -> None:
         """Over the image [height, width, 3] of one view; the mean is computed only for somebody who looks."""
         samples = forecast.tracks[view]
         if self._overlays[source.view].get_subscription_count():
             drawn = draw_forecast(image, samples, forecast.mean_track[view])
             self._overlays[source.view].publish(to_message(drawn, source.header))
         if self._markers.get_subscription_count():
-            self._markers.publish(track_marker(samples, forecast.mean_track[view], source))
+            self._markers.publish(track_marker(samples, forecast.mean_track[view], source, lifetime=lifetime))
         annotations = self._annotations.get(source.view)
         if annotations is not None and annotations.get_subscription_count():
             annotations.publish(foxglove.track_annotations(samples, forecast.mean_track[view], source))
@@ -83,3 +86,12 @@ class Outputs:
         publisher = self._node.create_lifecycle_publisher(message_type, topic, qos, **options)
         self._publishers.append(publisher)
         return publisher
+
+
+def _drawing_lifetime(result: Result) -> float:
+    """Seconds until a drawing is out of date: its camera has gone then, while a slow machine's next forecast is there."""
+    if result.job.answer is not None:
+        return 0.0  # for ever: a call need not have a next one
+    settings = result.job.settings
+    pause = 1 / settings.max_rate if settings.max_rate else 0.0
+    return settings.camera_timeout + pause + 3 * result.circumstances.compute_time

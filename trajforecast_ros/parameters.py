@@ -163,9 +163,12 @@ def check(parameters: ForecastParameters) -> None:
 
 
 def follow_changes(
-    node: Node, current: Callable[[], ForecastParameters], apply: Callable[[ForecastParameters], None]
+    node: Node,
+    current: Callable[[], ForecastParameters],
+    check: Callable[[ForecastParameters], None],
+    apply: Callable[[ForecastParameters], None],
 ) -> None:
-    """Checks every later change of parameters, refuses a wrong one with the reason, and applies a good one."""
+    """Refuses later changes of parameters for which `check` raises ValueError, with the reason, and applies the others."""
 
     def changed(given: list[Parameter]) -> ForecastParameters:
         known = asdict(current())

@@ -1,15 +1,21 @@
 """forecast_node as a lifecycle node: every transition, what each state does and does not do, and impossible ones."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import DescribeParameters, SetParameters
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from robot import FORECAST_SECONDS, NODE, Robot, settings
 from tiny_checkpoint import FRAMES, GRID
 from trajforecast_msgs.srv import Predict
 
+from trajforecast_ros.forecast_node import ForecastNode
+from trajforecast_ros.forecasting import ForecastThread
 from trajforecast_ros.messages import read_summary, read_tracks
 
 
@@ -50,6 +56,24 @@ def topics_of_the_node(listener) -> set[str]:
 @pytest.fixture
 def manager(listener):
     return Manager(listener)
+
+
+@pytest.fixture
+def node_in_this_process(listener, tiny_checkpoint):
+    """Makes a node on the listener's executor, which goes on when the test spins it."""
+    nodes = []
+
+    def make(checkpoint=tiny_checkpoint, **parameters) -> ForecastNode:
+        chosen = settings(str(checkpoint), **parameters)
+        node = ForecastNode(parameter_overrides=[Parameter(name, value=value) for name, value in chosen.items()])
+        nodes.append(node)
+        listener.executor.add_node(node)
+        return node
+
+    yield make
+    for node in nodes:
+        listener.executor.remove_node(node)
+        node.close()
 
 
 def test_through_all_states_and_back(start_node, listener, manager, tiny_checkpoint):
@@ -223,3 +247,55 @@ def test_nothing_is_computed_when_nobody_listens(start_node, listener, tiny_chec
 
     answer = listener.call(robot.predict, Predict.Request(), FORECAST_SECONDS)
     assert answer.success, "a call is carried out all the same"
+
+
+@pytest.mark.parametrize("ending", ["shutdown", "cleanup"])
+def test_a_call_that_waits_is_answered_when_the_node_ends_its_work(node_in_this_process, listener, monkeypatch, ending):
+    node = node_in_this_process(instruction="go")
+    node.start_up()
+    robot = Robot(listener)
+    robot.forecast_of(stamp=1)
+    asked = []
+    request = ForecastThread.request
+    monkeypatch.setattr(ForecastThread, "request", lambda *given: asked.append(given) or request(*given))
+    listener.wait_for(robot.predict.service_is_ready, "the service")
+    answer = robot.predict.call_async(Predict.Request())
+    listener.wait_for(lambda: asked, "the call's arrival")
+
+    # Nothing spins from here to the end of the transition, so the call's callback cannot have gone on.
+    if ending == "shutdown":
+        assert node.trigger_shutdown() == TransitionCallbackReturn.SUCCESS
+    else:
+        assert node.trigger_deactivate() == node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+    listener.wait_for(answer.done, "an answer")
+    assert answer.result().message
+    listener.wait_for(lambda: not robot.predict.service_is_ready(), "the service's end")
+
+
+def test_a_start_that_cannot_activate_ends_with_code_2(node_in_this_process, monkeypatch):
+    node = node_in_this_process()
+
+    def fails(thread: ForecastThread) -> None:
+        raise RuntimeError("no threads left")
+
+    monkeypatch.setattr(ForecastThread, "start", fails)
+    with pytest.raises(SystemExit) as ended:
+        node.start_up()
+    assert ended.value.code == 2
+
+
+def test_a_latency_budget_is_refused_where_the_solver_keeps_none(node_in_this_process, tiny_checkpoint, tmp_path):
+    folder = shutil.copytree(tiny_checkpoint, tmp_path / "dopri5")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"solver": "dopri5"}))
+    node = node_in_this_process(checkpoint=folder, latency_budget=0.5)
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+
+    def set_budget(seconds: float):
+        [result] = node.set_parameters([Parameter("latency_budget", value=seconds)])
+        return result
+
+    assert set_budget(0.0).successful
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    refused = set_budget(0.5)
+    assert not refused.successful and "dopri5" in refused.reason

@@ -119,6 +119,8 @@ def test_drawings_for_rviz_while_somebody_looks(forecast_node, listener):
 
     listener.wait_for(drawn, "a marker of each view", FORECAST_SECONDS)
     assert {marker.header.frame_id for marker in markers} == {"side_optical", "effector_optical"}
+    # The camera timeout of these tests, 600 s, and time for a slow next one: a camera that died is not shown for ever.
+    assert all(600 <= marker.lifetime.sec < 700 for marker in markers)
 
 
 def test_one_shot_service(forecast_node, listener):

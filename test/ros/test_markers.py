@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Duration
 from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
@@ -62,3 +63,10 @@ def test_it_stays_small_however_much_moves():
     marker = track_marker(mean[None], mean, SOURCE)
 
     assert 100 * 30 <= len(marker.points) <= 150 * 30
+
+
+def test_it_lives_as_long_as_it_is_told_and_for_ever_otherwise():
+    mean = going_right(1)
+    assert track_marker(mean[None], mean, SOURCE).lifetime == Duration()
+    marker = track_marker(mean[None], mean, SOURCE, lifetime=2.5)
+    assert (marker.lifetime.sec, marker.lifetime.nanosec) == (2, 500_000_000)
