@@ -1,12 +1,35 @@
 """Arguments that several verbs of the command line share."""
 
 import argparse
+from typing import Any
 
 
 def add_machine(parser: argparse.ArgumentParser, dtype: str = "float32", device: str = "cpu") -> None:
     """Where the networks run and in which number format, with these defaults."""
     parser.add_argument("--device", default=device)
     parser.add_argument("--dtype", default=dtype, choices=["float32", "bfloat16"])
+
+
+class ModeOptions:
+    """Options that one mode of a verb reads and another does not. Without defaults, so that it shows which were given."""
+
+    def __init__(self, parser: argparse.ArgumentParser, title: str):
+        self._group = parser.add_argument_group(title)
+        self._actions: list[argparse.Action] = []
+
+    def add(self, name: str, **settings) -> None:
+        """As `add_argument`."""
+        self._actions.append(self._group.add_argument(name, default=argparse.SUPPRESS, **settings))
+
+    def given(self, args: argparse.Namespace) -> dict[str, Any]:
+        """The values of those that were given, by name."""
+        return {action.dest: getattr(args, action.dest) for action in self._actions if hasattr(args, action.dest)}
+
+    def refuse(self, args: argparse.Namespace, mode: str) -> None:
+        """For another mode. Raises ValueError where one was given."""
+        names = [action.option_strings[0] for action in self._actions if hasattr(args, action.dest)]
+        if names:
+            raise ValueError(f"{', '.join(names)}: {mode} would ignore this; leave it out")
 
 
 def integers(text: str) -> list[int]:

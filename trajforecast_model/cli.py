@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from trajforecast_model.arguments import add_machine, integers
+from trajforecast_model.arguments import ModeOptions, add_machine, integers
 from trajforecast_model.explanations import explanation
 
 
@@ -54,88 +54,98 @@ def _simulate(verbs) -> None:
     parser.add_argument(
         "--suite", required=True, help="libero_object, libero_spatial, libero_goal, libero_90, libero_10; or blocks"
     )
-    parser.add_argument("--tasks", type=integers, default=None, help="task ids of the suite, e.g. 0,1,2 (LIBERO)")
     parser.add_argument("--episodes", required=True, type=int, help="successful episodes a task; scenes of blocks")
-    parser.add_argument("--futures", type=int, default=1, help="demos of each beginning, with other targets (LIBERO)")
-    parser.add_argument("--rollouts", type=int, default=1, help="futures of each scene (blocks)")
-    parser.add_argument("--primitives", default="seen", help="shapes: seen, or unseen ones to test on (blocks)")
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--seed", type=int, default=0, help="episode i of a task is simulated from seed + i")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="simulator processes")
-    parser.add_argument("--states-only", action="store_true", help="leave the images out; prepare renders them")
+    libero = ModeOptions(parser, "LIBERO suites")
+    libero.add("--tasks", type=integers, help="task ids of the suite, e.g. 0,1,2")
+    libero.add("--futures", type=int, help="demos of each beginning, with other targets (default: 1)")
+    libero.add("--states-only", action="store_true", help="leave the images out; prepare renders them")
+    blocks = ModeOptions(parser, "blocks")
+    blocks.add("--rollouts", type=int, help="futures of each scene (default: 1)")
+    blocks.add("--primitives", help="shapes: seen, or unseen ones to test on (default: seen)")
 
     def run(args):
         if args.suite == "blocks":
+            libero.refuse(args, "--suite blocks")
             from trajforecast_model.sim.blocks.generate import BlockSettings, simulate_blocks
 
-            settings = BlockSettings(args.rollouts, args.primitives)
+            settings = BlockSettings(**blocks.given(args))
             return simulate_blocks(args.episodes, settings, args.out, args.seed, args.workers)
-        if args.tasks is None:
+        blocks.refuse(args, f"--suite {args.suite}")
+        options = libero.given(args)
+        if "tasks" not in options:
             raise ValueError(f"--tasks is missing: say which tasks of {args.suite}, e.g. --tasks 0,1,2")
         from trajforecast_model.sim.generate import simulate
 
         simulate(
-            args.suite, args.tasks, args.episodes, args.out, args.seed, args.workers, not args.states_only, args.futures
-        )
+            args.suite, options["tasks"], args.episodes, args.out, args.seed, args.workers,
+            images="states_only" not in options, futures=options.get("futures", 1),
+        )  # fmt: skip
 
     parser.set_defaults(run=run)
 
 
 def _prepare(verbs) -> None:
     parser = verbs.add_parser("prepare", help="demos to training shards")
-    parser.add_argument("demos", nargs="+", type=Path, help="LIBERO or ATM HDF5, LeRobot datasets, videos; or folders")
+    parser.add_argument(
+        "demos",
+        nargs="+",
+        type=Path,
+        help="LIBERO or ATM HDF5, LeRobot datasets, videos; or folders; or one of block scenes",
+    )
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--labeler", default="exact", help="exact, lucas_kanade, alltracker, tapnext or cotracker3")
-    parser.add_argument("--labeler-weights", type=Path, default=None, metavar="FILE", help="of a point tracker")
     parser.add_argument(
-        "--labeler-checkout", type=Path, default=None, metavar="DIR", help="its source, if not installed"
+        "--workers", type=int, default=None, help="default: a process a core; one for a labeler on CUDA"
     )
-    parser.add_argument("--labeler-device", default="cpu", help="cpu, cuda or cuda:1")
-    parser.add_argument("--stride", type=int, default=1, help="frames between the starts of two windows")
-    parser.add_argument(
-        "--frames", type=int, default=None, metavar="SIDE", help="also store all frames, so large (blocks)"
+    demos = ModeOptions(parser, "demos")
+    demos.add("--labeler-weights", type=Path, metavar="FILE", help="of a point tracker")
+    demos.add("--labeler-checkout", type=Path, metavar="DIR", help="its source, if not installed")
+    demos.add("--labeler-device", help="cpu, cuda or cuda:1 (default: cpu)")
+    demos.add("--stride", type=int, help="frames between the starts of two windows (default: 1)")
+    demos.add("--dt", type=float, help="seconds between two frames of a window (default: 0.05)")
+    demos.add("--fps", type=float, help="true rate of recordings that name none or a wrong one")
+    demos.add("--orientation", help="of stored images: upright, upside_down, mirrored or rotated (default: by kind)")
+    demos.add(
+        "--view", action="append", metavar="NAME[=CAMERA]", help="a view of the dataset (default: side, effector)"
     )
-    parser.add_argument("--dt", type=float, default=0.05, help="seconds between two frames of a window")
-    parser.add_argument("--fps", type=float, default=None, help="true rate of recordings that name none or a wrong one")
-    parser.add_argument(
-        "--orientation",
-        default=None,
-        help="of stored images: upright, upside_down, mirrored or rotated (default: by kind)",
-    )
-    parser.add_argument(
-        "--view",
-        action="append",
-        default=None,
-        metavar="NAME[=CAMERA]",
-        help="a view of the dataset (default: side, effector)",
-    )
-    parser.add_argument("--workers", type=int, default=os.cpu_count())
-    parser.add_argument(
-        "--shard", default="1/1", metavar="I/N", help="do this share only; other machines do the others"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done and write nothing")
+    demos.add("--shard", metavar="I/N", help="do this share only; other machines do the others (default: 1/1)")
+    demos.add("--dry-run", action="store_true", help="say what would be done and write nothing")
+    blocks = ModeOptions(parser, "block scenes")
+    blocks.add("--frames", type=int, metavar="SIDE", help="also store all frames, so large")
 
     def run(args):
         from trajforecast_model.data.prepare_blocks import holds_block_scenes, prepare_blocks
 
-        if len(args.demos) == 1 and holds_block_scenes(args.demos[0]):
+        scenes = [folder for folder in args.demos if holds_block_scenes(folder)]
+        if scenes:
+            if len(args.demos) > 1:
+                raise ValueError(f"{scenes[0]} holds block scenes, which are prepared by themselves: name nothing else")
+            demos.refuse(args, "prepare of block scenes")
             return prepare_blocks(
-                args.demos[0], args.out, args.workers, frame_side=args.frames, labeler=args.labeler, share=args.shard,
-                dry_run=args.dry_run,
+                scenes[0], args.out, os.cpu_count() if args.workers is None else args.workers,
+                frame_side=blocks.given(args).get("frames"), labeler=args.labeler,
             )  # fmt: skip
-        if args.frames is not None:
-            raise ValueError("--frames: only block scenes are prepared with all of their frames; leave it out")
         from trajforecast_model.data.plan import parse_share
         from trajforecast_model.data.point_trackers.interface import TrackerOptions
-        from trajforecast_model.data.prepare import prepare
+        from trajforecast_model.data.prepare import default_workers, prepare
         from trajforecast_model.data.sources.interface import SourceOptions
 
-        cameras = dict(view.partition("=")[::2] for view in args.view or ("side", "effector"))
+        blocks.refuse(args, "prepare of demos")
+        options = demos.given(args)
+        tracker = TrackerOptions(
+            options.get("labeler_checkout"), options.get("labeler_weights"), options.get("labeler_device", "cpu")
+        )
+        cameras = dict(view.partition("=")[::2] for view in options.get("view", ("side", "effector")))
         return prepare(
-            args.demos, args.out, args.labeler, args.stride, args.workers,
-            tracker=TrackerOptions(args.labeler_checkout, args.labeler_weights, args.labeler_device),
-            reading=SourceOptions(args.orientation, args.fps, {view: name or None for view, name in cameras.items()}),
-            dt=args.dt, share=parse_share(args.shard), dry_run=args.dry_run,
+            args.demos, args.out, args.labeler, options.get("stride", 1),
+            default_workers(tracker) if args.workers is None else args.workers, tracker=tracker,
+            reading=SourceOptions(
+                options.get("orientation"), options.get("fps"), {view: name or None for view, name in cameras.items()}
+            ),
+            dt=options.get("dt", 0.05), share=parse_share(options.get("shard", "1/1")), dry_run="dry_run" in options,
         )  # fmt: skip
 
     parser.set_defaults(run=run)

@@ -31,7 +31,8 @@ def frames_at_rate(num_frames: int, fps: float, dt: float) -> list[int]:
     """The recorded frames nearest to 0, dt, 2 dt ... seconds.
 
     Raises:
-        ValueError: where the recording is slower than that, so that frames would have to be invented.
+        ValueError: where the recording is slower than that, so that frames would have to be invented, or gives fewer
+            than two frames, between which nothing moves.
     """
     step = dt * fps
     if step < 0.99:
@@ -40,9 +41,13 @@ def frames_at_rate(num_frames: int, fps: float, dt: float) -> list[int]:
             "recording names a wrong rate"
         )
     if step < 1.01:
-        return list(range(num_frames))
-    # The smallest nudge up, so that a frame in the middle is rounded alike everywhere.
-    return [int(i * step + 0.5 + 1e-6) for i in range(int((num_frames - 1) / step + 1e-6) + 1)]
+        frames = list(range(num_frames))
+    else:
+        # The smallest nudge up, so that a frame in the middle is rounded alike everywhere.
+        frames = [int(i * step + 0.5 + 1e-6) for i in range(int((num_frames - 1) / step + 1e-6) + 1)]
+    if len(frames) < 2:
+        raise ValueError(f"recorded {num_frames} frame(s) at {fps:g} a second, expected two or more {dt:g} s apart")
+    return frames
 
 
 def at_rate(demo: Demo, dt: float) -> Demo:

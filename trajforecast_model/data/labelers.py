@@ -12,6 +12,7 @@ from trajforecast_model.data.windows import window_starts
 
 EXACT = "exact"
 LABELERS = (EXACT, *POINT_TRACKERS)
+_NO_NETWORKS = (EXACT, "lucas_kanade")
 
 
 class Labeler(Protocol):
@@ -22,7 +23,7 @@ class Labeler(Protocol):
 
 
 def check_labeler(name: str, options: TrackerOptions) -> None:
-    """Raises ValueError for a name that is no labeler's, and for options that `exact` does not take."""
+    """Raises ValueError for a name that is no labeler's, and for options that are for networks where it is none."""
     if name == "atm":
         raise ValueError(
             "labeler 'atm': the tracks in ATM's files are scattered points queried at random frames, not the grid of a "
@@ -30,8 +31,8 @@ def check_labeler(name: str, options: TrackerOptions) -> None:
         )
     if name not in LABELERS:
         raise ValueError(f"unknown labeler {name!r}; known labelers: {', '.join(LABELERS)}")
-    if name == EXACT and (options.checkout or options.weights):
-        raise ValueError("labeler 'exact' takes neither a checkout nor weights; leave them out")
+    if name in _NO_NETWORKS and options != TrackerOptions():
+        raise ValueError(f"labeler {name!r} takes neither a checkout nor weights nor a device; leave them out")
 
 
 def make_labeler(name: str, options: TrackerOptions) -> Labeler:

@@ -56,7 +56,10 @@ def share_of(jobs: list[DemoJob], share: tuple[int, int]) -> list[DemoJob]:
 def windows_of(job: DemoJob, info: DatasetInfo) -> int:
     """How many windows the demo makes. Raises ValueError for what is wrong with it as far as that shows unread."""
     outline = job.source.outline(job.demo)
-    num_frames = len(frames_at_rate(outline.num_frames, outline.fps, info.dt))
+    try:
+        num_frames = len(frames_at_rate(outline.num_frames, outline.fps, info.dt))
+    except ValueError as error:
+        raise ValueError(f"{job.source.place}: {job.demo}: {error}") from error
     return num_windows(info.labeler, num_frames, outline.first_image, info)
 
 

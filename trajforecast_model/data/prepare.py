@@ -3,12 +3,14 @@
 A shard appears only when it is complete, so the same command continues a run that was interrupted.
 """
 
+import os
 import sys
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
+from trajforecast_model.atomic_files import remove_leftovers
 from trajforecast_model.config import to_dict
 from trajforecast_model.data.demo import at_rate
 from trajforecast_model.data.labelers import EXACT, check_labeler, make_labeler
@@ -92,7 +94,7 @@ def prepare(
 
     _make_folders(out, info, records)
     waiting = [job for job in own if not job.shard.exists()]
-    _remove_unfinished(waiting)
+    remove_leftovers(job.shard for job in waiting)
     done = len(own) - len(waiting)
     with tqdm(total=len(own), initial=done, unit="demo", desc="prepare") as progress:
         queue = iter(waiting)
@@ -106,6 +108,11 @@ def prepare(
     if own and not done:
         raise ValueError("no demo could be prepared: " + "; ".join(broken))
     return _report(broken)
+
+
+def default_workers(tracker: TrackerOptions) -> int:
+    """A process a core; one alone where each would load the labeler's network onto the same GPU."""
+    return 1 if tracker.device.startswith("cuda") else os.cpu_count() or 1
 
 
 class _DemoWorker:
@@ -180,13 +187,3 @@ def _make_folders(out: Path, info: DatasetInfo, records: dict[str, dict]) -> Non
         (out / split).mkdir(parents=True, exist_ok=True)
     write_info(out, info)
     write_records(out, records)
-
-
-def _remove_unfinished(waiting: list[DemoJob]) -> None:
-    """What killed runs left of these jobs; other machines may be writing the files of others."""
-    names = {job.shard.name for job in waiting}
-    for folder in {job.shard.parent for job in waiting}:
-        for left in folder.glob(".*.tmp"):
-            # .<name>.<unique>.tmp, see atomic_files.temporary_beside
-            if left.name[1:].rsplit(".", 2)[0] in names:
-                left.unlink()

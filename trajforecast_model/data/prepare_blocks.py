@@ -10,11 +10,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from trajforecast_model.atomic_files import write_atomically
+from trajforecast_model.atomic_files import remove_leftovers, write_atomically
 from trajforecast_model.data.plan import split_of
 from trajforecast_model.data.shards import SPLITS, DatasetInfo, write_info, write_shard
+from trajforecast_model.json_files import read_object
 from trajforecast_model.processes import run_in_processes
-from trajforecast_model.sim.blocks.generate import PACKAGES, SETTINGS_FILE
+from trajforecast_model.sim.blocks.generate import PACKAGES, SETTINGS_FILE, read_settings
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
 
 _SCENES_FILE = "scenes.json"
@@ -32,8 +33,6 @@ def prepare_blocks(
     *,
     frame_side: int | None = None,
     labeler: str = "exact",
-    share: str = "1/1",
-    dry_run: bool = False,
 ) -> int:
     """Writes `out/{train,val}/scene_<seed>.arrow` for every scene of the folder that is not there yet.
 
@@ -46,14 +45,10 @@ def prepare_blocks(
         The exit code: 0, or 1 if some files were damaged. Those are listed on stderr and the others prepared.
 
     Raises:
-        ValueError: for a folder without scenes, an `out` that was prepared from other ones, or options of `prepare`
-            that blocks do not have: another labeler, shares, a dry run.
+        ValueError: for a folder without scenes, an `out` that was prepared from other ones, or another labeler.
     """
-    if labeler != "exact" or share != "1/1" or dry_run:
-        raise ValueError(
-            f"{folder} holds block scenes, which have exact labels and are prepared at once; leave out --labeler, "
-            "--shard and --dry-run"
-        )
+    if labeler != "exact":
+        raise ValueError(f"--labeler {labeler}: {folder} holds block scenes, which have exact labels; leave it out")
     if workers < 1:
         raise ValueError(f"--workers {workers}: expected at least 1")
     configure_mujoco(PACKAGES, extra="blocks")
@@ -71,18 +66,17 @@ def prepare_blocks(
     files = sorted(folder.glob(FILE_PATTERN))
     if not files:
         raise ValueError(f"{folder} has no scenes; simulate some: trajforecast simulate --suite blocks --out {folder}")
-    scenes = json.loads((folder / SETTINGS_FILE).read_text()) | {"scenes": [file.stem for file in files]}
+    scenes = read_settings(folder) | {"scenes": [file.stem for file in files]}
     _remember_scenes(out, scenes if frame_side is None else scenes | {"frames": frame_side})
     for split in SPLITS:
         (out / split).mkdir(parents=True, exist_ok=True)
-        for left_by_a_killed_run in (out / split).glob(".*.tmp"):
-            left_by_a_killed_run.unlink()
     write_info(out, info)
     jobs = [
         SceneJob(file, out / split_of(number, len(files)) / f"{file.stem}.arrow", info)
         for number, file in enumerate(files)
     ]
     waiting = [job for job in jobs if not job.shard.exists()]
+    remove_leftovers(job.shard for job in jobs)
     broken = []
     queue = iter(waiting)
     with tqdm(total=len(jobs), initial=len(jobs) - len(waiting), unit="scene", desc="prepare") as progress:
@@ -127,7 +121,7 @@ class _SceneLabeler:
 def _remember_scenes(out: Path, scenes: dict) -> None:
     """With more scenes the split would move, and a scene might come to lie on both sides of it."""
     path = out / _SCENES_FILE
-    if path.exists() and json.loads(path.read_text()) != scenes:
+    if path.exists() and read_object(path, "use another --out") != scenes:
         raise ValueError(
             f"{out} was prepared from other scenes, from fewer of them or with other --frames; use another --out"
         )

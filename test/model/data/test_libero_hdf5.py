@@ -172,6 +172,14 @@ class TestBrokenFiles:
         with pytest.raises(ValueError, match="no demos"):
             LiberoFile.open(write_file(tmp_path / FILE_NAME, demos=())).names()
 
+    @pytest.mark.parametrize("place", ["data", "data/demo_0"])
+    def test_a_number_where_a_group_should_be(self, tmp_path, place):
+        with h5py.File(tmp_path / FILE_NAME, "w") as file:
+            file[place] = 3
+        source = LiberoFile.open(tmp_path / FILE_NAME)
+        with pytest.raises(ValueError, match=FILE_NAME):
+            source.read(source.names()[0])
+
     def test_with_nothing_to_see_or_replay(self, tmp_path):
         path = write_file(tmp_path / FILE_NAME, images=False)
         with h5py.File(path, "r+") as file:
@@ -191,6 +199,14 @@ class TestBrokenFiles:
             file["data/demo_0/states"] = states
         with pytest.raises(ValueError, match="demo_0: states"):
             LiberoFile.open(path).read("demo_0")
+
+    def test_no_states_have_no_fingerprint(self, tmp_path):
+        path = write_file(tmp_path / FILE_NAME, images=False)
+        with h5py.File(path, "r+") as file:
+            del file["data/demo_0/states"]
+            file["data/demo_0/states"] = np.zeros((0, 11))
+        with pytest.raises(ValueError, match=rf"{FILE_NAME}: demo_0 is damaged"):
+            LiberoFile.open(path).fingerprint("demo_0")
 
     @pytest.mark.parametrize(
         "images",

@@ -120,6 +120,7 @@ def test_the_number_of_windows_is_known_without_labelling(labeler):
         ("guess", TrackerOptions(), "known labelers: exact, lucas_kanade"),
         ("atm", TrackerOptions(), "scattered points queried at random frames.*point tracker"),
         ("exact", TrackerOptions(weights="w.pt"), "exact.*leave them out"),
+        ("lucas_kanade", TrackerOptions(device="cuda"), "lucas_kanade.*nor a device; leave them out"),
     ],
 )
 def test_what_is_no_labeler_is_refused(name, options, said):

@@ -120,7 +120,39 @@ def test_a_folder_without_scenes_says_how_to_make_some(tmp_path, capsys):
     assert "simulate --suite blocks" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("options", [["--labeler", "lucas_kanade"], ["--shard", "1/2"], ["--dry-run"]])
+@pytest.mark.parametrize("name", [SETTINGS_FILE, "scenes.json"])
+def test_a_damaged_list_is_named(prepared, scenes, tmp_path, capsys, name):
+    copies = {
+        "scenes": shutil.copytree(scenes, tmp_path / "scenes"),
+        "out": shutil.copytree(prepared, tmp_path / "out"),
+    }
+    damaged = copies["scenes" if name == SETTINGS_FILE else "out"] / name
+    damaged.write_text('{"rollouts": ')
+    assert main(["prepare", str(copies["scenes"]), "--out", str(copies["out"]), "--workers", "1"]) == 2
+    assert f"{damaged} is damaged" in capsys.readouterr().err
+    assert shards(copies["out"]) == shards(prepared)
+
+
+def test_scenes_are_prepared_by_themselves(scenes, tmp_path, capsys):
+    assert main(["prepare", str(tmp_path), str(scenes), "--out", str(tmp_path / "out")]) == 2
+    assert f"{scenes} holds block scenes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--labeler", "lucas_kanade"],
+        ["--labeler-weights", "w.pt"],
+        ["--labeler-device", "cpu"],
+        ["--stride", "1"],
+        ["--dt", "0.05"],
+        ["--fps", "20"],
+        ["--orientation", "upright"],
+        ["--view", "side"],
+        ["--shard", "1/1"],
+        ["--dry-run"],
+    ],
+)
 def test_what_blocks_do_not_offer_is_refused(scenes, tmp_path, capsys, options):
     assert main(["prepare", str(scenes), "--out", str(tmp_path / "out"), *options]) == 2
     assert options[0] in capsys.readouterr().err

@@ -11,6 +11,7 @@ import pytest
 from layouts import INSTRUCTION, corners_of, episode, write_atm, write_lerobot, write_libero, write_recordings
 
 from trajforecast_model.cli import main
+from trajforecast_model.data import prepare
 from trajforecast_model.data.plan import jobs_of, parse_share, share_of
 from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.data.sources.find import find_sources
@@ -186,6 +187,36 @@ def test_a_tracker_that_is_not_there_ends_the_run_and_binds_nobody(demos, tmp_pa
     assert "cotracker3" in capsys.readouterr().err
     assert not shards(out)
     assert main(["prepare", str(demos / "lerobot"), "--out", str(out), *OPTIONS, "--dry-run"]) == 0
+
+
+@pytest.mark.parametrize(
+    "options, processes",
+    [([], 5), (["--labeler-device", "cuda:0"], 1), (["--labeler-device", "cuda", "--workers", "2"], 2)],
+)
+def test_one_process_loads_its_network_onto_a_gpu_unless_more_are_asked_for(
+    demos, tmp_path, monkeypatch, options, processes
+):
+    started = []
+    monkeypatch.setattr(prepare.os, "cpu_count", lambda: 5)
+    monkeypatch.setattr(prepare, "run_in_processes", lambda make, next_job, count: started.append(count) or [])
+    command = ["prepare", str(demos), "--out", str(tmp_path / "out"), "--labeler", "alltracker", *options]
+    assert main(command) == 2, "nothing was prepared"
+    assert started == [processes]
+
+
+def test_a_recording_of_one_frame_is_no_demo(tmp_path, capsys):
+    write_lerobot(tmp_path / "lerobot", [("told", episode(1)), ("shown", episode(2))])
+    command = ["prepare", str(tmp_path / "lerobot"), "--out", str(tmp_path / "out"), *OPTIONS]
+    for options in (["--dry-run"], []):
+        assert main([*command, *options]) == 1
+        said = capsys.readouterr()
+        assert re.search(r"not prepared: .*lerobot.*1 frame", said.err), said.err
+        assert not options or "would prepare 1 demos, 2 windows" in said.out
+
+
+def test_frames_are_stored_of_block_scenes_alone(demos, tmp_path, capsys):
+    assert main(["prepare", str(demos / "libero"), "--out", str(tmp_path / "out"), *OPTIONS, "--frames", "64"]) == 2
+    assert "--frames: prepare of demos would ignore this" in capsys.readouterr().err
 
 
 def test_recordings_at_another_rate(demos, tmp_path, capsys):

@@ -368,6 +368,11 @@ class TestRate:
         with pytest.raises(ValueError, match=r"10 frames a second, 20 wanted; give --dt 0\.1, or --fps"):
             frames_at_rate(10, 10, 0.05)
 
+    @pytest.mark.parametrize("num_frames, fps", [(0, 20), (1, 20), (0, 40), (2, 40)])
+    def test_one_frame_is_no_motion(self, num_frames, fps):
+        with pytest.raises(ValueError, match=f"recorded {num_frames} frame.*two or more 0.05 s apart"):
+            frames_at_rate(num_frames, fps, 0.05)
+
     def test_images_and_states_stay_together(self, tmp_path):
         (source,) = find_sources([write_libero(tmp_path, [episode(9)])])
         demo = source.read("demo_0")

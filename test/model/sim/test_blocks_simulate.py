@@ -44,7 +44,10 @@ def test_a_removed_file_is_made_again_alike_by_another_number_of_workers(scenes)
     kept, removed = scenes / "scene_000040.hdf5", scenes / "scene_000042.hdf5"
     before, time = read_scene(removed), kept.stat().st_mtime_ns
     removed.unlink()
+    left_by_a_kill = scenes / f".{removed.name}.0.tmp"
+    left_by_a_kill.write_bytes(b"half")
     assert main([*COMMAND, "--out", str(scenes), "--workers", "1"]) == 0
+    assert not left_by_a_kill.exists()
     assert same(read_scene(removed), before) and kept.stat().st_mtime_ns == time
 
 
@@ -80,6 +83,8 @@ def test_a_killed_run_leaves_whole_files(tmp_path):
         (["--episodes", "0"], "--episodes 0"),
         (["--rollouts", "0"], "--rollouts 0"),
         (["--seed", "-1"], "--seed -1"),
+        (["--tasks", "0", "--states-only"], "--tasks, --states-only: --suite blocks would ignore this"),
+        (["--futures", "1"], "--futures: --suite blocks would ignore this"),
     ],
 )
 def test_errors_of_use_are_one_line(scenes, capsys, changes, words):
@@ -95,6 +100,13 @@ def test_a_damaged_file_is_named(scenes, tmp_path, content):
     path.write_bytes(whole[: len(whole) // 2] if content == "half" else content)
     with pytest.raises(ValueError, match=str(path)):
         read_scene(path)
+
+
+def test_damaged_settings_are_named(tmp_path, capsys):
+    (tmp_path / "blocks.json").write_text("")
+    assert main([*COMMAND, "--out", str(tmp_path)]) == 2
+    message = capsys.readouterr().err
+    assert f"{tmp_path / 'blocks.json'} is damaged" in message and "delete it" in message
 
 
 def test_libero_is_not_needed(tmp_path):

@@ -68,7 +68,10 @@ def test_the_same_seed_gives_the_same_demo(demo_file, demos, tmp_path):
 
 def test_a_finished_task_is_not_simulated_again(demo_file, demos):
     before = demo_file.stat()
+    left_by_a_kill = demos / ".unfinished" / demo_file.name.removesuffix("_demo.hdf5")
+    left_by_a_kill.mkdir(parents=True)
     simulate("libero_object", [0], episodes=1, out=demos, seed=SEED)
+    assert not left_by_a_kill.parent.exists()
     assert demo_file.stat().st_mtime_ns == before.st_mtime_ns
 
 
@@ -137,8 +140,9 @@ def test_most_of_the_grid_is_seen_and_something_moves(windows):
         (["--suite", "libero_objects", "--tasks", "0", "--episodes", "1"], "libero_objects"),
         (["--suite", "libero_object", "--tasks", "10", "--episodes", "1"], "10"),
         (["--suite", "libero_object", "--tasks", "0", "--episodes", "0"], "--episodes 0"),
+        (["--suite", "libero_object", "--tasks", "0", "--episodes", "1", "--rollouts", "1"], "--rollouts"),
     ],
-    ids=["suite", "task", "episodes"],
+    ids=["suite", "task", "episodes", "an option of blocks"],
 )
 def test_errors_of_use_end_with_one_line(tmp_path, arguments, words):
     done = subprocess.run(

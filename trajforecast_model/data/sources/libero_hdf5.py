@@ -52,7 +52,9 @@ class LiberoFile:
     def names(self) -> list[str]:
         with opened(self.place) as hdf5:
             try:
-                names = sorted((name for name in hdf5.get("data", ()) if name.startswith("demo_")), key=natural)
+                data = hdf5.get("data")
+                inside = data if isinstance(data, h5py.Group) else ()
+                names = sorted((name for name in inside if name.startswith("demo_")), key=natural)
             except (OSError, RuntimeError) as error:
                 raise ValueError(f"{self.place} is damaged: {error}") from error
         if not names:
@@ -116,10 +118,13 @@ class LiberoFile:
     def _group(self, name: str) -> Iterator[h5py.Group]:
         with opened(self.place) as hdf5:
             try:
-                yield hdf5["data"][name]
+                group = hdf5["data"][name]
+                if not isinstance(group, h5py.Group):
+                    raise ValueError(f"{self.place}: {name} is no group of datasets")
+                yield group
             except KeyError as error:
                 raise ValueError(f"{self.place}: {name} lacks {error}") from error
-            except (OSError, RuntimeError) as error:
+            except (OSError, RuntimeError, IndexError) as error:
                 raise ValueError(f"{self.place}: {name} is damaged: {error}") from error
 
 
