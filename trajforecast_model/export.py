@@ -14,15 +14,13 @@ trained with the model; a DINOv2 has exporters of its own.
 """
 
 import importlib.util
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from trajforecast_model.atomic_files import temporary_beside
+from trajforecast_model.atomic_files import new_folder
 from trajforecast_model.checkpoint import CONFIG_FILE, save_config
 from trajforecast_model.forecaster import Forecaster
 
@@ -41,21 +39,14 @@ def export_onnx(checkpoint: str | Path, out: Path, *, views: int = 2, k: int = 8
     missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
     if missing:
         raise ValueError(f"exporting needs {' and '.join(missing)}: pip install -e '.[export]'")
-    if out.exists():
-        raise ValueError(f"{out} exists; give --out a new folder")
     for name, value in (("views", views), ("k", k)):
         if value < 1:
             raise ValueError(f"{name}: got {value}, expected at least 1")
-    forecaster = Forecaster.from_pretrained(checkpoint)
-    folder = temporary_beside(out)
-    folder.mkdir()
-    try:
+    with new_folder(out) as folder:
+        forecaster = Forecaster.from_pretrained(checkpoint)
         for name, (network, inputs, output) in _networks(forecaster, views, k).items():
             _export(network, inputs, output, folder / f"{name}.onnx")
         save_config(forecaster.config, folder)
-        os.replace(folder, out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     files = sorted(path for path in out.iterdir() if path.name != CONFIG_FILE)
     for file in files:
         print(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB)")

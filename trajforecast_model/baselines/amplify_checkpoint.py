@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from trajforecast_model.atomic_files import write_atomically
+from trajforecast_model.atomic_files import new_folder, write_atomically
 from trajforecast_model.borrowed import Origin, fill, import_source, weights_file
 from trajforecast_model.checkpoint import CONFIG_FILE
 from trajforecast_model.config import from_dict, to_dict
@@ -63,7 +63,7 @@ def convert_amplify(checkpoint: Path, checkout: Path, sampling: str, out: Path) 
     """Writes the checkpoint folder `out`. Runs none of AMPLIFY's code.
 
     Raises:
-        ValueError: where the checkout or the bundle is not there, or is something else.
+        ValueError: where the checkout or the bundle is not there, or is something else; where `out` exists.
     """
     values = {
         "baseline": KIND,
@@ -77,7 +77,8 @@ def convert_amplify(checkpoint: Path, checkout: Path, sampling: str, out: Path) 
             f"{checkout} is no checkout of AMPLIFY: it has no amplify/amplify.py; git clone {ORIGIN.repository}"
         )
     _views(config, read_bundle(config)["config"])
-    write_atomically(out / CONFIG_FILE, (json.dumps(to_dict(config), indent=2) + "\n").encode())
+    with new_folder(out) as folder:
+        write_atomically(folder / CONFIG_FILE, (json.dumps(to_dict(config), indent=2) + "\n").encode())
     print(f"wrote {out}: {config.weights} by the code in {config.checkout}, {sampling}")
 
 

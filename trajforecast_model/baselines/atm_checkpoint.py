@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from trajforecast_model.atomic_files import new_folder
 from trajforecast_model.baselines.checkpoint import BaselineConfig, save_baseline
 from trajforecast_model.baselines.track_transformer import TrackTransformer, TrackTransformerConfig
 from trajforecast_model.config import to_dict
@@ -38,8 +39,15 @@ def convert_atm(checkpoint: Path, out: Path) -> None:
     Instructions are embedded as ATM does: the pooler of bert-base-cased, 25 tokens.
 
     Raises:
-        ValueError: for a file that is no such state dict.
+        ValueError: for a file that is no such state dict; where `out` exists.
     """
+    with new_folder(out) as folder:
+        config, network = _converted(checkpoint)
+        save_baseline(BaselineConfig("atm", to_dict(config), TextEncoderConfig(dim=config.text_dim)), network, folder)
+    print(f"wrote {out}: {config.depth} blocks of width {config.dim}, {config.num_frames} frames")
+
+
+def _converted(checkpoint: Path) -> tuple[TrackTransformerConfig, TrackTransformer]:
     official = read_state_dict(checkpoint)
     try:
         config, weights = _config(official), _weights(official)
@@ -52,9 +60,7 @@ def convert_atm(checkpoint: Path, out: Path) -> None:
         raise ValueError(f"{checkpoint} does not fit ATM's layout: {error}") from error
     if not torch.allclose(official["img_embed"][0].float(), network.image_positions, atol=1e-4):
         raise ValueError(f"{checkpoint} has another table of image positions than ATM's; it cannot be converted")
-    text_encoder = TextEncoderConfig(dim=config.text_dim)
-    save_baseline(BaselineConfig("atm", to_dict(config), text_encoder), network, out)
-    print(f"wrote {out}: {config.depth} blocks of width {config.dim}, {config.num_frames} frames")
+    return config, network
 
 
 def _config(official: dict[str, Tensor]) -> TrackTransformerConfig:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from trajforecast_model.atomic_files import new_folder
 from trajforecast_model.checkpoint import ForecastConfig, save_config, save_weights
 from trajforecast_model.config import load
 from trajforecast_model.networks.denoiser import Denoiser, DenoiserConfig
@@ -46,21 +47,22 @@ def convert_whn(denoiser_file: Path, vae_file: Path | None, out: Path, settings_
     """Writes the checkpoint folder `out` from official .pt state dicts.
 
     Raises:
-        ValueError: for files that are no such state dicts, or whose sizes do not fit together.
+        ValueError: for files that are no such state dicts, or whose sizes do not fit together; where `out` exists.
     """
-    settings = WhnSettings() if settings_file is None else load(WhnSettings, settings_file)
-    official_denoiser = read_state_dict(denoiser_file)
-    official_vae = None if vae_file is None else read_state_dict(vae_file)
-    config = infer_config(official_denoiser, official_vae, settings)
+    with new_folder(out) as folder:
+        settings = WhnSettings() if settings_file is None else load(WhnSettings, settings_file)
+        official_denoiser = read_state_dict(denoiser_file)
+        official_vae = None if vae_file is None else read_state_dict(vae_file)
+        config = infer_config(official_denoiser, official_vae, settings)
 
-    denoiser = Denoiser(config.denoiser)
-    _load(denoiser, denoiser_weights(official_denoiser), denoiser_file)
-    if official_vae is not None:
-        vae = TrackVAE(config.vae)
-        _load(vae, vae_weights(official_vae), vae_file)
-        save_weights(vae, out / "vae.safetensors")
-    save_weights(denoiser, out / "denoiser.safetensors")
-    save_config(config, out)
+        denoiser = Denoiser(config.denoiser)
+        _load(denoiser, denoiser_weights(official_denoiser), denoiser_file)
+        if official_vae is not None:
+            vae = TrackVAE(config.vae)
+            _load(vae, vae_weights(official_vae), vae_file)
+            save_weights(vae, folder / "vae.safetensors")
+        save_weights(denoiser, folder / "denoiser.safetensors")
+        save_config(config, folder)
     print(f"wrote {out}: denoiser {config.denoiser.depth} blocks of width {config.denoiser.dim}, grid {config.grid}")
 
 

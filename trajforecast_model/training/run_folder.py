@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from trajforecast_model.atomic_files import temporary_beside, write_atomically
+from trajforecast_model.atomic_files import new_folder, temporary_beside, write_atomically
 
 _STATE, _EXPORT = "state.pt", "export"
 
@@ -88,14 +88,8 @@ class RunFolder:
         folder = self._checkpoints / name
         if folder.exists():  # written by this very step, before the run was killed
             return folder
-        temporary = temporary_beside(folder)
-        with self._disk_full_explained(name):
-            try:
-                temporary.mkdir()
-                write(temporary)
-                temporary.rename(folder)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+        with self._disk_full_explained(name), new_folder(folder) as unfinished:
+            write(unfinished)
         return folder
 
     def _link(self, name: str, target: Path) -> None:

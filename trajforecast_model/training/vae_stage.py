@@ -14,6 +14,7 @@ from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.checkpoint import load_weights, save_weights
 from trajforecast_model.config import from_dict, to_dict
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset
+from trajforecast_model.json_files import read_object
 from trajforecast_model.networks.image_encoder import ImageEncoderConfig, build_image_encoder
 from trajforecast_model.networks.track_vae import TrackVAE, TrackVAEConfig
 from trajforecast_model.tracks.grid import denormalise, normalise
@@ -142,11 +143,15 @@ def check_vae_fits(vae: TrackVAEConfig, data: DatasetInfo, encoder: ImageEncoder
 
 
 def load_trained_vae(folder: Path) -> tuple[TrainedVAEConfig, VAEWithEncoder]:
-    """Raises ValueError where the folder was not written by `trajforecast train vae`."""
+    """Raises ValueError where the folder was not written by `trajforecast train vae`, or a file in it is damaged."""
     path = folder / CONFIG_FILE
     if not path.is_file():
         raise ValueError(f"vae: {folder} has no {CONFIG_FILE}; give the checkpoint folder of `trajforecast train vae`")
-    trained = from_dict(TrainedVAEConfig, json.loads(path.read_text()))
+    values = read_object(path, "copy the checkpoint again, or train the VAE again")
+    try:
+        trained = from_dict(TrainedVAEConfig, values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     model = VAEWithEncoder(trained)
     load_weights(model.vae, folder / "vae.safetensors")
     if model.image_encoder is not None and trained.image_encoder.kind == "patch":

@@ -61,3 +61,5 @@ def test_other_state_dicts_are_refused(tmp_path):
     refused(weights | {"img_embed": torch.zeros(1, 64, 384)}, "another table of image positions")
     refused(weights | {"transformer.layers.0.1.gate.w_gating": torch.zeros(1)}, "no tensor '1.gate.w_gating'")
     assert not (tmp_path / "out").exists()
+    with pytest.raises(ValueError, match="exists; give --out a new folder"):
+        convert_atm(tmp_path / "other.ckpt", tmp_path)

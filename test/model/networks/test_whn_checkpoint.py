@@ -9,6 +9,7 @@ from official_layout import official_denoiser, official_vae
 from trajforecast_model import Forecaster
 from trajforecast_model.benchmarks.formula_weights import formula_weights
 from trajforecast_model.cli import main
+from trajforecast_model.networks import whn_checkpoint
 from trajforecast_model.networks.positions import sincos_2d
 
 
@@ -60,14 +61,37 @@ def test_another_size_with_vae_keeps_every_weight(tmp_path):
 def test_settings_tell_what_the_weights_do_not(tmp_path):
     save(tmp_path / "d.pt", official_denoiser(128, 1, 16, 64, 4, 1, 81, 1024))
     save(tmp_path / "v.pt", official_vae(128, 1, 16, 64, 4, 4, 81, 1024))
-    files = ("--denoiser", tmp_path / "d.pt", "--vae", tmp_path / "v.pt", "--out", tmp_path / "out")
+    weights = ("--denoiser", tmp_path / "d.pt", "--vae", tmp_path / "v.pt")
+    files = (*weights, "--out", tmp_path / "out")
     assert convert(*files) == 2  # 4 channels: nobody knows their scale
     (tmp_path / "s.yaml").write_text("latent_std: [1.0, 2.0, 3.0, 4.0]\nimage_size: [256, 256]\ndt: 0.1\n")
     assert convert(*files, "--config", tmp_path / "s.yaml") == 0
     config = Forecaster.from_pretrained(tmp_path / "out").config
     assert config.latent_std == (1.0, 2.0, 3.0, 4.0) and config.image_size == (256, 256) and config.dt == 0.1
     (tmp_path / "s.yaml").write_text("latent_sdt: [1.0]\n")
-    assert convert(*files, "--config", tmp_path / "s.yaml") == 2
+    assert convert(*weights, "--out", tmp_path / "other", "--config", tmp_path / "s.yaml") == 2
+    assert not (tmp_path / "other").exists()
+
+
+def test_the_folder_has_its_name_only_when_it_is_whole(tmp_path, monkeypatch, capsys):
+    """Weights of one model never come to lie beside the config or the VAE of another."""
+    save(tmp_path / "d.pt", official_denoiser(128, 1, 30, 16 * 29, 2, 2, 64, 384, tracks=True), grid=(16, 29))
+    files = ("--denoiser", tmp_path / "d.pt", "--out", tmp_path / "out")
+
+    def killed(config, folder):
+        assert list(folder.iterdir()), "the weights are there already"
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(whn_checkpoint, "save_config", killed)
+        assert convert(*files) == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["d.pt"]
+    assert convert(*files) == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert before.keys() == {"config.json", "denoiser.safetensors"}
+    assert convert(*files) == 2
+    assert "out exists; give --out a new folder" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
 class Evil:
