@@ -1,6 +1,7 @@
 """How every node of this package starts, runs and ends."""
 
 import ctypes
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -9,6 +10,8 @@ import rclpy
 from rclpy._rclpy_pybind11 import RCLError, UnknownROSArgsError
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+
+from trajforecast_ros.resources import dds_settings
 
 
 def run(
@@ -23,6 +26,7 @@ def run(
         The exit code: 0 also after SIGINT and SIGTERM, 2 when the arguments are not ROS's or `make_node` raises
         ValueError or OSError, which is then told in one line.
     """
+    _let_large_messages_through()
     try:
         rclpy.init(args=arguments)
     except (RCLError, UnknownROSArgsError) as error:
@@ -57,3 +61,14 @@ def run(
             close(node)
         rclpy.try_shutdown()
     return 0
+
+
+def _let_large_messages_through() -> None:
+    """Gives Fast DDS our profile, unless the user's environment names one."""
+    try:
+        settings = dds_settings()
+    except LookupError as error:
+        print(f"warning: config/fastdds.xml is not installed, large images may not arrive: {error}", file=sys.stderr)
+        return
+    if not settings.keys() & os.environ.keys():
+        os.environ.update(settings)

@@ -1,11 +1,13 @@
 """How nodes end, where a signal comes as something else than KeyboardInterrupt."""
 
 import ctypes
+import os
 import signal
 
 import pytest
 from rclpy.context import Context
 
+from trajforecast_ros.resources import dds_settings
 from trajforecast_ros.running import run
 
 
@@ -51,3 +53,21 @@ def test_arguments_that_ros_does_not_take_are_told_in_one_line(wrong, monkeypatc
 
     [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert wrong[-1] in line
+
+
+@pytest.mark.parametrize("own", [{}, {"FASTRTPS_DEFAULT_PROFILES_FILE": "/robot/fastdds.xml"}])
+def test_a_node_started_by_hand_gets_the_profile_for_large_messages_unless_it_has_one(own, monkeypatch):
+    for name in dds_settings():
+        monkeypatch.delenv(name)
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    seen = {}
+    monkeypatch.setattr("rclpy.init", lambda args: seen.update(os.environ))
+    monkeypatch.setattr("rclpy.try_shutdown", lambda: None)
+
+    def end():
+        raise KeyboardInterrupt
+
+    assert run(end) == 0
+    expected = dict.fromkeys(dds_settings()) | own if own else dds_settings()
+    assert {name: seen.get(name) for name in dds_settings()} == expected
