@@ -32,9 +32,9 @@ def new_folder(path: Path) -> Iterator[Path]:
     """A folder beside `path` to fill instead: it gets that name when the block ends well, and is gone otherwise.
 
     Raises:
-        ValueError: where `path` exists, before the block.
+        ValueError: where `path` exists and is no empty folder, before the block.
     """
-    if path.exists():
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise ValueError(f"{path} exists; give --out a new folder")
     temporary = temporary_beside(path)
     temporary.mkdir()

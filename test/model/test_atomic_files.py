@@ -29,7 +29,15 @@ def test_a_folder_has_its_name_only_when_it_is_whole(tmp_path):
     assert list(tmp_path.rglob("*")) == [path.parent, path, path / "whole"]
 
 
-def test_a_folder_that_is_there_is_refused_and_kept(tmp_path):
+def test_an_empty_folder_is_filled(tmp_path):
+    path = tmp_path / "out"
+    path.mkdir()
+    with new_folder(path) as folder:
+        (folder / "whole").write_text("a")
+    assert list(tmp_path.rglob("*")) == [path, path / "whole"]
+
+
+def test_a_folder_that_holds_something_is_refused_and_kept(tmp_path):
     (tmp_path / "kept").write_text("a")
     with pytest.raises(ValueError, match="exists; give --out a new folder"), new_folder(tmp_path):
         pytest.fail("nothing may be made for nothing")

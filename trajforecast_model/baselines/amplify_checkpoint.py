@@ -63,7 +63,7 @@ def convert_amplify(checkpoint: Path, checkout: Path, sampling: str, out: Path) 
     """Writes the checkpoint folder `out`. Runs none of AMPLIFY's code.
 
     Raises:
-        ValueError: where the checkout or the bundle is not there, or is something else; where `out` exists.
+        ValueError: where the checkout or the bundle is not there, or is something else; where `out` holds something.
     """
     values = {
         "baseline": KIND,

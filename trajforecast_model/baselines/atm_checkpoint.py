@@ -39,7 +39,7 @@ def convert_atm(checkpoint: Path, out: Path) -> None:
     Instructions are embedded as ATM does: the pooler of bert-base-cased, 25 tokens.
 
     Raises:
-        ValueError: for a file that is no such state dict; where `out` exists.
+        ValueError: for a file that is no such state dict; where `out` holds something.
     """
     with new_folder(out) as folder:
         config, network = _converted(checkpoint)

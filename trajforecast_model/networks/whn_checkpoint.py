@@ -47,7 +47,7 @@ def convert_whn(denoiser_file: Path, vae_file: Path | None, out: Path, settings_
     """Writes the checkpoint folder `out` from official .pt state dicts.
 
     Raises:
-        ValueError: for files that are no such state dicts, or whose sizes do not fit together; where `out` exists.
+        ValueError: for files that are no such state dicts, or whose sizes do not fit together; where `out` holds something.
     """
     with new_folder(out) as folder:
         settings = WhnSettings() if settings_file is None else load(WhnSettings, settings_file)
