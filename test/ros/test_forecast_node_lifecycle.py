@@ -14,6 +14,7 @@ from robot import FORECAST_SECONDS, NODE, Robot, settings
 from tiny_checkpoint import FRAMES, GRID
 from trajforecast_msgs.srv import Predict
 
+from trajforecast_model import Forecaster
 from trajforecast_ros.forecast_node import ForecastNode
 from trajforecast_ros.forecasting import ForecastThread
 from trajforecast_ros.messages import read_summary, read_tracks
@@ -284,7 +285,10 @@ def test_a_start_that_cannot_activate_ends_with_code_2(node_in_this_process, mon
     assert ended.value.code == 2
 
 
-def test_a_latency_budget_is_refused_where_the_solver_keeps_none(node_in_this_process, tiny_checkpoint, tmp_path):
+def test_a_latency_budget_is_refused_where_the_solver_keeps_none(
+    node_in_this_process, tiny_checkpoint, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Forecaster, "predict", lambda *images, **options: None)  # dopri5's warm-up takes its time
     folder = shutil.copytree(tiny_checkpoint, tmp_path / "dopri5")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"solver": "dopri5"}))
