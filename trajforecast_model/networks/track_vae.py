@@ -1,5 +1,6 @@
 """Track VAE: dense tracks to a small grid of latents and back, with the image in view (WHN section 3.2)."""
 
+import contextlib
 from dataclasses import dataclass
 
 import torch
@@ -147,7 +148,8 @@ class TrackVAE(nn.Module):
         if self.config.offset_scale is not None:
             return self.final_linear(x)
         # Near the image's border bfloat16 tells a position of 128 pixels to a quarter of one.
-        with torch.autocast(x.device.type, enabled=False):
+        on_shapes_alone = x.device.type == "meta"  # for which there is no autocast
+        with contextlib.nullcontext() if on_shapes_alone else torch.autocast(x.device.type, enabled=False):
             return F.linear(x.float(), self.final_linear.weight.float(), self.final_linear.bias.float())
 
     def _apply(self, fn, recurse: bool = True):
