@@ -51,7 +51,8 @@ PHASES = (
 @dataclass
 class Report:
     frames: int
-    forecasts: int
+    forecasts: int  # that came
+    forecasts_made: int  # as the node counts them
     crashed: bool
     exit_code: int
     images_received: int
@@ -104,6 +105,7 @@ class Soak:
         return Report(
             frames=self.frame,
             forecasts=len(self.latencies),
+            forecasts_made=int(values.get("forecasts", 0)),
             crashed=crashed,
             exit_code=exit_code,
             images_received=received,
