@@ -34,7 +34,8 @@ def export_onnx(checkpoint: str | Path, out: Path, *, views: int = 2, k: int = 8
     Shapes are fixed: runtimes plan memory and kernels for them.
 
     Raises:
-        ValueError: where the packages of the extra `export` are missing, `out` exists, or numbers are out of range.
+        ValueError: where the packages of the extra `export` are missing, `out` holds something, or numbers are out of
+            range.
     """
     missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
     if missing:

@@ -13,6 +13,7 @@ VIEWS, SAMPLES = 2, 3
 def test_existing_output_and_bad_numbers_are_refused(tiny_checkpoint, tmp_path, capsys):
     pytest.importorskip("onnxscript")
     arguments = ["export", "onnx", "--checkpoint", str(tiny_checkpoint)]
+    (tmp_path / "kept").write_text("")
     assert main([*arguments, "--out", str(tmp_path)]) == 2
     assert "exists" in capsys.readouterr().err
     assert main([*arguments, "--out", str(tmp_path / "new"), "-k", "0"]) == 2
