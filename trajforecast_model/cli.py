@@ -169,7 +169,7 @@ def _train(verbs) -> None:
 
 def _predict(verbs) -> None:
     parser = verbs.add_parser("predict", help="forecast the tracks of one moment, from image files")
-    parser.add_argument("--checkpoint", required=True, help="checkpoint folder or hub id")
+    parser.add_argument("--checkpoint", required=True, help="folder, shipped name or hub id")
     parser.add_argument("--image", action="append", required=True, metavar="VIEW=FILE", help="e.g. side=a.png")
     parser.add_argument("--instruction", required=True)
     parser.add_argument("-k", type=int, default=8, help="number of sampled futures")
@@ -339,7 +339,7 @@ def _export(verbs) -> None:
     parser = verbs.add_parser("export", help="the networks of a checkpoint for other runtimes")
     formats = parser.add_subparsers(dest="format", required=True)
     onnx = formats.add_parser("onnx", help="ONNX files of fixed shapes, float32")
-    onnx.add_argument("--checkpoint", required=True, help="checkpoint folder or hub id")
+    onnx.add_argument("--checkpoint", required=True, help="folder, shipped name or hub id")
     onnx.add_argument("--views", type=int, default=2, help="images of a forecast")
     onnx.add_argument("-k", type=int, default=8, help="samples of each")
     onnx.add_argument("--out", required=True, type=Path, help="new folder")

@@ -8,7 +8,7 @@ from trajforecast_model.arguments import add_machine, integers
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Without a sub-verb, `bench --checkpoint DIR` times that checkpoint's forecasts."""
-    parser.add_argument("--checkpoint", help="folder or hub id, whose forecasts are timed")
+    parser.add_argument("--checkpoint", help="folder, shipped name or hub id, whose forecasts are timed")
     parser.add_argument("-k", type=int, default=8, help="number of sampled futures")
     parser.add_argument("--steps", type=int, default=None, help="solver steps (default: the checkpoint's)")
     parser.add_argument("--views", type=int, default=2, help="number of images")
