@@ -1,15 +1,16 @@
-"""What the denoiser's loss looks at: which flow times, and how much each window and token counts."""
+"""What losses look at: which flow times, and how much each window, token and point counts."""
 
 import pytest
 import torch
-from tiny_runs import denoiser_config
+from tiny_runs import denoiser_config, vae_config
 
 from trajforecast_model.config import from_dict
 from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.training.batches import Batch, collate
-from trajforecast_model.training.configs import DenoiserTrainConfig
+from trajforecast_model.training.configs import DenoiserTrainConfig, VAETrainConfig
 from trajforecast_model.training.denoiser_stage import DenoiserStage
 from trajforecast_model.training.noise import WindowNoise
+from trajforecast_model.training.vae_stage import VAEStage
 
 
 def stage_of(data, vae, **changes) -> DenoiserStage:
@@ -33,6 +34,15 @@ def test_windows_weigh_the_same_however_much_moves(data, barely_trained_vae, bat
     equal = stage_of(data, barely_trained_vae, moving_weight=16.0, equal_windows=True)._weight(batch)
     torch.testing.assert_close(equal.mean(dim=(1, 2, 3, 4)), torch.ones(2))
     torch.testing.assert_close(equal[0] * plain[0].mean(), plain[0])
+
+
+def test_the_vae_too_can_let_windows_weigh_the_same(data, batch):
+    def weight(equal_windows: bool) -> torch.Tensor:
+        config = vae_config(data, "unused", moving_weight=16.0, equal_windows=equal_windows)
+        return VAEStage(from_dict(VAETrainConfig, config))._weight(batch)
+
+    assert weight(False)[0].mean() < 0.7 * weight(False)[1].mean()
+    torch.testing.assert_close(weight(True).mean(dim=(1, 2)), torch.ones(2))
 
 
 @pytest.mark.parametrize("draws", [0, 2])
