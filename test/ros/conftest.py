@@ -28,16 +28,6 @@ DISCOVERY_SECONDS = 20
 START_SECONDS = 60
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A wait in vain is tried once more with new nodes: once in some hundred tests DDS does not discover a node's endpoints.
-
-    Whatever else fails, fails at once, and pytest's closing line counts the reruns.
-    """
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=["did not happen within"]))
-
-
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory) -> Path:
     return write_tiny_checkpoint(tmp_path_factory.mktemp("tiny_checkpoint"))
