@@ -6,6 +6,7 @@ from pathlib import Path
 
 from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.data.sources.interface import Source
+from trajforecast_model.json_files import read_object
 
 FOLDER = "sources"
 _KEYS = {"kind", "orientation", "demos"}
@@ -34,14 +35,10 @@ def check_records(out: Path, records: dict[str, dict]) -> None:
 
 
 def _read(file: Path) -> dict:
-    try:
-        record = json.loads(file.read_text())
-    except ValueError:
-        record = None
-    if not (isinstance(record, dict) and record.keys() >= _KEYS and isinstance(record["demos"], dict)):
-        raise ValueError(
-            f"{file} is damaged: it should say which demos the task's shards came from; prepare into another --out"
-        )
+    remedy = "it should say which demos the task's shards came from; prepare into another --out"
+    record = read_object(file, remedy)
+    if not (record.keys() >= _KEYS and isinstance(record["demos"], dict)):
+        raise ValueError(f"{file} is damaged; {remedy}")
     return record
 
 

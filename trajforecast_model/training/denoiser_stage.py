@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trajforecast_model.checkpoint import (
@@ -25,6 +24,7 @@ from trajforecast_model.training.configs import DenoiserTrainConfig
 from trajforecast_model.training.distributed import World
 from trajforecast_model.training.flow_matching import FlowSpace, LatentSpace, TrackSpace, flow_matching_loss
 from trajforecast_model.training.image_tokens import image_tokens
+from trajforecast_model.training.loss_weights import place_weights
 from trajforecast_model.training.noise import WindowNoise
 from trajforecast_model.training.pixel_space import PixelSpace
 from trajforecast_model.training.selection import best_error
@@ -208,12 +208,10 @@ class DenoiserStage:
 
     def _weight(self, batch: Batch) -> Tensor:
         """[B, 1, 1, h, w]: heavier where a latent token (a point or a pixel, without a VAE) holds something that moves."""
-        moving = batch.moving_points().float()
+        config = self.config
         grid = self.forecast_config.denoiser.grid
-        weight = 1 + (self.config.moving_weight - 1) * F.adaptive_max_pool2d(moving[:, None], grid)
-        if self.config.equal_windows:
-            weight = weight / weight.mean(dim=(1, 2, 3), keepdim=True)
-        return weight[:, None]
+        weight = place_weights(batch.moving_points(), config.moving_weight, config.equal_windows, grid)
+        return weight[:, None, None]
 
 
 def _summed_error(tracks: np.ndarray, truth: np.ndarray, moving: np.ndarray) -> np.ndarray:

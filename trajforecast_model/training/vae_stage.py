@@ -22,6 +22,7 @@ from trajforecast_model.training.batches import Batch, collate, spread_evenly
 from trajforecast_model.training.configs import VAETrainConfig
 from trajforecast_model.training.distributed import World
 from trajforecast_model.training.image_tokens import image_tokens
+from trajforecast_model.training.loss_weights import place_weights
 from trajforecast_model.training.noise import WindowNoise
 
 CONFIG_FILE = "vae.json"
@@ -141,10 +142,8 @@ class VAEStage:
 
     def _weight(self, batch: Batch) -> Tensor:
         """[B, H, W]: heavier where a point moves."""
-        weight = 1 + (self.config.moving_weight - 1) * batch.moving_points().float()
-        if self.config.equal_windows:
-            weight = weight / weight.mean(dim=(1, 2), keepdim=True)
-        return weight
+        moving = batch.moving_points()
+        return place_weights(moving, self.config.moving_weight, self.config.equal_windows, grid=moving.shape[1:])
 
 
 def check_vae_fits(vae: TrackVAEConfig, data: DatasetInfo, encoder: ImageEncoderConfig | None) -> None:
