@@ -410,11 +410,13 @@ class Forecaster:
 def _pixels(normalised: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
     """Normalised tracks [B, k, T, 2, H, W] to pixels [B, k, T, H, W, 2] of images of (height, width).
 
-    As `denormalise` does, but x and y change place on the way: one pass over what is the largest array of a forecast.
+    As `denormalise` does, in one pass over what is the largest array of a forecast.
     """
-    pixels = normalised.new_empty((*normalised.shape[:3], *normalised.shape[4:], 2))
+    normalised = normalised.movedim(3, -1)
+    pixels = normalised.new_empty(normalised.shape)
     for of_image, samples, (height, width) in zip(pixels, normalised, sizes, strict=True):
-        for axis, side in enumerate((width, height)):
-            middle = torch.tensor(side / 2)
-            torch.add(middle, samples[:, :, axis], alpha=side / 2, out=of_image[..., axis])
+        middle = (
+            normalised.new_tensor([width / 2, height / 2]).expand(samples.shape[2:]).contiguous()
+        )  # quick to multiply
+        torch.addcmul(middle, samples, middle, out=of_image)
     return pixels

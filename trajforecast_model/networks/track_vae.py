@@ -16,7 +16,6 @@ from trajforecast_model.networks.layers import (
     PatchEmbedding,
     RMSNorm,
     SelfAttention,
-    unpatchify,
 )
 from trajforecast_model.networks.positions import sincos_1d, sincos_2d
 from trajforecast_model.networks.tiles import transform_by_tiles
@@ -136,21 +135,26 @@ class TrackVAE(nn.Module):
         x = self._by_image(x, image_tokens)
         for block, image in zip(self.decoder_blocks, images, strict=True):
             x = block(x, image)
-        x = self._coordinates(x.flatten(0, 1))
-        batch = len(x)
-        x = unpatchify(x.flatten(0, 1), config.patch_size, config.latent_grid[0])
-        x = rearrange(x, "(b t) (s c) h w -> b (t s) c h w", b=batch, c=2)
-        x = x[:, config.temporal_stride - 1 :][:, : config.num_frames]
-        return x if config.offset_scale is None else x / config.offset_scale + self.anchors
+        x = self._coordinates(x.flatten(0, 1))[:, config.temporal_stride - 1 :][:, : config.num_frames]
+        if config.offset_scale is not None:
+            x = x / config.offset_scale + self.anchors.movedim(0, -1)
+        return x.movedim(-1, 2)
 
     def _coordinates(self, x: Tensor) -> Tensor:
-        """What tokens say of their points, offsets or float32 positions: [N, T', L, D] -> [N, T', L, p * p * 2 * stride]"""
+        """What tokens say of their points, offsets or float32 positions: [N, T', L, D] -> [N, T' * stride, H, W, 2]"""
+        p, rows = self.config.patch_size, self.config.latent_grid[0]
+        # The frames of a token come first of its numbers here, so that whole rows of points are copied to their places.
+        ours = {"s": self.config.temporal_stride, "p": p, "q": p}
+        weight = rearrange(self.final_linear.weight, "(p q s c) d -> (s p q c) d", **ours)
+        bias = rearrange(self.final_linear.bias, "(p q s c) -> (s p q c)", **ours)
         if self.config.offset_scale is not None:
-            return self.final_linear(x)
-        # Near the image's border bfloat16 tells a position of 128 pixels to a quarter of one.
-        on_shapes_alone = x.device.type == "meta"  # for which there is no autocast
-        with contextlib.nullcontext() if on_shapes_alone else torch.autocast(x.device.type, enabled=False):
-            return F.linear(x.float(), self.final_linear.weight.float(), self.final_linear.bias.float())
+            x = F.linear(x, weight, bias)
+        else:
+            # Near the image's border bfloat16 tells a position of 128 pixels to a quarter of one.
+            on_shapes_alone = x.device.type == "meta"  # for which there is no autocast
+            with contextlib.nullcontext() if on_shapes_alone else torch.autocast(x.device.type, enabled=False):
+                x = F.linear(x.float(), weight.float(), bias.float())
+        return rearrange(x, "n t (h w) (s p q c) -> n (t s) (h p) (w q) c", h=rows, **ours)
 
     def _apply(self, fn, recurse: bool = True):
         """Takes the module to another device or precision; the query points stay float32."""
@@ -161,7 +165,7 @@ class TrackVAE(nn.Module):
     def _query_points(self) -> Tensor:
         """Where the tracks begin, normalised, float32 [2, H, W]."""
         size = self.config.image_size
-        return normalise(torch.from_numpy(query_points(self.config.grid, size)), size).movedim(-1, 0).contiguous()
+        return normalise(torch.from_numpy(query_points(self.config.grid, size)), size).movedim(-1, 0)
 
     def freeze_encoder(self) -> None:
         """From here on the latents of tracks stay what they are; only what decodes them is trained."""
