@@ -51,7 +51,7 @@ demo: env
 	@$(VENV)/bin/python -m trajforecast_ros.demo
 
 test: test-env
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.stamp-test
 	@$(VENV)/bin/ruff format --check . && $(VENV)/bin/ruff check .

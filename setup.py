@@ -49,7 +49,7 @@ setup(
         "blocks": ["mujoco==3.3.7", *LABELING],
         "demo": ["imageio-ffmpeg"],
         "export": ["onnx", "onnxscript", "onnxruntime"],
-        "test": ["pytest", "hypothesis", "ruff", "rosbags-image", "colcon-common-extensions"],
+        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff", "rosbags-image", "colcon-common-extensions"],
     },
     entry_points={
         "console_scripts": [

@@ -18,7 +18,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from trajforecast_ros.memory import keep_freed_memory
 from trajforecast_ros.resources import dds_settings
 
 WARM_UP = 3  # forecasts that do not count
@@ -91,7 +90,6 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.forecasts < 1 or args.samples < 1 or min(args.image_size) < 1:
         parser.error("--forecasts, --samples and --image-size are at least 1")
-    keep_freed_memory()  # as nodes do
     if args.as_peer:
         return _cameras_and_subscriber(args.forecasts + WARM_UP, args.image_size)
 

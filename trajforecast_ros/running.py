@@ -11,7 +11,6 @@ from rclpy._rclpy_pybind11 import RCLError, UnknownROSArgsError
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
-from trajforecast_ros.memory import keep_freed_memory
 from trajforecast_ros.resources import dds_settings
 
 
@@ -28,7 +27,6 @@ def run(
         ValueError or OSError, which is then told in one line.
     """
     _let_large_messages_through()
-    keep_freed_memory()
     try:
         rclpy.init(args=arguments)
     except (RCLError, UnknownROSArgsError) as error:
