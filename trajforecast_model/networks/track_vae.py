@@ -167,14 +167,6 @@ class TrackVAE(nn.Module):
         size = self.config.image_size
         return normalise(torch.from_numpy(query_points(self.config.grid, size)), size).movedim(-1, 0)
 
-    def freeze_encoder(self) -> None:
-        """From here on the latents of tracks stay what they are; only what decodes them is trained."""
-        parts = [self.track_encoding, self.patch_embedding, self.encoder_blocks, self.to_latents]
-        if self.config.image_conditioned:
-            parts.append(self.image_projection)  # the encoder's blocks see the image through it, too
-        for part in parts:
-            part.requires_grad_(False)
-
     def static_tracks(self, batch: int) -> Tensor:
         """Query points that never move: [B, T, 2, H, W], normalised."""
         return self.anchors.expand(batch, self.config.num_frames, -1, -1, -1)

@@ -65,7 +65,6 @@ class VAETrainConfig:
     kl_weight: float = 1e-6
     moving_weight: float = 1.0  # weight of the points that move (protocol's filter) beside 1 for the others
     equal_windows: bool = False  # every window weighs the same, as in the protocol, however much of it moves
-    keep_latents_of: str | None = None  # checkpoint of `train vae` whose decoder alone is trained on
 
 
 @dataclass(frozen=True)

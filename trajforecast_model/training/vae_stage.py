@@ -60,8 +60,6 @@ class VAEStage:
         check_vae_fits(config.vae, self.validation.info, encoder)
         torch.manual_seed(config.optimisation.seed)
         self.model = VAEWithEncoder(self.trained)
-        if config.keep_latents_of is not None:
-            self._keep_latents_of(Path(config.keep_latents_of))
         self.image_encoder = self.model.image_encoder
 
     def mean_weight(self, batch: Batch) -> Tensor:
@@ -108,9 +106,7 @@ class VAEStage:
 
     @torch.no_grad()
     def export(self, model: VAEWithEncoder, folder: Path) -> None:
-        trained = self.trained
-        if self.config.keep_latents_of is None:
-            trained = replace(trained, latent_std=self._latent_std(model))
+        trained = replace(self.trained, latent_std=self._latent_std(model))
         save_weights(model.vae, folder / "vae.safetensors")
         if model.image_encoder is not None and trained.image_encoder.kind == "patch":
             save_weights(model.image_encoder, folder / "image_encoder.safetensors")
@@ -128,17 +124,6 @@ class VAEStage:
             generator = torch.Generator().manual_seed(0)
             latents.append((mean + std * torch.randn(mean.shape, generator=generator).to(device)).flatten(0, 2).cpu())
         return tuple(torch.cat(latents).std(0).tolist())
-
-    def _keep_latents_of(self, folder: Path) -> None:
-        """Goes on from a trained VAE, whose encoder stays as it is."""
-        start, model = load_trained_vae(folder)
-        for part in ("vae", "image_encoder"):
-            ours, theirs = getattr(self.trained, part), getattr(start, part)
-            if ours != theirs:
-                raise ValueError(f"keep_latents_of: the {part} of {folder} is {theirs}, this config's is {ours}")
-        self.trained, self.model = start, model
-        model.vae.requires_grad_(True)  # it came frozen, and its image encoder stays so
-        model.vae.freeze_encoder()
 
     def _weight(self, batch: Batch) -> Tensor:
         """[B, H, W]: heavier where a point moves."""

@@ -75,8 +75,6 @@ def at_reduced_depth(config: dict, out: Path, data: Path, encoders: dict[str, Pa
         config["text_encoder"]["source"] = str(encoders[config["text_encoder"]["source"]])
     if isinstance(config["vae"], str):
         config["vae"] = str(vae)
-    if config.get("keep_latents_of"):
-        config["keep_latents_of"] = str(vae)
     if "sampling_steps" in config:
         config["sampling_steps"] = 1
     accumulate = config["optimisation"]["accumulate"]
@@ -93,7 +91,7 @@ def take_a_step(datasets, encoders, tmp_path_factory):
     @functools.cache
     def take(path: Path) -> Path:
         config = load_config(path)
-        vae = getattr(config, "keep_latents_of", None) or config.vae
+        vae = config.vae
         if isinstance(vae, str):  # runs/NAME/checkpoint
             vae = take(path.with_name(f"{Path(vae).parent.name}.yaml"))
         out, data = folder / path.stem, datasets[path.stem.split("_")[0]]
