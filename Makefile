@@ -50,6 +50,7 @@ MESSAGE_SOURCES := $(shell find trajforecast_msgs -type f)
 demo: env
 	@$(VENV)/bin/python -m trajforecast_ros.demo
 
+# A file's tests stay together, since they share what is made once for it.
 test: test-env
 	@$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 

@@ -415,8 +415,7 @@ def _pixels(normalised: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
     normalised = normalised.movedim(3, -1)
     pixels = normalised.new_empty(normalised.shape)
     for of_image, samples, (height, width) in zip(pixels, normalised, sizes, strict=True):
-        middle = (
-            normalised.new_tensor([width / 2, height / 2]).expand(samples.shape[2:]).contiguous()
-        )  # quick to multiply
+        middle = samples.new_empty(samples.shape[2:])  # of the image, for every point: broadcasting over two is slow
+        middle[..., 0], middle[..., 1] = width / 2, height / 2
         torch.addcmul(middle, samples, middle, out=of_image)
     return pixels

@@ -163,7 +163,7 @@ class TrackVAE(nn.Module):
         return self
 
     def _query_points(self) -> Tensor:
-        """Where the tracks begin, normalised, float32 [2, H, W]."""
+        """Where the tracks begin, normalised, float32 [2, H, W]; x and y of a point are neighbours, as in decoded tracks."""
         size = self.config.image_size
         return normalise(torch.from_numpy(query_points(self.config.grid, size)), size).movedim(-1, 0)
 
