@@ -407,15 +407,15 @@ class Forecaster:
         return module.to(self.device, self.dtype).eval().requires_grad_(False)
 
 
+@torch.inference_mode()
 def _pixels(normalised: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
-    """Normalised tracks [B, k, T, 2, H, W] to pixels [B, k, T, H, W, 2] of images of (height, width).
+    """Normalised tracks [B, k, T, 2, H, W] to pixels [B, k, T, H, W, 2] of images of (height, width), in their own memory.
 
-    As `denormalise` does, in one pass over what is the largest array of a forecast.
+    As `denormalise` does, in one pass over what is the largest array of a forecast, and without a second one.
     """
-    normalised = normalised.movedim(3, -1)
-    pixels = normalised.new_empty(normalised.shape)
-    for of_image, samples, (height, width) in zip(pixels, normalised, sizes, strict=True):
+    pixels = normalised.movedim(3, -1)
+    for samples, (height, width) in zip(pixels, sizes, strict=True):
         middle = samples.new_empty(samples.shape[2:])  # of the image, for every point: broadcasting over two is slow
         middle[..., 0], middle[..., 1] = width / 2, height / 2
-        torch.addcmul(middle, samples, middle, out=of_image)
-    return pixels
+        torch.addcmul(middle, samples, middle, out=samples)
+    return pixels.contiguous()
