@@ -19,9 +19,13 @@ PARAMETERS = {
     "dtype": (str, "Number format of the networks: float32 or bfloat16"),
     "instruction": (str, "What the robot is to do; without one the node waits for ~/instruction"),
     "num_samples": (int, "k: futures sampled in a forecast, 1 to 64"),
+    "solver_steps": (int, "Network evaluations a forecast; 0 takes the checkpoint's number"),
+    "output_stride": (int, "Every how many points of the grid one is published"),
+    "score": (bool, "Whether forecasts are compared with what then happened"),
     "latency_budget": (float, "Seconds from an image's arrival to its forecast; 0 is no limit"),
     "max_rate": (float, "Most forecasts a second; 0 forecasts as fast as it can"),
     "image_transport": (str, "raw, or compressed for the image topics' /compressed"),
+    "image_fit": (str, "stretch, or crop for images of another aspect than the model's"),
     "autostart": (bool, "Whether the node configures and activates itself; false leaves that to a lifecycle manager"),
     "use_sim_time": (bool, "Take the time from /clock"),
 }

@@ -56,7 +56,9 @@ def _simulate(verbs) -> None:
     )
     parser.add_argument("--episodes", required=True, type=int, help="successful episodes a task; scenes of blocks")
     parser.add_argument("--out", required=True, type=Path)
-    parser.add_argument("--seed", type=int, default=0, help="episode i of a task is simulated from seed + i")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="first of the seeds; those where the expert fails are passed over"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="simulator processes")
     libero = ModeOptions(parser, "LIBERO suites")
     libero.add("--tasks", type=integers, help="task ids of the suite, e.g. 0,1,2")
