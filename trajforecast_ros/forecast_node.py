@@ -1,7 +1,7 @@
 """The forecast node: camera images and an instruction in, predicted tracks out. A lifecycle node.
 
-unconfigured  parameters, all of them changeable; diagnostics
-configure     loads the checkpoint, warms it up, makes topics and services
+unconfigured  parameters, all of them changeable, and ~/instruction, which sets one; diagnostics
+configure     loads the checkpoint, warms it up, makes the other topics and services
 active        forecasts
 cleanup       gives all of that back
 
@@ -18,6 +18,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState
 from rclpy._rclpy_pybind11 import RCLError
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -65,6 +66,8 @@ class ForecastNode(LifecycleNode):
         self._last_housekeeping = time.monotonic()
         self._skipped_judging = False
 
+        # For the node's life: one made anew would be given the latched instruction again, over newer parameters.
+        self.create_subscription(String, "~/instruction", self._on_instruction, LATCHED)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # A clock of its own: simulated time may stand still, and a camera that is missing then is missing too.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -127,14 +130,14 @@ class ForecastNode(LifecycleNode):
 
     def _set_up(self) -> None:
         self._forecaster = self._load()
-        self._outputs = outputs = Outputs(self, self._settings.views)
+        self._outputs = Outputs(self, self._settings.views)
         self._thread = ForecastThread(
             self._forecaster,
             self._settings,
             self._statistics,
             self.get_logger(),
             deliver=self._deliver,
-            anybody_listens=lambda: outputs.anybody_listens(self._settings.score),
+            anybody_listens=self._anybody_listens,
             clock=lambda: self.get_clock().now().nanoseconds,
             wake_executor=lambda: self.executor.wake(),
         )
@@ -150,9 +153,10 @@ class ForecastNode(LifecycleNode):
                     message_type, topic, on_image, NEWEST_IMAGE, qos_overriding_options=overridable
                 )
             )
-        self._own_subscriptions.append(self.create_subscription(String, "~/instruction", self._on_instruction, LATCHED))
+        # A group of its own: rclpy keeps a group's other callbacks back until a call that waits has its answer.
+        calls = ReentrantCallbackGroup()
         self._own_services += [
-            self.create_service(Predict, "~/predict", self._on_predict),
+            self.create_service(Predict, "~/predict", self._on_predict, callback_group=calls),
             self.create_service(SetBool, "~/enable", self._on_enable),
         ]
         parameters.set_read_only(self, True)
@@ -321,6 +325,14 @@ class ForecastNode(LifecycleNode):
         self._diagnostics_publisher.publish(message)
 
     # On the forecast thread
+
+    def _anybody_listens(self) -> bool:
+        try:
+            return self._outputs.anybody_listens(self._settings.score)
+        except RCLError:
+            if self.context.ok():
+                raise
+            return False  # the process was told to end, and with it the publishers
 
     def _deliver(self, result: Result) -> Predict.Response:
         if not self.context.ok():

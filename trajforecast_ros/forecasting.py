@@ -228,16 +228,19 @@ class ForecastThread:
 
     def _work(self) -> None:
         while (job := self._next_job()) is not None:
+            usable = job.frames
             try:
-                response = self._run(job)
+                usable = self._decode(job)
+                response = self._run(job, usable)
             except Exception as error:
                 # A forecast that fails must not end the node: the next images may do.
-                response = _failure("the node was stopped" if self._stopping else self._note_failure(job, error))
+                why = "the node was stopped" if self._stopping else self._note_failure(job, len(usable), error)
+                response = _failure(why)
             self._answer(job, response)
 
-    def _note_failure(self, job: Job, error: Exception) -> str:
-        """Counts a failed forecast, logs each reason once until a forecast succeeds, and gives the reason."""
-        self._statistics.dropped("failed", len(job.frames))
+    def _note_failure(self, job: Job, images: int, error: Exception) -> str:
+        """Counts the images of a failed forecast, logs each reason once until one succeeds, and gives the reason."""
+        self._count_dropped(job, "failed", images)
         reason = "".join(traceback.format_exception_only(error)).strip()
         if reason not in self._failures_said:
             self._failures_said.add(reason)
@@ -276,11 +279,16 @@ class ForecastThread:
                         self._seed(),
                         wanted,
                     )
-                self._wake.wait(timeout=max(self._earliest_next - now, 0) or None)
+                pause = max(self._earliest_next - now, 0)  # a rate of almost nothing makes one of centuries
+                self._wake.wait(timeout=min(pause, threading.TIMEOUT_MAX) or None)
         return None
 
-    def _run(self, job: Job) -> Predict.Response:
-        images = self._decode(job.frames)
+    def _count_dropped(self, job: Job, why: str, images: int) -> None:
+        if job.answer is None:  # a call may take the same images again
+            self._statistics.dropped(why, images)
+
+    def _run(self, job: Job, images: dict[str, np.ndarray]) -> Predict.Response:
+        """Forecasts from uint8 images [height, width, 3] by view."""
         if not images:
             return _failure("no camera sends images that can be used; see the log")
         started = time.monotonic()
@@ -315,16 +323,16 @@ class ForecastThread:
         left = job.settings.latency_budget - gone - max(self._publishing_times)
         return max(1000 * left, 1.0)
 
-    def _decode(self, frames: dict[str, Frame]) -> dict[str, np.ndarray]:
+    def _decode(self, job: Job) -> dict[str, np.ndarray]:
         """The pictures that can be used, uint8 [height, width, 3]; the others are named once."""
         images = {}
-        for view, frame in frames.items():
+        for view, frame in job.frames.items():
             kind = getattr(frame.message, "encoding", None) or getattr(frame.message, "format", "")
             try:
                 images[view] = to_rgb(frame.message)
                 self._refused = {refused for refused in self._refused if refused[0] != view}
             except ImageRefused as error:
-                self._statistics.dropped("refused")
+                self._count_dropped(job, "refused", 1)
                 if (view, kind) not in self._refused:
                     self._refused.add((view, kind))
                     self._logger.error(f"images of camera {view} are refused: {error}")

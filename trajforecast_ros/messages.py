@@ -47,7 +47,8 @@ class _ForecastArrays:
     """What both kinds of arrays have."""
 
     views: tuple[str, ...]
-    stamp: float  # seconds
+    stamp: float  # seconds, of the newest view's image
+    stamps: tuple[float, ...]  # of each view's own image
     dt: float
     image_sizes: tuple[tuple[int, int], ...]  # (height, width) of each view
 
@@ -69,7 +70,8 @@ class TrackArrays(_ForecastArrays):
     tracks: float32 [view, sample, step, row, column, xy].
     visibility: float32 [view, sample, step, row, column], probabilities, or None.
 
-    Step 0 of a track is where its point is now; step t is the moment stamp + t * dt.
+    Step 0 of a track is where its point is now; step t of a view is the moment
+    stamps[view] + t * dt, for the newest view stamp + t * dt.
     """
 
     tracks: np.ndarray
@@ -222,6 +224,7 @@ def _views_and_times(message: PredictedTracks | TrackSummary) -> tuple:
     return (
         tuple(view.name for view in message.views),
         nanoseconds(message.header) / 1e9,
+        tuple(nanoseconds(view.header) / 1e9 for view in message.views),
         message.dt,
         tuple((view.height, view.width) for view in message.views),
     )

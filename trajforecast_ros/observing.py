@@ -84,10 +84,10 @@ class Observer:
                 if self._closing:
                     return
                 self._looking = True
-                # Images first: a forecast's own image came before it.
-                image = self._images.popleft() if self._images else None
-                result = None
-                if image is None:
+                image = result = None
+                if self._forecast is None or self._waits_for_images_of(self._forecast):
+                    image = self._images.popleft()
+                else:
                     result, self._forecast = self._forecast, None
             try:
                 if image is not None:
@@ -98,38 +98,43 @@ class Observer:
                 self._give_up("an error")
                 self._report_error(traceback.format_exc())
 
+    def _waits_for_images_of(self, result: Result) -> bool:
+        """Whether images that the forecast was made from were not looked at yet; they may also have been pushed out."""
+        return any(image is frame for image in self._images for frame in result.job.frames.values())
+
     def _look(self, frame: Frame) -> None:
         try:
             sight = _Sight.of(frame)
         except ImageRefused:
             return  # the forecast thread says so
         seen = self._seen.setdefault(frame.view, deque(maxlen=REMEMBERED_IMAGES))
-        if seen and (sight.time <= seen[-1].time or sight.size != seen[-1].size):
-            reason = "the clock jumped" if sight.time <= seen[-1].time else "the image size changed"
+        if seen and sight.time == seen[-1].time:
+            return  # the same image again
+        if seen and (sight.time < seen[-1].time or sight.size != seen[-1].size):
+            reason = "the clock jumped" if sight.time < seen[-1].time else "the image size changed"
             seen.clear()
             if self._observation is not None and frame.view in self._observation.views:
                 self._give_up(reason)
         seen.append(sight)
-        self._go_on(frame.view, [sight])
+        self._go_on(frame.view, sight)
 
     def _begin(self, result: Result) -> None:
         if self._observation is not None:
             return  # one at a time
-        self._observation = _Observation(result, self._seen)
-        for view in list(self._observation.views):
-            self._go_on(view, list(self._seen[view]))
-        if self._observation is not None and not self._observation.views:
+        self._observation = observation = _Observation(result, self._seen)
+        if not observation.views:
             self._give_up("its image was not seen")
+        shown = [(view, sight) for view in observation.views for sight in self._seen[view]]
+        for view, sight in sorted(shown, key=lambda one: observation.elapsed(*one)):
+            self._go_on(view, sight)
 
-    def _go_on(self, view: str, sights: list["_Sight"]) -> None:
+    def _go_on(self, view: str, sight: "_Sight") -> None:
         if self._observation is None:
             return
-        for sight in sights:
-            reason = self._observation.show(view, sight)
-            if reason:
-                self._give_up(reason)
-                return
-        if self._observation.finished:
+        reason = self._observation.show(view, sight)
+        if reason:
+            self._give_up(reason)
+        elif self._observation.finished:
             score = self._observation.score()
             self._observation = None
             self._publish(score)
@@ -173,11 +178,13 @@ class _Observation:
         self._steps = result.forecast.tracks.shape[2]
         self._horizon = (self._steps - 1) * self._step
         self._followed: dict[str, _Followed] = {}
+        self._starts: dict[str, int] = {}  # of each camera by its own clock: one may be stamped, the other not
         for index, view in enumerate(result.forecast.views):
             start = _time(result.job.frames[view])
             at_start = [sight for sight in seen.get(view, ()) if sight.time == start]
             if at_start:
                 self._followed[view] = _Followed(result.forecast.tracks[index], at_start[0])
+                self._starts[view] = start
 
     @property
     def views(self) -> list[str]:
@@ -188,18 +195,21 @@ class _Observation:
         # A stamp may be a hair before the last step: exact multiples of dt are rare in floating point.
         return all(followed.times[-1] >= self._horizon - 0.1 * self._step for followed in self._followed.values())
 
+    def elapsed(self, view: str, sight: _Sight) -> int:
+        """Nanoseconds from the forecast's image of a camera, or the first that is shown of another, to this one."""
+        return sight.time - self._starts.setdefault(view, sight.time)
+
     def show(self, view: str, sight: _Sight) -> str | None:
         """Takes the next image of a camera; gives the reason when the forecast cannot be scored any more."""
-        latest = max(followed.start + followed.times[-1] for followed in self._followed.values())
-        earliest = min(followed.start for followed in self._followed.values())
-        if max(latest, sight.time) - earliest > PATIENCE * self._horizon:
+        elapsed = self.elapsed(view, sight)
+        if elapsed > PATIENCE * self._horizon:
             return "a camera stopped"
         followed = self._followed.get(view)
-        if followed is None or sight.time <= followed.start + followed.times[-1]:
+        if followed is None or elapsed <= followed.times[-1]:
             return None
         if followed.times[-1] >= self._horizon - 0.1 * self._step:
             return None  # this view is done and waits for the other
-        if sight.time - followed.start - followed.times[-1] > MAX_GAP * self._step:
+        if elapsed - followed.times[-1] > MAX_GAP * self._step:
             return "a gap between images"
         followed.go_on(sight)
         return None

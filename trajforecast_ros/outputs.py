@@ -25,6 +25,13 @@ class Outputs:
     def __init__(self, node: LifecycleNode, views: list[str]):
         self._node = node
         self._publishers: list[LifecyclePublisher] = []
+        try:
+            self._make(views)
+        except Exception:
+            self.destroy()
+            raise
+
+    def _make(self, views: list[str]) -> None:
         overridable = QoSOverridingOptions.with_default_policies()
         self._tracks = self._add(PredictedTracks, "predicted_tracks", qos_overriding_options=overridable)
         self._summary = self._add(TrackSummary, "predicted_tracks/summary", qos_overriding_options=overridable)

@@ -3,6 +3,7 @@
 config/forecast.yaml holds the same defaults for users to copy, docs/ros.md the same table; a test compares the three.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 
@@ -156,6 +157,12 @@ def check(parameters: ForecastParameters) -> None:
     views = parameters.views
     if not views or len(set(views)) < len(views) or "" in views:
         raise ValueError(f"parameter views is {views}; name one or more different cameras")
+    for view in views:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", view):
+            raise ValueError(
+                f"parameter views: {view!r} cannot be part of a topic's name; a view is letters, digits and underscores, "
+                "and its first character is no digit"
+            )
     try:
         parameters.reduction()
     except ValueError as error:

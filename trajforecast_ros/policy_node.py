@@ -63,7 +63,8 @@ class PolicyNode(Node):
         if nanoseconds(message.header) == self._answered:  # the same images, forecast again
             return
         forecast = read_summary(message)
-        age = (nanoseconds(self._gripper.header) - nanoseconds(message.header)) / 1e9
+        taken = dict(zip(forecast.views, forecast.stamps, strict=True)).get(VIEW, forecast.stamp)
+        age = nanoseconds(self._gripper.header) / 1e9 - taken
         now = max(0, round(age / forecast.dt))  # the step of the forecast that the robot is at
         if VIEW not in forecast.views or now + self._lookahead >= forecast.min.shape[1]:
             self.get_logger().warning(

@@ -21,8 +21,8 @@ from trajforecast_ros.qos import EVERYTHING, EVERYTHING_THAT_ARRIVES
 from trajforecast_ros.recording import RecordedForecast, Recording
 from trajforecast_ros.running import run
 
-# Tracks come just before their summary; older ones without a summary are given up.
-MAX_WAITING_TRACKS = 4
+# Tracks come just before their summary or, since DDS keeps no order among topics, after it. Older ones are given up.
+MAX_WAITING = 4
 # Images whose arrival is remembered for the latency of their forecast.
 MAX_ARRIVALS = 1000
 
@@ -39,7 +39,8 @@ class RecordNode(Node):
         Path(output).mkdir(parents=True, exist_ok=True)
         self._recording = Recording(output)
         self._arrivals: dict[int, float] = {}  # by stamp
-        self._waiting: dict[tuple[int, float], tuple[PredictedTracks, float]] = {}
+        self._tracks: dict[tuple[int, float], tuple[PredictedTracks, float]] = {}  # and when they arrived
+        self._summaries: dict[tuple[int, float], TrackSummary] = {}
         for view in views:
             self._record(Image, f"{view}/image_raw", partial(self._on_image, view))
         self._record(PredictedTracks, "predicted_tracks", self._on_tracks)
@@ -66,16 +67,22 @@ class RecordNode(Node):
             self.get_logger().error(f"images of camera {view} are not recorded: {error}", once=True)
 
     def _on_tracks(self, message: PredictedTracks) -> None:
-        self._waiting[_identity(message)] = (message, time.monotonic())
-        _forget_oldest(self._waiting, MAX_WAITING_TRACKS)
+        self._tracks[_identity(message)] = (message, time.monotonic())
+        self._write_if_whole(message)
+        _forget_oldest(self._tracks, MAX_WAITING)
 
     def _on_summary(self, message: TrackSummary) -> None:
-        stamp = nanoseconds(message.header)
-        if _identity(message) not in self._waiting:
+        self._summaries[_identity(message)] = message
+        self._write_if_whole(message)
+        for stamp, _ in _forget_oldest(self._summaries, MAX_WAITING):
             self.get_logger().error(f"a summary came without its tracks, stamp {stamp} ns")
+
+    def _write_if_whole(self, message: PredictedTracks | TrackSummary) -> None:
+        identity, stamp = _identity(message), nanoseconds(message.header)
+        if identity not in self._tracks or identity not in self._summaries:
             return
-        tracks_message, arrived = self._waiting.pop(_identity(message))
-        tracks, summary = read_tracks(tracks_message), read_summary(message)
+        tracks_message, arrived = self._tracks.pop(identity)
+        tracks, summary = read_tracks(tracks_message), read_summary(self._summaries.pop(identity))
         self._recording.write_forecast(
             RecordedForecast(
                 stamp=stamp or self._now(),
@@ -100,9 +107,12 @@ def _identity(message: PredictedTracks | TrackSummary) -> tuple[int, float]:
     return nanoseconds(message.header), message.compute_time
 
 
-def _forget_oldest(kept: dict, most: int) -> None:
-    while len(kept) > most:
-        del kept[next(iter(kept))]
+def _forget_oldest(kept: dict, most: int) -> list:
+    """Gives the keys that were forgotten."""
+    forgotten = list(kept)[: max(len(kept) - most, 0)]
+    for key in forgotten:
+        del kept[key]
+    return forgotten
 
 
 def main(arguments: list[str] | None = None) -> int:

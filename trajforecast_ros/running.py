@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import rclpy
 from rclpy._rclpy_pybind11 import RCLError, UnknownROSArgsError
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
@@ -23,8 +24,8 @@ def run(
     """Makes the node and spins it until it has finished or the process is asked to end.
 
     Returns:
-        The exit code: 0 also after SIGINT and SIGTERM, 2 when the arguments are not ROS's or `make_node` raises
-        ValueError or OSError, which is then told in one line.
+        The exit code: 0 also after SIGINT and SIGTERM, 2 when the arguments are not ROS's, a parameter is
+        of another type, or `make_node` raises ValueError or OSError, which is then told in one line.
     """
     _let_large_messages_through()
     try:
@@ -49,7 +50,7 @@ def run(
         # A signal may shut the context down just before the executor waits on it or a callback publishes.
         if rclpy.ok():
             raise
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ParameterException) as error:
         if node is not None:
             raise  # not something that the user gave us
         print(f"error: {error}", file=sys.stderr)

@@ -21,7 +21,7 @@ def moving_right(start: np.ndarray, speed: float) -> np.ndarray:
 def tracks(views=("side", "effector"), starts=None) -> TrackArrays:
     starts = starts or [query_points((10, 20), size) for size in SIZES]
     samples = np.stack([[moving_right(start, speed) for speed in SPEEDS] for start in starts])
-    return TrackArrays(views, stamp=1.0, dt=0.05, image_sizes=SIZES, tracks=samples, visibility=None)
+    return TrackArrays(views, stamp=1.0, stamps=(1.0, 1.0), dt=0.05, image_sizes=SIZES, tracks=samples, visibility=None)
 
 
 def test_the_points_are_those_of_atm():
@@ -53,7 +53,7 @@ def test_of_a_summary(future, speed):
         np.stack([moving_right(query_points((10, 20), size), speed) for size in SIZES]) for speed in (1.0, 2.0)
     )
     summary = SummaryArrays(
-        ("side", "effector"), 1.0, 0.05, SIZES, mean_t=mean, min=central, min_index=np.zeros(2), spread=None
+        ("side", "effector"), 1.0, (1.0, 1.0), 0.05, SIZES, mean_t=mean, min=central, min_index=np.zeros(2), spread=None
     )
 
     np.testing.assert_allclose(
@@ -81,7 +81,7 @@ def test_published_query_points_do_as_well_as_the_grid():
         (tracks(), 3, "from 0 to 2"),
         (tracks(), "best", "best"),
         (tracks(starts=[np.full((1, 32, 2), 20.0)] * 2), 0, "query_points"),
-        (TrackArrays(("side", "effector"), 0.0, 0.05, SIZES, tracks().tracks[:, :, :12], None), 0, "12"),
+        (TrackArrays(("side", "effector"), 0.0, (0.0, 0.0), 0.05, SIZES, tracks().tracks[:, :, :12], None), 0, "12"),
     ],
 )
 def test_what_cannot_be_had_is_refused(arrays, future, complaint):

@@ -3,6 +3,7 @@
 import gc
 import json
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from robot import FORECAST_SECONDS, NODE, Robot, settings
+from std_msgs.msg import String
 from tiny_checkpoint import FRAMES, GRID
 from trajforecast_msgs.srv import Predict
 
@@ -274,6 +276,60 @@ def test_a_call_that_waits_is_answered_when_the_node_ends_its_work(node_in_this_
     listener.wait_for(answer.done, "an answer")
     assert answer.result().message
     listener.wait_for(lambda: not robot.predict.service_is_ready(), "the service's end")
+
+
+def test_a_call_that_waits_holds_nothing_else_up(node_in_this_process, listener, manager, monkeypatch):
+    """Other services answer, further calls come in, and a transition is made, before the call has its forecast."""
+    node = node_in_this_process(instruction="go")
+    node.start_up()
+    robot = Robot(listener)
+    robot.forecast_of(stamp=1)
+    asked, go_on = [], threading.Event()
+    predict, stop = Forecaster.predict, ForecastThread.stop
+
+    def held(*given, **options):
+        asked.append(given)
+        assert go_on.wait(FORECAST_SECONDS)
+        return predict(*given, **options)
+
+    monkeypatch.setattr(Forecaster, "predict", held)
+    monkeypatch.setattr(ForecastThread, "stop", lambda thread: go_on.set() or stop(thread))
+    listener.wait_for(robot.predict.service_is_ready, "the service")
+    answers = [robot.predict.call_async(Predict.Request()) for _ in range(2)]
+    listener.wait_for(lambda: asked and node._waiting_calls == 2, "both calls' arrival")
+
+    assert manager.state() == State.PRIMARY_STATE_ACTIVE
+    assert manager.set(max_rate=100.0)[0].successful
+    assert not any(answer.done() for answer in answers)
+    assert manager.change(Transition.TRANSITION_DEACTIVATE)
+    listener.wait_for(lambda: all(answer.done() for answer in answers), "the answers")
+    assert sorted(answer.result().success for answer in answers) == [False, True]
+
+
+def test_an_old_latched_instruction_does_not_come_back_when_the_node_is_configured_again(
+    node_in_this_process, listener
+):
+    node = node_in_this_process(autostart=False)
+    robot = Robot(listener)
+    robot.instruct.publish(String(data="old, by topic"))
+    listener.wait_for(lambda: node.get_parameter("instruction").value == "old, by topic", "the instruction")
+    node.set_parameters([Parameter("instruction", value="new, by parameter")])
+    for _ in range(2):
+        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        listener.wait_for(robot.predict.service_is_ready, "the service")
+        answer = listener.call(robot.predict, Predict.Request())  # whatever was latched has come before this
+        assert answer.message == "the node is not active"
+        assert node.get_parameter("instruction").value == "new, by parameter"
+        assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+        listener.wait_for(lambda: not robot.predict.service_is_ready(), "the service's end")
+
+
+def test_what_cannot_be_configured_leaves_no_publisher_behind(node_in_this_process, monkeypatch):
+    node = node_in_this_process()
+    publishers = len(list(node.publishers))
+    monkeypatch.setattr("trajforecast_ros.outputs.foxglove.is_available", lambda: 1 / 0)
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert len(list(node.publishers)) == publishers
 
 
 def test_a_start_that_cannot_activate_ends_with_code_2(node_in_this_process, monkeypatch):

@@ -194,6 +194,7 @@ def test_two_robots_in_two_namespaces_do_not_hear_each_other(forecast_node, list
         ({"checkpoint": "/no/such/folder"}, "/no/such/folder"),
         ({"dtype": "float8"}, "choose one of float32, bfloat16"),
         ({"views": "[side, side]"}, "views"),
+        ({"views": "[side-cam]"}, "side-cam"),
         ({"views": "[front]"}, "front"),
         ({"num_samples": 0}, "num_samples"),
         ({"device": "abacus"}, "abacus"),

@@ -14,7 +14,7 @@ from trajforecast_ros.images import to_message
 from trajforecast_ros.messages import nanoseconds
 from trajforecast_ros.pairing import Frame
 from trajforecast_ros.parameters import ForecastParameters
-from trajforecast_ros.statistics import Statistics
+from trajforecast_ros.statistics import Standing, Statistics
 
 ANSWER_SECONDS = 60
 
@@ -28,24 +28,30 @@ class Log:
 
 
 class Caller:
-    """A forecast thread that only calls of ~/predict keep busy, and images that are there."""
+    """A forecast thread that only calls of ~/predict keep busy, unless somebody listens, and images that are there."""
 
     def __init__(self, forecaster: Forecaster, **settings):
-        self.log, self.now = Log(), 0
+        self.log, self.now, self.listened = Log(), 0, False
+        self.statistics = Statistics(time.monotonic())
         self._settings = ForecastParameters(num_samples=1, instruction="go", camera_timeout=600.0, **settings)
         self.thread = ForecastThread(
             forecaster,
             self._settings,
-            Statistics(time.monotonic()),
+            self.statistics,
             self.log,
             deliver=lambda result: Predict.Response(success=True),
-            anybody_listens=lambda: False,
+            anybody_listens=lambda: self.listened,
             clock=lambda: self.now,
             wake_executor=lambda: None,
         )
         self.thread.start()
+        self.see(stamp=5)
+
+    def see(self, stamp: int, unreadable: str = "") -> None:
         for view in self._settings.views:
-            message = to_message(picture(view), header(view, 5))
+            message = to_message(picture(view), header(view, stamp))
+            if view == unreadable:
+                message.encoding = "no such encoding"
             self.thread.add_image(Frame(view, message, nanoseconds(message.header), time.monotonic()))
 
     def call(self, instruction: str = "") -> str | Predict.Response:
@@ -92,6 +98,28 @@ def test_each_reason_of_failed_forecasts_is_said_once_until_one_succeeds(caller,
     assert calls.call("go").success
     calls.call("fail one way")
     assert len(calls.log.errors) == 3
+
+
+def test_what_is_dropped_is_counted_once_and_not_for_calls(caller, monkeypatch):
+    """Of two images one cannot be read and the forecast of the other fails, for the cameras once and for calls again."""
+    calls = caller(max_rate=1e-10)  # the cameras' next forecast is due in centuries
+    failed = threading.Event()
+
+    def fails(*given, **options):
+        failed.set()
+        raise ValueError("no forecast")
+
+    monkeypatch.setattr(Forecaster, "predict", fails)
+    calls.see(stamp=6, unreadable="side")
+    calls.listened = True
+    calls.thread.look_around(judge_silence=False)
+    assert failed.wait(ANSWER_SECONDS)
+    for _ in range(2):
+        assert "no forecast" in calls.call().message
+
+    status = calls.statistics.status(time.monotonic(), "node", Standing(None), None, {})
+    dropped = {pair.key: pair.value for pair in status.values if "dropped" in pair.key}
+    assert dropped == {"images dropped: failed": "1", "images dropped: refused": "1"}
 
 
 def test_a_call_takes_no_image_that_is_too_old(caller):

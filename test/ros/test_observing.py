@@ -13,8 +13,9 @@ from trajforecast_model.evaluation.errors import mean_error, mean_t, min_error, 
 from trajforecast_model.forecaster import Forecast
 from trajforecast_model.tracks.grid import query_points, rescale
 from trajforecast_model.tracks.motion import moving_points
+from trajforecast_ros import observing
 from trajforecast_ros.forecasting import Job, Result
-from trajforecast_ros.images import to_message
+from trajforecast_ros.images import to_message, to_rgb
 from trajforecast_ros.messages import Circumstances, Source
 from trajforecast_ros.observing import Observer
 from trajforecast_ros.pairing import Frame
@@ -173,6 +174,52 @@ def test_larger_images_are_scored_in_their_own_pixels(scores):
 
     [view] = scores.next().views
     assert view.mean_t == pytest.approx(64 * (STEPS - 1) / STEPS, rel=0.05)
+
+
+def test_a_forecast_that_comes_when_all_is_long_over_is_scored_from_what_is_remembered(scores):
+    """After more than two horizons, of two views."""
+    frames = {view: [image(step, view) for step in range(3 * STEPS)] for view in ("side", "effector")}
+    show(scores, frames["side"] + frames["effector"])
+    scores.observer.add_forecast(result([frames["side"][0], frames["effector"][0]], np.stack([truth()[None]] * 2)))
+
+    side, effector = scores.next().views
+    assert side.mean_t < 0.05 and effector.mean_t < 0.05
+    assert not scores.observer.given_up
+
+
+def test_an_image_that_is_repeated_and_a_camera_without_stamps_beside_one_that_has_them(scores):
+    side = [image(step) for step in range(STEPS)]
+    effector = [image(step, "effector", stamp=0) for step in range(STEPS)]
+    show(scores, [side[0], effector[0]])
+    scores.observer.add_forecast(result([side[0], effector[0]], np.stack([truth()[None]] * 2)))
+    show(scores, [*side[1:5], *side[4:], *effector[1:]])
+
+    assert [view.name for view in scores.next().views] == ["side", "effector"]
+    assert not scores.observer.given_up
+
+
+def test_a_forecast_takes_its_turn_while_more_images_come_than_can_be_looked_at(scores, monkeypatch):
+    seen, go_on = [], threading.Event()
+
+    def slowly(message):
+        seen.append(message)
+        assert go_on.wait(WAIT)
+        return to_rgb(message)
+
+    monkeypatch.setattr(observing, "to_rgb", slowly)
+    frames = [image(step) for step in range(STEPS)]
+    for frame in frames[:3]:
+        scores.observer.add_image(frame)
+    scores.observer.add_forecast(result(frames[:1], truth()[None, None]))
+    begun, begin = [], observing.Observer._begin
+    monkeypatch.setattr(observing.Observer, "_begin", lambda *given: begun.append(len(seen)) or begin(*given))
+    go_on.set()
+    for frame in frames[3:]:
+        scores.wait_until_looked_at()
+        scores.observer.add_image(frame)
+
+    assert scores.next().views[0].mean_t < 0.05
+    assert begun == [1], "right after its own image, with two others waiting"
 
 
 @pytest.mark.parametrize(

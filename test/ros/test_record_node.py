@@ -73,3 +73,14 @@ def test_two_forecasts_of_the_same_images_are_both_recorded_and_not_mixed(record
     [stamp] = recording.forecast_stamps()
     first = recording.forecast(stamp)
     assert (first.compute_time, first.tracks.max(), first.mean_t.max()) == (1.0, 1.0, 1.0)
+
+
+def test_a_summary_that_arrives_before_its_tracks_is_recorded_with_them(ros, tmp_path):
+    node = RecordNode(parameter_overrides=[Parameter("output", value=str(tmp_path))])
+    tracks, summary = forecast_messages(1.0)
+    # Called directly: in which order two topics arrive cannot be asked of DDS.
+    node._on_summary(summary)
+    assert not Recording(tmp_path).forecast_stamps()
+    node._on_tracks(tracks)
+    assert len(Recording(tmp_path).forecast_stamps()) == 1
+    node.destroy_node()
