@@ -86,5 +86,7 @@ def _weights(official: dict[str, Tensor]) -> dict[str, Tensor]:
     for key, value in official.items():
         if key.startswith(_LAYERS) and not key.endswith(".beta"):  # beta is a constant zero
             number, name = key.removeprefix(_LAYERS).split(".", 1)
+            if name not in _OF_A_BLOCK:
+                raise ValueError(f"unknown tensor {key!r}: its blocks are not those of ATM's track transformer")
             weights[f"blocks.{number}.{_OF_A_BLOCK[name]}"] = value
     return weights

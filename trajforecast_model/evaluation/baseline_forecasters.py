@@ -10,7 +10,7 @@ from trajforecast_model.baselines.checkpoint import BaselineConfig
 from trajforecast_model.baselines.ddpm import sample
 from trajforecast_model.data.shards import DatasetInfo
 from trajforecast_model.evaluation.point_forecasters import PointForecast, check_same, check_views
-from trajforecast_model.evaluation.windows import PROTOCOL_IMAGE_SIZE, MovingWindow
+from trajforecast_model.evaluation.windows import PROTOCOL_IMAGE_SIZE, QUERY_POINTS, MovingWindow
 from trajforecast_model.flow.noise import sample_noise
 from trajforecast_model.images import resize_image
 from trajforecast_model.networks.image_encoder import signed_pixels
@@ -42,6 +42,14 @@ class BaselineForecaster:
 
 class TrackTransformerForecaster(BaselineForecaster):
     """ATM's track transformer: asked for the drawn points alone, with one future as the answer."""
+
+    def check_fit(self, data: DatasetInfo) -> None:
+        super().check_fit(data)
+        if self._network.config.num_points < QUERY_POINTS:
+            raise ValueError(
+                f"the network takes num_points {self._network.config.num_points}, the protocol asks for {QUERY_POINTS}; "
+                "train one that takes as many"
+            )
 
     @torch.inference_mode()
     def forecast(self, windows: list[MovingWindow], k: int, steps: int | None, seeds: list[int]) -> list[PointForecast]:

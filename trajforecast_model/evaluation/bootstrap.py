@@ -34,10 +34,11 @@ class DemoBootstrap:
         return self.ratio(values, np.ones(len(values)))
 
     def ratio(self, numerators: Sequence[float], denominators: Sequence[float]) -> list[float] | None:
-        """[low, high] of the sum of N numerators over the sum of N denominators (positive)."""
-        if self.num_demos < 2:
+        """[low, high] of the sum of N numerators over the sum of N denominators; None also where one may be zero."""
+        totals = self._totals(denominators)
+        if self.num_demos < 2 or not totals.all():
             return None
-        ratios = self._totals(numerators) / self._totals(denominators)
+        ratios = self._totals(numerators) / totals
         return [float(bound) for bound in np.quantile(ratios, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])]
 
     def _totals(self, values: Sequence[float]) -> np.ndarray:

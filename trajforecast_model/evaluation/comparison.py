@@ -9,12 +9,13 @@ from pathlib import Path
 from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.evaluation.bootstrap import LEVEL, DemoBootstrap
 from trajforecast_model.evaluation.names import distinct_names
+from trajforecast_model.evaluation.output import ready_file
 from trajforecast_model.evaluation.paper_figures import PAPER_K, PAPER_VIEWS, paper_ratios
 from trajforecast_model.evaluation.tables import HEADINGS, Table, as_number, as_range, table_as_markdown, table_as_text
 
 METRICS = ("mean_t", "mean", "min")
 # What may differ between two reports that are compared: how a model samples is part of the model.
-_FREE = {"k", "solver_steps", "seed", "max_windows", "split", "calibration"}
+_FREE = {"k", "solver_steps", "dtype", "seed", "max_windows", "split", "calibration"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ def compare(paths: list[Path], out: Path | None = None, k: int | None = None) ->
     """
     if len(paths) < 2:
         raise ValueError(f"reports: got {len(paths)}, expected two or more, the first being the one to compare")
+    out = None if out is None else ready_file("out", out)
     names = distinct_names(paths, shortest=lambda path: path.stem)
     reports = [Report(name, _read(path)) for name, path in zip(names, paths, strict=True)]
     for other in reports[1:]:
@@ -47,7 +49,7 @@ def compare(paths: list[Path], out: Path | None = None, k: int | None = None) ->
     tables = [_errors(reports, k_name), *(_ratios(reports[0], other, k_name) for other in reports[1:]), _papers()]
     print("\n\n".join(table_as_text(table) for table in tables))
     if out is not None:
-        write_atomically(Path(out), ("\n\n".join(table_as_markdown(table) for table in tables) + "\n").encode())
+        write_atomically(out, ("\n\n".join(table_as_markdown(table) for table in tables) + "\n").encode())
         print(f"wrote {out}")
     return tables
 
@@ -100,7 +102,9 @@ def _check_same_subject(first: Report, other: Report) -> None:
 def _common_k(reports: list[Report], k: int | None) -> str:
     common = set.intersection(*(set(report.values["convention"]["k"]) for report in reports))
     if not common or (k is not None and k not in common):
-        raise ValueError(f"k: the reports have {sorted(common) or 'none'} in common" + (f", not {k}" if k else ""))
+        raise ValueError(
+            f"k: the reports have {sorted(common) or 'none'} in common" + (f", not {k}" if k is not None else "")
+        )
     return str(max(common) if k is None else k)
 
 
@@ -119,17 +123,19 @@ def _errors(reports: list[Report], k: str) -> Table:
 
 def _ratios(first: Report, other: Report, k: str) -> Table:
     views = first.values["views"]
-    ratios = [
-        first.values["views"][view][metric][k] / other.values["views"][view][metric][k]
-        for view in views
-        for metric in METRICS
-    ]
+    ratios = [_ratio(first, other, view, metric, k) for view in views for metric in METRICS]
     intervals = [_interval(first, other, view, metric, k) for view in views for metric in METRICS]
     rows = [
         ["ratio", *map(as_number, ratios)],
         [f"{LEVEL:.0%} interval over demos, paired", *map(as_range, intervals)],
     ]
     return Table(f"{first.name} of {other.name}, k = {k}", _header(views), rows)
+
+
+def _ratio(first: Report, other: Report, view: str, metric: str, k: str) -> float | None:
+    """None of a forecast without any error."""
+    ours, theirs = (report.values["views"][view][metric][k] for report in (first, other))
+    return ours / theirs if theirs else None
 
 
 def _interval(first: Report, other: Report, view: str, metric: str, k: str) -> list[float] | None:

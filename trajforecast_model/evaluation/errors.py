@@ -72,18 +72,25 @@ def best_of_k(generated: np.ndarray, simulated: np.ndarray, coordinates: Coordin
     Args:
         generated: [S, K, T, ..., 2]
         simulated: [S, M, T, ..., 2], the same scenes, times and points.
+
+    Raises:
+        ValueError: for shapes that do not belong together, or values that are not finite.
     """
     generated, simulated = np.asarray(generated, np.float64), np.asarray(simulated, np.float64)
     if (
         generated.ndim < 4
         or generated.shape[0] != simulated.shape[0]
         or generated.shape[2:] != simulated.shape[2:]
+        or generated.shape[-1] != 2
         or 0 in (*generated.shape, *simulated.shape)
     ):
         raise ValueError(
             f"expected generated [S, K, T, ..., 2] and simulated [S, M, T, ..., 2], "
             f"got {list(generated.shape)} and {list(simulated.shape)}"
         )
+    for name, futures in (("generated", generated), ("simulated", simulated)):
+        if not np.isfinite(futures).all():
+            raise ValueError(f"{name}: some values are not finite, so that no future is the best")
     best = []
     for futures, truths in zip(generated, simulated, strict=True):
         errors = [over_coordinates((future - truths) ** 2, coordinates) for future in futures]  # [M, T, ...] each
@@ -92,13 +99,24 @@ def best_of_k(generated: np.ndarray, simulated: np.ndarray, coordinates: Coordin
 
 
 def ade(tracks: np.ndarray, truth: np.ndarray) -> float:
-    """Average displacement error: the distance to the truth averaged over everything, px. Shapes [..., T, P, 2]."""
+    """Average displacement error: the distance to the truth averaged over everything, px.
+
+    Args:
+        tracks: [..., T, P, 2], one forecast or several
+        truth: [T, P, 2], or of each forecast [..., T, P, 2]
+
+    Raises:
+        ValueError: for shapes that do not belong together.
+    """
     return float(_distance(tracks, truth).mean())
 
 
 def fde(tracks: np.ndarray, truth: np.ndarray) -> float:
-    """Final displacement error: the distance to the truth at the last frame, px. Shapes [..., T, P, 2]."""
-    return ade(np.asarray(tracks)[..., -1:, :, :], np.asarray(truth)[..., -1:, :, :])
+    """Final displacement error: the distance to the truth at the last frame, px. Shapes as of `ade`."""
+    distance = _distance(tracks, truth)
+    if distance.ndim < 2:
+        raise ValueError(f"expected tracks [..., T, P, 2], got {list(np.shape(tracks))}")
+    return float(distance[..., -1, :].mean())
 
 
 def vepe(tracks: np.ndarray, truth: np.ndarray, visible: np.ndarray) -> float:
@@ -114,6 +132,10 @@ def vepe(tracks: np.ndarray, truth: np.ndarray, visible: np.ndarray) -> float:
     Raises:
         ValueError: for shapes that do not belong together, or where nothing is visible.
     """
+    if np.shape(tracks) != np.shape(truth):
+        raise ValueError(
+            f"expected tracks and truth of one shape, got {list(np.shape(tracks))} and {list(np.shape(truth))}"
+        )
     distance = _distance(tracks, truth)
     visible = np.asarray(visible)
     if visible.dtype != bool or visible.shape != distance.shape:
@@ -143,4 +165,12 @@ def over_coordinates(squared: np.ndarray, coordinates: Coordinates) -> np.ndarra
 
 
 def _distance(tracks: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """[..., T, P, 2] and [T, P, 2], or both of one shape [..., 2] -> [...]"""
+    tracks, truth = np.asarray(tracks), np.asarray(truth)
+    fits = tracks.shape == truth.shape or (truth.ndim == 3 and tracks.shape[-3:] == truth.shape)
+    if not fits or tracks.shape[-1:] != (2,) or 0 in tracks.shape:
+        raise ValueError(
+            f"expected tracks [..., T, P, 2] and truth [T, P, 2], or both of one shape, got {list(tracks.shape)} and "
+            f"{list(truth.shape)}"
+        )
     return np.linalg.norm(np.subtract(tracks, truth, dtype=np.float64), axis=-1)

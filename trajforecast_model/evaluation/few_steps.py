@@ -21,7 +21,7 @@ from trajforecast_model.evaluation.names import distinct_names
 from trajforecast_model.evaluation.output import ready_file
 from trajforecast_model.evaluation.point_forecasters import check_dense_fit
 from trajforecast_model.evaluation.scores import window_errors
-from trajforecast_model.evaluation.tables import Table, table_as_markdown, table_as_text
+from trajforecast_model.evaluation.tables import Table, as_number, table_as_markdown, table_as_text
 from trajforecast_model.evaluation.windows import (
     PROTOCOL_IMAGE_SIZE,
     MovingWindow,
@@ -164,7 +164,7 @@ def _compare(
         return {metric: float(ours.mean()) for metric, (ours, _) in chosen.items()} | {
             "of_reference": {
                 metric: {
-                    "ratio": float(ours.sum() / theirs.sum()),
+                    "ratio": float(ours.sum() / theirs.sum()) if theirs.any() else None,
                     "interval": bootstraps[view].ratio(ours, theirs),
                 }
                 for metric, (ours, theirs) in chosen.items()
@@ -201,4 +201,4 @@ def _table(report: dict) -> Table:
 def _cell(of_view: dict, metric: str) -> str:
     compared = of_view["of_reference"][metric]
     interval = "" if compared["interval"] is None else " ({:.2f} to {:.2f})".format(*compared["interval"])
-    return f"{of_view[metric]:.1f}: {compared['ratio']:.2f}{interval}"
+    return f"{of_view[metric]:.1f}: {as_number(compared['ratio'])}{interval}"

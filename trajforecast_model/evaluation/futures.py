@@ -6,7 +6,7 @@ The futures of a scene are windows that begin with the same picture and instruct
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +36,11 @@ class Scene:
 
     simulated: np.ndarray  # float32 [M, T, H, W, 2]
     sampled: np.ndarray  # float32 [K, T, H, W, 2]
+    moving: np.ndarray  # bool [H, W], the points that move in any simulated future, by the protocol's filter
 
-    @property
-    def moving(self) -> np.ndarray:
-        """bool [H, W]: the points that move in any of the simulated futures, by the protocol's filter."""
-        return moving_points(rescale(self.simulated, IMAGE_SIZE, (128, 128))).any(axis=0)
+    @classmethod
+    def of(cls, simulated: np.ndarray, sampled: np.ndarray) -> "Scene":
+        return cls(simulated, sampled, moving_points(rescale(simulated, IMAGE_SIZE, (128, 128))).any(axis=0))
 
 
 def evaluate_futures(
@@ -65,8 +65,8 @@ def evaluate_futures(
         table: also write the table to this file, as Markdown.
 
     Raises:
-        ValueError: for numbers out of range, data without several futures of a scene, or that does not fit the
-            checkpoint.
+        ValueError: for numbers out of range, data without several futures of a scene, in which nothing moves, or that
+            does not fit the checkpoint.
     """
     counts = sorted(set(sample_counts))
     if not counts or counts[0] < 1 or counts[-1] < 2:
@@ -94,7 +94,7 @@ def evaluate_futures(
         "n_simulated": [len(scene.simulated) for scene in scenes],
         "k": counts,
         "rows": rows,
-        "convention": _convention(dataset.info, split, steps or forecaster.config.steps, seed),
+        "convention": _convention(dataset.info, split, steps or forecaster.config.steps, seed, dtype),
     }
     write_atomically(out, (json.dumps(report, indent=2) + "\n").encode())
     print(table_as_text(as_table(report)))
@@ -115,23 +115,34 @@ def futures_of_scenes(dataset: ShardDataset) -> list[list[int]]:
 
 
 def compare_futures(scenes: list[Scene], counts: list[int]) -> dict[str, dict]:
-    """What is measured, by row: the model; "nothing moves"; half of the simulated futures against the other half.
+    """What is measured, by row: the model; "nothing moves"; the model and the simulator against half of the futures.
 
-    The last is what a perfect model would get with that many samples; it needs four simulated futures a scene.
+    The last is what a perfect model would get in the row before: as many samples, the other half of the futures, against
+    as many futures. Both need four simulated futures a scene.
 
     Args:
         counts: the values of k of best-of-k, ascending; no more than were sampled.
+
+    Raises:
+        ValueError: where nothing moves in any scene.
     """
+    if not any(scene.moving.any() for scene in scenes):
+        raise ValueError("nothing moves in any simulated future of these scenes, so there is nothing to evaluate")
     still = [
-        Scene(scene.simulated, np.repeat(scene.simulated[:1, :1], scene.simulated.shape[1], axis=1)) for scene in scenes
+        replace(scene, sampled=np.repeat(scene.simulated[:1, :1], scene.simulated.shape[1], axis=1)) for scene in scenes
     ]
     rows = {
         "model": _measure(scenes, counts),
         "nothing moves": {"best_of_k": _best_of_k(still, [1]), "scene_sample_variance": 0.0},
     }
     if min(len(scene.simulated) for scene in scenes) >= 4:
-        halves = [Scene(scene.simulated[0::2], scene.simulated[1::2]) for scene in scenes]
-        rows["simulator"] = _measure(halves, counts)
+        halves = [replace(scene, simulated=scene.simulated[0::2], sampled=scene.simulated[1::2]) for scene in scenes]
+        as_many = [
+            replace(half, sampled=scene.sampled[: len(half.sampled)])
+            for scene, half in zip(scenes, halves, strict=True)
+        ]
+        rows["model against half"] = _measure(as_many, counts)
+        rows["simulator against half"] = _measure(halves, counts)
     return rows
 
 
@@ -194,7 +205,7 @@ def _sample(
             size = dataset.info.image_size
             for windows, samples in zip(futures, sampled, strict=True):
                 truth = np.stack([window.tracks for window in windows])
-                scenes.append(Scene(rescale(truth, size, IMAGE_SIZE), rescale(samples, size, IMAGE_SIZE)))
+                scenes.append(Scene.of(rescale(truth, size, IMAGE_SIZE), rescale(samples, size, IMAGE_SIZE)))
             progress.update(len(firsts))
     return scenes
 
@@ -206,12 +217,12 @@ def _tracked(dataset: ShardDataset, groups: list[list[int]]) -> list[Scene]:
         windows = [dataset[index] for index in indices]
         truth = np.stack([window.tracks for window in windows])
         read = np.stack([track_grid(window.frames, info.grid, info.image_size) for window in windows])
-        scenes.append(Scene(rescale(truth, info.image_size, IMAGE_SIZE), rescale(read, info.image_size, IMAGE_SIZE)))
+        scenes.append(Scene.of(rescale(truth, info.image_size, IMAGE_SIZE), rescale(read, info.image_size, IMAGE_SIZE)))
     return scenes
 
 
 def as_table(report: dict) -> Table:
-    """A row for each of the report's: the model, nothing moves, the simulator against itself, the tracker."""
+    """A row for each of the report's: the model, nothing moves, model and simulator against half, the tracker."""
     largest = str(report["k"][-1])
     rows = []
     for name, row in report["rows"].items():
@@ -228,16 +239,17 @@ def as_table(report: dict) -> Table:
     )
 
 
-def _convention(info: DatasetInfo, split: str, steps: int, seed: int) -> dict:
+def _convention(info: DatasetInfo, split: str, steps: int, seed: int, dtype: str) -> dict:
     return {
         "unit": f"squared pixels of a {IMAGE_SIZE[0]} px image, summed over x and y, averaged over all frames",
         "best_of_k": "least error between any sampled and any simulated future, averaged over scenes",
         "moving_points": "those that pass the LIBERO protocol's filter in any simulated future of the scene",
         "fvmd": f"clips of 16 of the {info.num_frames} frames, one beginning at every frame, all points",
-        "simulator": "every other simulated future against the rest",
+        "against half": "as many samples against every other simulated future: the model's, or the other simulated ones",
         "tracker": "Lucas-Kanade through the simulated videos, where the data holds them, against their exact tracks",
         "split": split,
         "solver_steps": steps,
+        "dtype": dtype,
         "seed": seed,
         "dt": info.dt,
     }

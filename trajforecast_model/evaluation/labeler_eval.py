@@ -83,7 +83,7 @@ def evaluate_labelers(
     exact = ExactLabeler()
     for source, name in tqdm(names, unit="demo", desc="labeler-eval"):
         try:
-            for clip in clips_of_demo(source.read(name), exact, windows):
+            for clip in list(clips_of_demo(source.read(name), exact, windows)):  # all of a demo or none
                 _measure(clip, trackers, figures, seconds)
         except ValueError as error:
             broken.append(str(error) if str(source.place) in str(error) else f"{source.place}: {name}: {error}")

@@ -36,6 +36,8 @@ def load_point_forecaster(checkpoint: str | Path, device: str, dtype: str) -> Po
 
 def load_dense_forecaster(checkpoint: str | Path, device: str, dtype: str) -> Forecaster:
     """Raises ValueError where that is no checkpoint of a model that forecasts a whole grid."""
+    if (kind := baseline_kind(Path(checkpoint))) is not None:
+        raise ValueError(f"{checkpoint} is {kind}, a baseline; this takes checkpoints of `trajforecast train denoiser`")
     is_folder = Path(checkpoint).is_dir()  # else it is a hub id, or nothing
     generates = load_config(Path(checkpoint)).generates if is_folder else Forecaster.generates
     return DENSE_FORECASTERS[generates].from_pretrained(checkpoint, device=device, dtype=dtype)

@@ -59,7 +59,8 @@ def evaluate(
         The report.
 
     Raises:
-        ValueError: for numbers out of range, data that does not fit the checkpoint, or data in which nothing moves.
+        ValueError: for numbers out of range, data that does not fit the checkpoint, data in which nothing moves, or
+            forecasts that are not finite.
     """
     counts = sorted(set(sample_counts))
     if not counts or counts[0] < 1:
@@ -80,7 +81,7 @@ def evaluate(
         raise ValueError(f"nothing moves in the {split} split of {data}: no window has a point to evaluate")
     report = summarise(scores, dataset.info.views, counts)
     solver_steps = forecaster.steps if steps is None else steps
-    report["convention"] = _convention(dataset.info, split, counts, solver_steps, seed, max_windows)
+    report["convention"] = _convention(dataset.info, split, counts, solver_steps, seed, max_windows, dtype)
     report["windows"] = windows_fingerprint(scores)
     report["model"] = forecaster.model_id
     write_atomically(out, (json.dumps(report, indent=2) + "\n").encode())
@@ -132,7 +133,7 @@ def _batches(windows: Iterable[MovingWindow]) -> Iterator[list[MovingWindow]]:
 
 
 def _convention(
-    info: DatasetInfo, split: str, counts: list[int], steps: int | None, seed: int, max_windows: int | None
+    info: DatasetInfo, split: str, counts: list[int], steps: int | None, seed: int, max_windows: int | None, dtype: str
 ) -> dict:
     return {
         "unit": f"squared pixels of a {PROTOCOL_IMAGE_SIZE[0]} px image; ade, fde and energy_score in pixels",
@@ -148,6 +149,7 @@ def _convention(
         "split": split,
         "k": counts,
         "solver_steps": steps,
+        "dtype": dtype,
         "seed": seed,
         "max_windows": max_windows,
         "intervals": "percentiles of the averages over demos drawn again, windows of one demo together",

@@ -26,13 +26,15 @@ def summarise(scores: list[WindowScores], views: tuple[str, ...], counts: list[i
     by_view = {view: of_view for view, of_view in by_view.items() if of_view}
     return {
         "views": {view: _full_summary(of_view) for view, of_view in by_view.items()},
-        "per_suite": _grouped(by_view, lambda score: suite_of(score.task)),
-        "per_task": _grouped(by_view, lambda score: score.task),
+        "per_suite": _grouped(by_view, _suite, _summary),
+        "per_task": _grouped(by_view, _task, _summary),
         "per_demo": {view: _per_demo(of_view) for view, of_view in by_view.items()},
         "intervals": {
             "level": LEVEL,
             "resamples": RESAMPLES,
             "views": {view: _intervals(of_view) for view, of_view in by_view.items()},
+            "per_suite": _grouped(by_view, _suite, _intervals),
+            "per_task": _grouped(by_view, _task, _intervals),
         },
         "over_time": {
             "k": counts[-1],
@@ -49,13 +51,25 @@ def windows_fingerprint(scores: list[WindowScores]) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def _grouped(by_view: dict[str, list[WindowScores]], group_of: Callable[[WindowScores], str]) -> dict[str, dict]:
+def _suite(score: WindowScores) -> str:
+    return suite_of(score.task)
+
+
+def _task(score: WindowScores) -> str:
+    return score.task
+
+
+def _grouped(
+    by_view: dict[str, list[WindowScores]],
+    group_of: Callable[[WindowScores], str],
+    summary_of: Callable[[list[WindowScores]], dict],
+) -> dict[str, dict]:
     """A summary for each group of windows and view, in the order of the groups' names."""
     groups: dict[str, dict[str, list[WindowScores]]] = {}
     for view, of_view in by_view.items():
         for score in of_view:
             groups.setdefault(group_of(score), {}).setdefault(view, []).append(score)
-    return {name: {view: _summary(chosen) for view, chosen in groups[name].items()} for name in sorted(groups)}
+    return {name: {view: summary_of(chosen) for view, chosen in groups[name].items()} for name in sorted(groups)}
 
 
 def _per_demo(scores: list[WindowScores]) -> list[dict]:

@@ -19,6 +19,8 @@ def lrtl(tracks: np.ndarray, rank: int = 5, normalised: bool = False) -> float:
     tracks = np.asarray(tracks, np.float64)
     if tracks.ndim != 3 or tracks.shape[-1] != 2 or 0 in tracks.shape:
         raise ValueError(f"tracks: expected the points of one object, [T, N, 2], got {list(tracks.shape)}")
+    if not np.isfinite(tracks).all():
+        raise ValueError("tracks: some positions are not finite; leave points without a position out")
     frames, points, _ = tracks.shape
     matrix = tracks.transpose(0, 2, 1).reshape(2 * frames, points)
     loss = float(np.sqrt((np.linalg.svd(matrix, compute_uv=False)[rank:] ** 2).sum()))

@@ -39,7 +39,16 @@ def score_window(moving_window: MovingWindow, forecast: PointForecast, counts: l
     Args:
         forecast: the largest of `counts` samples, or the only one of a model that does not sample.
         counts: the numbers of samples to evaluate, ascending.
+
+    Raises:
+        ValueError: for a forecast that is not finite.
     """
+    window = moving_window.window
+    if not all(np.isfinite(tracks).all() for tracks in (forecast.drawn, forecast.moving) if tracks is not None):
+        raise ValueError(
+            f"the forecast of the window at frame {window.start} of {window.task}, {window.demo}, {window.view}, has values "
+            "that are not finite; the model's weights are damaged, or overflow in this dtype: try float32"
+        )
     drawn, drawn_truth = forecast.drawn, moving_window.drawn_truth
     all_moving_points = None
     if forecast.moving is not None:
@@ -48,9 +57,9 @@ def score_window(moving_window: MovingWindow, forecast: PointForecast, counts: l
     metrics = window_errors(drawn, drawn_truth, counts) | _distances(drawn, drawn_truth, counts)
     return WindowScores(
         index=moving_window.index,
-        task=moving_window.window.task,
-        demo=moving_window.window.demo,
-        view=moving_window.window.view,
+        task=window.task,
+        demo=window.demo,
+        view=window.view,
         drawn_points=Errors(nothing_moves_error(drawn_truth), metrics),
         all_moving_points=all_moving_points,
         over_time=_over_time(drawn, drawn_truth),
@@ -65,7 +74,12 @@ def window_errors(samples: np.ndarray, truth: np.ndarray, counts: list[int]) -> 
         samples: [k, T, P, 2], k at least the largest of `counts`; the first n are those of a smaller k. Or [1, T, P, 2]:
             the forecast of a model that does not sample, which is every k's.
         truth: [T, P, 2]
+
+    Raises:
+        ValueError: for another number of samples.
     """
+    if 1 < len(samples) < counts[-1]:
+        raise ValueError(f"expected {counts[-1]} samples, or 1 of a model that does not sample, got {len(samples)}")
     errors = squared_error(samples, truth)  # [k, P]
     values: dict[str, dict[str, float]] = {"mean_t": {}, "mean": {}, "min": {}, "min_per_track": {}}
     for k in counts:

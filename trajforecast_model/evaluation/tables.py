@@ -18,7 +18,7 @@ class Table:
 
 
 def as_text(report: dict) -> str:
-    """Ours per k and view with "nothing moves" beside, then the calibration, then the papers' rows.
+    """Ours per k and view with "nothing moves" beside, other conventions, suites, calibration, the papers' rows.
 
     Args:
         report: what `trajforecast_model.evaluation.protocol.evaluate` returns.
@@ -26,6 +26,7 @@ def as_text(report: dict) -> str:
     metrics = ["mean_t", "mean", "min"]
     tables = [
         _errors(report, metrics, ratio_intervals=False),
+        _other_conventions(report, metrics),
         _groups(report, "suite", metrics),
         *_calibration(report),
         _papers(),
@@ -34,13 +35,13 @@ def as_text(report: dict) -> str:
 
 
 def as_markdown(report: dict) -> str:
-    """Everything of `as_text`, with Min per track, the other convention of the squared error, and every task."""
+    """Everything of `as_text`, with the other conventions for every k, intervals of each suite, and every task."""
     metrics = list(HEADINGS)
     tables = [
         _errors(report, metrics, ratio_intervals=True),
         _averaged_over_xy(report, metrics),
-        _groups(report, "suite", metrics),
-        _groups(report, "task", metrics),
+        _groups(report, "suite", metrics, intervals=True),
+        _groups(report, "task", metrics, intervals=True),
         *_calibration(report),
         _papers(),
     ]
@@ -79,7 +80,16 @@ def _averaged_over_xy(report: dict, metrics: list[str]) -> Table:
     return Table("the same, averaged over x and y instead of summed", _columns(views, metrics), rows)
 
 
-def _groups(report: dict, group: str, metrics: list[str]) -> Table:
+def _other_conventions(report: dict, metrics: list[str]) -> Table:
+    """For the largest k: half of the squares, and the best sample of each track rather than of the window."""
+    views, k = report["views"], _counts(report)[-1]
+    halved = _cells(views, metrics, lambda v, m: as_number(views[v]["averaged_over_xy"][m][k]))
+    per_track = _cells(views, metrics, lambda v, m: as_number(views[v]["min_per_track"][k]) if m == "min" else _NOTHING)
+    rows = [["averaged over x and y", *halved], ["the best sample of each track", *per_track]]
+    return Table(f"by the other conventions, k = {k}", _columns(views, metrics), rows)
+
+
+def _groups(report: dict, group: str, metrics: list[str], intervals: bool = False) -> Table:
     """A row for each suite or task, with "nothing moves" first."""
     views, k = report["views"], _counts(report)[-1]
     rows = []
@@ -88,7 +98,9 @@ def _groups(report: dict, group: str, metrics: list[str]) -> Table:
         for view in views:
             row = by_view.get(view)
             cells += [_NOTHING] * (1 + len(metrics)) if row is None else [as_number(row["nothing_moves"])]
-            cells += [] if row is None else [as_number(row[metric][k]) for metric in metrics]
+            for metric in metrics if row is not None else ():
+                interval = report["intervals"][f"per_{group}"][name][view][metric][k] if intervals else None
+                cells.append(as_number(row[metric][k]) + (f" ({as_range(interval)})" if interval else ""))
         rows.append([name.replace("_", " "), *cells])
     header = [f"{view} {name}" for view in views for name in ("still", *(HEADINGS[metric] for metric in metrics))]
     return Table(f"each {group}, k = {k}; still: nothing moves", header, rows)

@@ -59,7 +59,10 @@ def test_other_state_dicts_are_refused(tmp_path):
     refused({"a": torch.zeros(1)}, "no tensor 'track_proj_encoder.conv.weight'")
     refused({key: value for key, value in weights.items() if ".3.0.to_q" not in key}, "does not fit ATM's layout")
     refused(weights | {"img_embed": torch.zeros(1, 64, 384)}, "another table of image positions")
-    refused(weights | {"transformer.layers.0.1.gate.w_gating": torch.zeros(1)}, "no tensor '1.gate.w_gating'")
+    refused(
+        weights | {"transformer.layers.0.1.gate.w_gating": torch.zeros(1)},
+        "unknown tensor 'transformer.layers.0.1.gate.w_gating'",
+    )
     assert not (tmp_path / "out").exists()
     with pytest.raises(ValueError, match="exists; give --out a new folder"):
         convert_atm(tmp_path / "other.ckpt", tmp_path)

@@ -58,6 +58,21 @@ def test_ratios_of_the_first_report_to_the_others(tmp_path, capsys):
     assert cells((tmp_path / "t.md").read_text(), "ours") == ["46.67"] * 6
 
 
+def test_a_forecast_without_errors_has_no_ratio(tmp_path):
+    ours, perfect = (write_report(tmp_path / f"{name}.json", [e, e]) for name, e in (("ours", 10.0), ("perfect", 0.0)))
+    assert main(["compare", str(ours), str(perfect), "--out", str(tmp_path / "t.md")]) == 0
+    table = (tmp_path / "t.md").read_text()
+    assert cells(table, "ratio") == cells(table, "95% interval over demos, paired") == ["-"] * 6
+
+
+@pytest.mark.parametrize(("option", "message"), [(["--out", "."], "is a folder"), (["-k", "0"], "in common, not 0")])
+def test_wrong_options_are_refused_before_anything_is_printed(tmp_path, capsys, option, message):
+    ours = write_report(tmp_path / "ours.json", [10.0])
+    assert main(["compare", str(ours), str(ours), *option]) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err and not printed.out
+
+
 def test_an_uneven_ratio_has_an_interval_around_it(tmp_path):
     ours = write_report(tmp_path / "ours.json", [10.0, 20.0, 30.0, 10.0])
     other = write_report(tmp_path / "other.json", [10.0, 10.0, 60.0, 40.0])

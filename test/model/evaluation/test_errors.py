@@ -20,6 +20,8 @@ SAMPLES = np.zeros((2, 2, 2, 2))
 SAMPLES[0, 1, 0] = 3, 4
 SAMPLES[1, 1, 0] = -3, 0
 SAMPLES[1, 1, 1] = 0, 2
+WITH_NAN = np.zeros((1, 2, 3, 4, 2))
+WITH_NAN[0, 1, 2, 3, 0] = np.nan
 
 
 def test_errors_of_a_forecast_known_on_paper():
@@ -92,6 +94,14 @@ def test_vepe_is_the_mean_distance_of_what_is_visible():
         (lambda: mean_error(SAMPLES, TRUTH, coordinates="max"), "'sum' or 'mean'"),
         (lambda: best_of_k(np.zeros((1, 2, 3, 2)), np.zeros((2, 2, 3, 2))), "expected generated"),
         (lambda: best_of_k(np.zeros((1, 0, 3, 2)), np.zeros((1, 2, 3, 2))), "expected generated"),
+        (lambda: best_of_k(np.zeros((1, 2, 3, 4, 3)), np.zeros((1, 2, 3, 4, 3))), "expected generated"),
+        (lambda: best_of_k(WITH_NAN, np.zeros((1, 2, 3, 4, 2))), "generated: some values are not finite"),
+        (lambda: ade(np.zeros((16, 32, 2)), np.zeros((1, 32, 2))), "expected tracks"),
+        (lambda: ade(np.zeros((16, 32, 2)), np.zeros((32, 2))), "expected tracks"),
+        (lambda: ade(np.zeros((0, 32, 2)), np.zeros((0, 32, 2))), "expected tracks"),
+        (lambda: fde(np.zeros((16, 32, 2)), np.zeros((12, 32, 2))), "expected tracks"),
+        (lambda: fde(np.zeros((32, 2)), np.zeros((32, 2))), "expected tracks"),
+        (lambda: vepe(SAMPLES, TRUTH, np.ones((2, 2), bool)), "of one shape"),
         (lambda: vepe(TRUTH, TRUTH, np.ones((2, 3), bool)), r"expected bool \[2, 2\]"),
         (lambda: vepe(TRUTH, TRUTH, np.ones((2, 2))), "got float64"),
         (lambda: vepe(TRUTH, TRUTH, np.zeros((2, 2), bool)), "no point is visible"),

@@ -22,7 +22,10 @@ def moved(*velocities) -> np.ndarray:
 
 
 def test_best_of_k_takes_the_nearest_of_all_pairs():
-    scenes = [Scene(moved((4, 0), (0, 4)), moved((-4, 0), (0, 3))), Scene(moved((4, 0), (0, 4)), moved((4, 0), (9, 9)))]
+    scenes = [
+        Scene.of(moved((4, 0), (0, 4)), moved((-4, 0), (0, 3))),
+        Scene.of(moved((4, 0), (0, 4)), moved((4, 0), (9, 9))),
+    ]
     best = compare_futures(scenes, [1, 2])["model"]["best_of_k"]["moving_points"]
     mean_square = np.mean(np.arange(16) ** 2)
     # One sample: (-4, 0) is nearest to (0, 4) in the first scene; the second scene's first sample is right.
@@ -34,7 +37,7 @@ def test_still_points_count_among_all_points_only():
     simulated = moved((4, 0), (0, 4))
     simulated[:, :, 5:] = POINTS[5:]
     sampled = np.repeat(simulated[:1, :1], 16, axis=1).repeat(2, axis=0)
-    best = compare_futures([Scene(simulated, sampled)] * 2, [1])
+    best = compare_futures([Scene.of(simulated, sampled)] * 2, [1])
     mean_square = np.mean(np.arange(16) ** 2)
     assert best["model"]["best_of_k"] == best["nothing moves"]["best_of_k"]
     assert best["model"]["best_of_k"]["moving_points"]["1"] == pytest.approx(16 * mean_square)
@@ -46,19 +49,50 @@ def test_variance_and_distance_of_motion_tell_one_future_from_many():
     spread = [moved(*rng.normal(0, 3, (8, 2))) for _ in range(4)]
     others = [moved(*rng.normal(0, 3, (8, 2))) for _ in range(4)]
     same = [np.repeat(futures[:1], 8, axis=0) for futures in others]
-    varied = compare_futures([Scene(*pair) for pair in zip(spread, others, strict=True)], [8])["model"]
-    single = compare_futures([Scene(*pair) for pair in zip(spread, same, strict=True)], [8])["model"]
+    varied = compare_futures([Scene.of(*pair) for pair in zip(spread, others, strict=True)], [8])["model"]
+    single = compare_futures([Scene.of(*pair) for pair in zip(spread, same, strict=True)], [8])["model"]
     assert single["scene_sample_variance"] == 0 < varied["scene_sample_variance"]
     assert varied["scene_sample_variance"] == pytest.approx(varied["scene_sample_variance_simulated"], rel=0.7)
     assert single["fvmd_per_scene"]["combined"] > 1.2 * varied["fvmd_per_scene"]["combined"]
 
 
-def test_the_simulator_is_compared_with_itself_where_there_are_four_futures():
+def test_simulator_and_model_are_compared_with_half_of_the_futures_where_there_are_four():
     four, three = moved((4, 0), (0, 4), (-4, 0), (0, -4)), moved((4, 0), (0, 4), (-4, 0))
-    rows = compare_futures([Scene(four, four)] * 2, [4])
-    # Every other future: (4, 0) and (-4, 0) against (0, 4) and (0, -4).
-    assert rows["simulator"]["best_of_k"]["moving_points"] == {"2": pytest.approx(32 * np.mean(np.arange(16) ** 2))}
-    assert "simulator" not in compare_futures([Scene(three, three)] * 2, [3])
+    rows = compare_futures([Scene.of(four, four[::-1])] * 2, [2, 4])
+    # Every other future: (4, 0) and (-4, 0); the simulator's others are (0, 4) and (0, -4).
+    mean_square = np.mean(np.arange(16) ** 2)
+    assert rows["simulator against half"]["best_of_k"]["moving_points"] == {"2": pytest.approx(32 * mean_square)}
+    # The model's first two are (0, -4) and (-4, 0), of which the second is there; no more than two are compared.
+    assert rows["model against half"]["best_of_k"]["moving_points"] == {"2": 0.0}
+    assert not any("half" in name for name in compare_futures([Scene.of(three, three)] * 2, [3]))
+
+
+def test_a_perfect_model_scores_as_the_simulator_does():
+    """Futures in some of which the points move: they count for every row where they move in any."""
+    rng = np.random.default_rng(0)
+
+    def futures(count: int) -> np.ndarray:
+        return moved(*(rng.normal(0, 4, (count, 2)) * rng.integers(0, 2, (count, 1))))
+
+    rows = compare_futures([Scene.of(futures(8), futures(8)) for _ in range(300)], [1, 4])
+    model, simulator = (rows[f"{name} against half"] for name in ("model", "simulator"))
+    for points in ("all_points", "moving_points"):
+        for k in ("1", "4"):
+            assert model["best_of_k"][points][k] == pytest.approx(simulator["best_of_k"][points][k], rel=0.25)
+    assert rows["model"]["best_of_k"]["all_points"]["4"] < model["best_of_k"]["all_points"]["4"]
+
+
+def test_scenes_in_which_nothing_moves_are_refused():
+    still = moved((0, 0), (0, 0))
+    with pytest.raises(ValueError, match="nothing moves"):
+        compare_futures([Scene.of(still, moved((4, 0)))] * 2, [1])
+
+
+def test_a_baseline_is_refused_by_name(data, tmp_path, capsys):
+    (tmp_path / "config.json").write_text('{"baseline": "atm"}')
+    command = ["evaluate", "--protocol", "futures", "--checkpoint", str(tmp_path), "--data", str(data), "-k", "2"]
+    assert main([*command, "--out", str(tmp_path / "r.json")]) == 2
+    assert "is atm, a baseline" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

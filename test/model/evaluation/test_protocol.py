@@ -8,11 +8,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from trajforecast_model.cli import main
-from trajforecast_model.data.shards import DatasetInfo, Window, write_info, write_shard
+from trajforecast_model.data.shards import DatasetInfo, ShardDataset, Window, write_info, write_shard
 from trajforecast_model.evaluation.metrics import nothing_moves_error
+from trajforecast_model.evaluation.point_forecasters import PointForecast
 from trajforecast_model.evaluation.protocol import evaluate
-from trajforecast_model.evaluation.scores import window_errors
-from trajforecast_model.evaluation.windows import draw_query_points
+from trajforecast_model.evaluation.scores import score_window, window_errors
+from trajforecast_model.evaluation.windows import draw_query_points, moving_windows
 from trajforecast_model.tracks.grid import query_points
 
 POINTS = query_points((64, 64), (128, 128))
@@ -66,6 +67,8 @@ def test_errors_of_a_window_known_on_paper():
     assert errors["min_per_track"] == pytest.approx({"1": 25 / 4, "2": 9 / 4, "3": 9 / 4})
     # The averages: (3, 4) and (0, 0); (0, 2) and (0, 1); (0, 0) and (0, 2).
     assert errors["mean_t"] == pytest.approx({"1": 25 / 4, "2": 5 / 4, "3": 4 / 4})
+    with pytest.raises(ValueError, match="expected 4 samples"):
+        window_errors(samples, truth, [1, 4])
     moving = np.zeros((2, 2, 2))
     moving[1] = [[3, 4], [0, 2]]
     assert nothing_moves_error(moving) == (25 + 4) / 4
@@ -120,8 +123,18 @@ def test_intervals_hold_the_averages(tiny_checkpoint, tmp_path):
         for k in ("1", "2"):
             low, high = intervals[metric][k]
             assert low < report["views"]["side"][metric][k] < high
+    for group, name in (("suite", "other"), ("task", TASK)):
+        assert report["intervals"][f"per_{group}"] == {name: {"side": intervals}}
     low, high = intervals["of_nothing_moves"]["mean_t"]["2"]
     assert low < report["views"]["side"]["mean_t"]["2"] / report["views"]["side"]["nothing_moves"] < high
+
+
+def test_a_forecast_that_is_not_finite_is_no_score(data):
+    moving_window = next(moving_windows(ShardDataset(data, "val"), None, skipped=lambda: None))
+    forecast = np.zeros((2, 16, len(moving_window.drawn), 2))
+    forecast[1, 3, 0, 0] = np.nan
+    with pytest.raises(ValueError, match=f"{TASK}, demo_9, side, has values that are not finite"):
+        score_window(moving_window, PointForecast(forecast, None), [1, 2])
 
 
 def test_tables_and_figures_are_written(tiny_checkpoint, data, tmp_path):

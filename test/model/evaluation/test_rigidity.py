@@ -47,6 +47,7 @@ def test_every_object_counts_the_same():
     [
         (lambda: lrtl(np.zeros((3, 4))), "T, N, 2"),
         (lambda: lrtl(np.zeros((3, 0, 2))), "T, N, 2"),
+        (lambda: lrtl(np.full((3, 4, 2), np.nan)), "not finite"),
         (lambda: mean_lrtl([]), "at least one"),
     ],
 )
