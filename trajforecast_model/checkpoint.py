@@ -5,6 +5,7 @@ config.json  vae.safetensors  denoiser.safetensors  image_encoder.safetensors (o
 
 import contextlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,7 +16,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from trajforecast_model.atomic_files import write_atomically
-from trajforecast_model.config import from_dict, to_dict
+from trajforecast_model.config import check_at_least, from_dict, to_dict
 from trajforecast_model.flow.solvers import check_solver
 from trajforecast_model.networks.denoiser import Denoiser, DenoiserConfig
 from trajforecast_model.networks.image_encoder import ImageEncoderConfig
@@ -48,6 +49,11 @@ class ForecastConfig:
 
     def __post_init__(self):
         check_solver(self.solver)
+        check_at_least(1, self, "steps", "num_frames")
+        if not 0 < self.dt < math.inf:
+            raise ValueError(f"dt: got {self.dt}, expected seconds between two frames")
+        if not self.views or len(set(self.views)) < len(self.views):
+            raise ValueError(f"views: got {list(self.views)}, expected one or more different names")
         if len(self.latent_std) != self.denoiser.channels:
             raise ValueError(
                 f"latent_std has {len(self.latent_std)} values, the denoiser {self.denoiser.channels} channels"

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from pathlib import Path
@@ -44,6 +45,18 @@ def to_dict(config: Any) -> dict[str, Any]:
         key: list(value) if isinstance(value, tuple) else value
         for key, value in dataclasses.asdict(config, dict_factory=_plain).items()
     }
+
+
+def check_at_least(least: float, config: Any, *names: str, group: str = "") -> None:
+    """Raises ValueError where a number of the config is less than `least`, infinite or not a number.
+
+    Args:
+        group: what stands before the names where the config is a group of another's settings, such as "logging.".
+    """
+    for name in names:
+        value = getattr(config, name)
+        if not least <= value < math.inf:
+            raise ValueError(f"{group}{name}: got {value!r}, expected at least {least}")
 
 
 def load(cls: type[Config], path: str | Path, overrides: list[str] | None = None) -> Config:

@@ -20,6 +20,15 @@ def check_image(image: np.ndarray, name: str) -> None:
         raise ValueError(f"image {name!r}: is empty, its shape is {list(image.shape)}")
 
 
+def decode_rgb(data: bytes) -> np.ndarray | None:
+    """An encoded picture as uint8 RGB [H, W, 3]; None where it is none, is damaged, or claims to be too large."""
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    except cv2.error:
+        return None
+    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
 def resize_images(images: list[np.ndarray], size: tuple[int, int]) -> np.ndarray:
     """Resizes each of uint8 [H, W, 3] to (height, width), stacked: [B, height, width, 3]."""
     return np.stack(map_over_cores(partial(resize_image, size=size), images))

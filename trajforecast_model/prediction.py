@@ -9,6 +9,7 @@ import numpy as np
 
 from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.forecaster import Forecast, Forecaster
+from trajforecast_model.images import decode_rgb
 from trajforecast_model.tracks.overlay import OverlayStyle, compose_views, draw_forecast
 
 OVERLAY_HEIGHT = 640
@@ -68,11 +69,10 @@ def read_rgb(path: Path) -> np.ndarray:
     """
     if not path.is_file():
         raise ValueError(f"image {path} does not exist" if not path.exists() else f"image {path} is not a file")
-    encoded = np.frombuffer(path.read_bytes(), np.uint8)
-    image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
+    image = decode_rgb(path.read_bytes())
     if image is None:
         raise ValueError(f"image {path} is not an image that OpenCV can read, or it is damaged; expected PNG or JPEG")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return image
 
 
 def draw_overlay(images: dict[str, np.ndarray], forecast: Forecast, instruction: str | None) -> np.ndarray:

@@ -1,3 +1,6 @@
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -81,6 +84,7 @@ def test_image_files_become_rgb(tmp_path):
         (["--image", "side={}"], "is not a file"),
         (["--image", "side={}/text.png"], "not an image"),
         (["--image", "side={}/empty.png"], "not an image"),
+        (["--image", "side={}/huge.png"], "not an image"),
         (["--image", "side={}/small.png", "--instruction", "  "], "instruction"),
         (["--image", "side={}/small.png", "-k", "0"], "k: got 0"),
         (["--image", "side={}/small.png", "--steps", "0"], "steps: got 0"),
@@ -93,6 +97,10 @@ def test_image_files_become_rgb(tmp_path):
 def test_bad_input_is_one_message_and_exit_code_2(tiny_checkpoint, pictures, capsys, arguments, message):
     (pictures / "text.png").write_text("this is no picture")
     (pictures / "empty.png").touch()
+    png = bytearray((pictures / "small.png").read_bytes())
+    png[16:24] = struct.pack(">II", 60000, 60000)  # what its header says of its size
+    png[29:33] = struct.pack(">I", zlib.crc32(png[12:29]))
+    (pictures / "huge.png").write_bytes(png)
     out = pictures / "f.npz"
     assert predict(tiny_checkpoint, out, *(argument.format(pictures) for argument in arguments)) == 2
     error = capsys.readouterr().err

@@ -3,11 +3,13 @@
 A shard appears only when it is complete, so the same command continues a run that was interrupted.
 """
 
+import math
 import os
 import sys
 from functools import partial
 from pathlib import Path
 
+import cv2
 from tqdm import tqdm
 
 from trajforecast_model.atomic_files import remove_leftovers
@@ -64,8 +66,10 @@ def prepare(
         raise ValueError(f"--stride {stride}: expected at least 1")
     if workers < 1:
         raise ValueError(f"--workers {workers}: expected at least 1")
-    if not dt > 0:
+    if not 0 < dt < math.inf:
         raise ValueError(f"--dt {dt}: expected seconds between two frames")
+    if reading.fps is not None and not 0 < reading.fps < math.inf:
+        raise ValueError(f"--fps {reading.fps}: expected frames a second, above 0")
     info = DatasetInfo(
         labeler=labeler,
         stride=stride,
@@ -75,7 +79,7 @@ def prepare(
         labeler_weights=tracker.weights.name if tracker.weights else None,
     )
     sources = find_sources(demos, reading)
-    _check_can_be_labelled(sources, info)
+    _check_can_be_labelled(sources, info, reading)
     _check_settings(out, info)
 
     listed, broken = _list_demos(sources)
@@ -127,7 +131,7 @@ class _DemoWorker:
         try:
             demo = at_rate(job.source.read(job.demo), self._info.dt)
             windows = self._labeler.label(demo, self._info)
-        except ValueError as error:
+        except (ValueError, cv2.error) as error:
             message = str(error)
             place = str(job.source.place)
             return message if place in message else f"{place}: {job.demo}: {message}"
@@ -153,12 +157,18 @@ def _list_demos(sources: list[Source]) -> tuple[list[tuple[Source, list[str]]], 
     return listed, broken
 
 
-def _check_can_be_labelled(sources: list[Source], info: DatasetInfo) -> None:
+def _check_can_be_labelled(sources: list[Source], info: DatasetInfo, reading: SourceOptions) -> None:
     if info.labeler != EXACT:
         return
     unknown = [view for view in info.views if view not in VIEW_DATASETS]
     if unknown:
         raise ValueError(f"--view {unknown[0]}: --labeler exact knows the views {', '.join(VIEW_DATASETS)}")
+    for view, camera in reading.cameras.items():
+        if camera not in (None, VIEW_DATASETS[view]):
+            raise ValueError(
+                f"--view {view}={camera}: --labeler exact replays the camera of {VIEW_DATASETS[view]}, whatever the images "
+                "are of; leave the name out, or use a point tracker"
+            )
     for source in sources:
         if not source.replayable:
             raise ValueError(

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.config import from_dict, to_dict
 from trajforecast_model.data.arrow_files import naming_damage, open_rows, write_rows
+from trajforecast_model.images import decode_rgb
 from trajforecast_model.tracks.grid import query_points
 
 INFO_FILE = "dataset.json"
@@ -137,17 +138,19 @@ class ShardDataset(Dataset):
         self._with_tracks = tracks
         self.info = read_info(self.folder)
         splits = SPLITS if split == "all" else (split,)
-        self.shards = [path for name in splits for path in sorted((self.folder / name).glob("*.arrow"))]
+        self.shards: list[Path] = []  # those with a window: a demo may be too short for one
         self._points = query_points(self.info.grid, self.info.image_size)
         self._index: list[tuple[int, int]] = []  # (file, row in it)
         columns: dict[str, list] = {name: [] for name in WindowRows.__dataclass_fields__}
-        for number, path in enumerate(self.shards):
+        for path in (path for name in splits for path in sorted((self.folder / name).glob("*.arrow"))):
             rows = _metadata(path, tuple(columns))
-            for row in range(len(rows["view"])):
-                if views is None or rows["view"][row] in views:
-                    self._index.append((number, row))
-                    for name, values in columns.items():
-                        values.append(rows[name][row])
+            chosen = [row for row, view in enumerate(rows["view"]) if views is None or view in views]
+            if not chosen:
+                continue
+            self._index += [(len(self.shards), row) for row in chosen]
+            self.shards.append(path)
+            for name, values in columns.items():
+                values += [rows[name][row] for row in chosen]
         if not self._index:
             raise ValueError(f"data folder {self.folder} has no windows in its {split} split; prepare more demos")
         self.rows = WindowRows(**{name: np.array(values) for name, values in columns.items()})
@@ -206,10 +209,10 @@ def fingerprint(shard: Path) -> str:
 
 
 def _decoded(png: bytes, shard: Path, row: int) -> np.ndarray:
-    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    image = decode_rgb(png)
     if image is None:
         raise ValueError(f"shard {shard}: the image of row {row} does not decode; prepare this demo again")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return image
 
 
 def _row(window: Window, points: np.ndarray) -> dict:

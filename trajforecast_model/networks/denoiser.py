@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trajforecast_model.config import check_at_least
 from trajforecast_model.networks.layers import (
     MLP,
     FourierTrackEncoding,
@@ -42,6 +43,7 @@ class DenoiserConfig:
     aligned_image: bool = False  # add the image tokens under a latent token to it (TrajLoom's token-aligned fusion)
 
     def __post_init__(self):
+        check_at_least(1, self, "num_frames", "channels", "patch_size", "dim", "depth", "heads")
         if any(side % self.patch_size for side in self.grid):
             raise ValueError(f"grid {self.grid} is not a multiple of patch_size {self.patch_size}; change one of them")
         if self.dim % self.heads:

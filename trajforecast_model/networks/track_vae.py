@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from trajforecast_model.config import check_at_least
 from trajforecast_model.networks.layers import (
     MLP,
     FourierTrackEncoding,
@@ -48,12 +49,11 @@ class TrackVAEConfig:
         return 1 + -(-(self.num_frames - 1) // self.temporal_stride)
 
     def __post_init__(self):
+        check_at_least(1, self, "patch_size", "temporal_stride", "dim", "depth", "heads", "latent_channels")
         if any(side % self.patch_size for side in self.grid):
             raise ValueError(f"grid {self.grid} is not a multiple of patch_size {self.patch_size}; change one of them")
         if self.dim % self.heads:
             raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}; change one of them")
-        if self.temporal_stride < 1:
-            raise ValueError(f"temporal_stride {self.temporal_stride} must be at least 1")
 
 
 class TrackVAE(nn.Module):

@@ -6,6 +6,8 @@ was killed goes on where it was.
 """
 
 import contextlib
+import errno
+import io
 import json
 import shutil
 from collections.abc import Iterator
@@ -66,14 +68,16 @@ class EpisodeStore:
             write_atomically(self._folder / f"{seed}.failed", b"")
             return
 
-        with replacing(self._folder / f"{seed}.hdf5") as temporary, h5py.File(temporary, "w") as file:
+        memory = io.BytesIO()  # HDF5 takes the process with it where the disk is full
+        with h5py.File(memory, "w") as file:
             _write_task(file.create_group("data"), environment)
             for record in records:
                 _write_demo(file["data"].create_group(f"demo_{record.future}"), record)
+        write_atomically(self._folder / f"{seed}.hdf5", memory.getvalue())
 
     def finish(self, seeds: list[int]) -> None:
-        """Puts the episodes of the seeds, in their order, into one file."""
-
+        """Puts the episodes of the seeds, in their order, into one file. Raises OSError where there is no room for it."""
+        self._check_room(seeds)
         with replacing(self.finished_file) as temporary, h5py.File(temporary, "w") as file:
             data = file.create_group("data")
             number, total = 0, 0
@@ -88,6 +92,15 @@ class EpisodeStore:
             data.attrs["total"] = total
             data.attrs["simulation"] = json.dumps(self._settings)
         self._remove_folder()
+
+    def _check_room(self, seeds: list[int]) -> None:
+        needed = sum((self._folder / f"{seed}.hdf5").stat().st_size for seed in seeds)
+        if shutil.disk_usage(self._folder).free < 1.1 * needed + 2**20:
+            raise OSError(
+                errno.ENOSPC,
+                f"the disk is full: {self.finished_file.name} takes {needed / 2**20:.0f} MiB; what was simulated is kept, "
+                "free some space and start the same command again",
+            )
 
     @contextlib.contextmanager
     def _episodes(self, seed: int) -> Iterator[h5py.File]:

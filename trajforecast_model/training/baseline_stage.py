@@ -37,6 +37,10 @@ class BaselineStage:
         _, network = KINDS[self.kind]
         self.model = network(config.network)
 
+    @property
+    def frozen_networks(self) -> dict[str, nn.Module]:
+        return {"text encoder": self.text_encoder}
+
     def mean_weight(self, batch: Batch) -> Tensor:
         return torch.ones((), device=batch.tracks.device)  # every point counts the same
 

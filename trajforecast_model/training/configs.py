@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 
 from trajforecast_model.baselines.track_diffusion import TrackDiffusionConfig
 from trajforecast_model.baselines.track_transformer import TrackTransformerConfig
+from trajforecast_model.config import check_at_least
 from trajforecast_model.networks.image_encoder import ImageEncoderConfig
 from trajforecast_model.networks.text_encoder import TextEncoderConfig
 from trajforecast_model.networks.track_vae import TrackVAEConfig
@@ -25,6 +26,15 @@ class OptimisationConfig:
     compile: bool = False  # torch.compile: faster steps after a minute of compiling; needs a C++ compiler on a CPU
     seed: int = 0
 
+    def __post_init__(self):
+        check_at_least(1, self, "steps", "batch_size", "accumulate", group="optimisation.")
+        names = ("learning_rate", "weight_decay", "warmup_steps", "ema_decay", "seed")
+        check_at_least(0, self, *names, group="optimisation.")
+        if not self.clip_norm > 0:
+            raise ValueError(f"optimisation.clip_norm: got {self.clip_norm!r}, expected a number above 0")
+        if self.ema_decay >= 1:
+            raise ValueError(f"optimisation.ema_decay: got {self.ema_decay!r}, expected a number below 1")
+
 
 @dataclass(frozen=True)
 class LoggingConfig:
@@ -34,6 +44,10 @@ class LoggingConfig:
     validate_every: int = 1000  # steps between two validations
     validation_windows: int = 128  # of the val split, drawn evenly
     validation_samples: int = 4  # k of the denoiser's validation
+
+    def __post_init__(self):
+        names = ("log_every", "checkpoint_every", "keep", "validate_every", "validation_windows", "validation_samples")
+        check_at_least(1, self, *names, group="logging.")
 
 
 @dataclass(frozen=True)
@@ -100,6 +114,7 @@ class DenoiserTrainConfig:
     anchor_first_frame: bool = True
 
     def __post_init__(self):
+        check_at_least(1, self, "sampling_steps", "draws_per_window")
         if not 0 <= self.pure_noise_draws < self.draws_per_window:
             raise ValueError(
                 f"pure_noise_draws: got {self.pure_noise_draws}, expected fewer than draws_per_window, "

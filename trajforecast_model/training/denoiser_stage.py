@@ -23,6 +23,7 @@ from trajforecast_model.training.batches import Batch, collate, spread_evenly
 from trajforecast_model.training.configs import DenoiserTrainConfig
 from trajforecast_model.training.distributed import World
 from trajforecast_model.training.flow_matching import FlowSpace, LatentSpace, TrackSpace, flow_matching_loss
+from trajforecast_model.training.frozen import is_frozen
 from trajforecast_model.training.image_tokens import image_tokens
 from trajforecast_model.training.loss_weights import place_weights
 from trajforecast_model.training.noise import WindowNoise
@@ -97,6 +98,12 @@ class DenoiserStage:
         self.space = self._space()
         self.latent_space = self.space if isinstance(self.space, LatentSpace) else None
         self.text_encoder = None if config.text_encoder is None else BertTextEncoder(config.text_encoder)
+
+    @property
+    def frozen_networks(self) -> dict[str, nn.Module]:
+        encoder = self.image_encoder if is_frozen(self.image_encoder) else None
+        networks = {"VAE": self.vae, "image encoder": encoder, "text encoder": self.text_encoder}
+        return {name: network for name, network in networks.items() if network is not None}
 
     def mean_weight(self, batch: Batch) -> Tensor:
         return self._weight(batch).mean()

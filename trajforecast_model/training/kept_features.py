@@ -1,6 +1,5 @@
 """The training windows, with what frozen networks make of them where the config names a folder to keep it in."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +18,7 @@ from trajforecast_model.training.batches import collate
 from trajforecast_model.training.configs import DataConfig
 from trajforecast_model.training.distributed import World
 from trajforecast_model.training.flow_matching import LatentSpace
+from trajforecast_model.training.frozen import is_frozen, weights_digest
 from trajforecast_model.training.image_tokens import image_tokens
 
 _AT_ONCE = 64  # windows of a demo
@@ -51,7 +51,7 @@ def training_windows(data: DataConfig, networks: FrozenNetworks, world: World) -
 
 
 def _token_cache(folder: str, windows: ShardDataset, encoder: nn.Module | None, world: World) -> FeatureCache:
-    if encoder is None or not _is_frozen(encoder):
+    if encoder is None or not is_frozen(encoder):
         raise ValueError(
             f"data.feature_cache: {folder} is for the features of a frozen image encoder, and this run "
             f"{'has no image encoder' if encoder is None else 'trains its image encoder'}; set data.feature_cache to null"
@@ -115,16 +115,8 @@ def _fill(cache: FeatureCache, windows: ShardDataset, make: Callable[[Path], Fea
         )
 
 
-def _is_frozen(network: nn.Module) -> bool:
-    return not any(parameter.requires_grad for parameter in network.parameters())
-
-
 def _identity(network: nn.Module) -> dict[str, Any]:
     """Of the same weights from another folder or the hub, the same."""
-    weights = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        weights.update(name.encode())
-        weights.update(tensor.detach().float().cpu().numpy().tobytes())
     config = to_dict(network.config)
     config.pop("source", None)
-    return config | {"weights": weights.hexdigest()[:16]}
+    return config | {"weights": weights_digest(network)}

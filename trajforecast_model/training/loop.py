@@ -14,6 +14,7 @@ from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.training.batches import Batch, BatchShare, training_batches
 from trajforecast_model.training.configs import RunConfig
 from trajforecast_model.training.distributed import SharedGradients, World
+from trajforecast_model.training.frozen import weights_digest
 from trajforecast_model.training.kept_features import FrozenNetworks, training_windows
 from trajforecast_model.training.log import TrainingLog
 from trajforecast_model.training.noise import WindowNoise
@@ -25,6 +26,7 @@ from trajforecast_model.training.state import TrainingState
 class Stage(FrozenNetworks, Protocol):
     model: nn.Module  # what is trained
     validation: ShardDataset
+    frozen_networks: dict[str, nn.Module]  # what the run uses and does not train, by the name that messages give it
 
     def mean_weight(self, batch: Batch) -> Tensor:
         """Mean of the weights that the loss gives to the batch's points; of the data alone, no network runs."""
@@ -57,14 +59,16 @@ def run_training(stage: Stage, config: RunConfig, fingerprint: str, world: World
     Ctrl-C and SIGTERM save the state before they end the run; a kill loses what came after the last checkpoint.
 
     Raises:
-        ValueError: where `out` holds a run of another config, ranks differ, or the loss stops being finite.
+        ValueError: where `out` holds a run of another config or beside other frozen networks, ranks differ, or the loss
+            stops being finite.
         OSError: where the disk is full, or another rank or a loader process died.
     """
     optimisation, logging = config.optimisation, config.logging
     folder = RunFolder(Path(config.out), logging.keep)
     share = BatchShare(optimisation.batch_size, optimisation.accumulate, world.rank, world.size)
     model = stage.model.to(world.device).train()
-    state = TrainingState(model, optimisation, fingerprint)
+    frozen = {name: weights_digest(network) for name, network in stage.frozen_networks.items()}
+    state = TrainingState(model, optimisation, fingerprint, frozen)
     if (saved := folder.load()) is not None:
         state.load(saved)
     if world.is_first:
@@ -72,7 +76,11 @@ def run_training(stage: Stage, config: RunConfig, fingerprint: str, world: World
     gradients = SharedGradients(state.parameters)
     dataset = training_windows(config.data, stage, world)
     world.check_same(
-        config=fingerprint, step=state.step, data=(len(dataset), len(stage.validation)), weights=state.checksum()
+        config=fingerprint,
+        step=state.step,
+        data=(len(dataset), len(stage.validation)),
+        weights=state.checksum(),
+        frozen_networks=frozen,
     )
     if optimisation.compile:
         stage.compile(model)

@@ -26,12 +26,12 @@ Export = Callable[[Path], None]  # writes a checkpoint for use into a folder
 
 class RunFolder:
     def __init__(self, path: Path, keep: int):
-        """Raises ValueError where `keep` is below one, or a run of an older version is in the way."""
-        if keep < 1:
-            raise ValueError(f"logging.keep: got {keep}, expected at least 1")
+        """Raises ValueError where `path` holds something else than a run. `keep`: checkpoints, one or more."""
         self.path, self._keep, self._checkpoints = path, keep, path / "checkpoints"
         if (path / "checkpoint").is_dir() and not (path / "checkpoint").is_symlink():
             raise ValueError(f"{path} holds a run of an older version: choose another `out`, or delete that folder")
+        if any(path.glob("*.safetensors")):
+            raise ValueError(f"{path} is a checkpoint, and a run would write over it: choose another `out`")
 
     def load(self) -> dict | None:
         """The state of the newest checkpoint, or None in a new run. Raises ValueError where it is damaged."""
@@ -53,6 +53,10 @@ class RunFolder:
             shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink()
         if steps := self._folders("step"):
             self._link("checkpoint", steps[-1] / _EXPORT)
+        else:  # a run that was killed before its first checkpoint may have been another
+            (self.path / "checkpoint_best").unlink(missing_ok=True)
+            for best in self._folders("best"):
+                _remove(best)
 
     def save(self, state: dict, export: Export) -> None:
         """Adds the checkpoint of `state["step"]`; older ones go only when it is whole.

@@ -10,12 +10,17 @@ from trajforecast_model.training.ema import ExponentialMovingAverage
 
 
 class TrainingState:
-    def __init__(self, model: nn.Module, optimisation: OptimisationConfig, fingerprint: str):
-        """`fingerprint` names the config: a state of another one is not loaded."""
+    def __init__(self, model: nn.Module, optimisation: OptimisationConfig, fingerprint: str, frozen: dict[str, str]):
+        """A state of another config or beside other frozen networks is not loaded.
+
+        Args:
+            fingerprint: names the config.
+            frozen: a digest of the weights of each network that the run uses and does not train.
+        """
         self.step = 0  # optimiser steps done
         self.best_score = math.inf  # least validation score so far
         self.average = ExponentialMovingAverage(model, optimisation.ema_decay)
-        self._fingerprint = fingerprint
+        self._fingerprint, self._frozen = fingerprint, frozen
         # Frozen encoders come from where they came from; a state holds what is trained.
         self._trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
         self._averaged = {name: dict(self.average.model.named_parameters())[name] for name in self._trained}
@@ -43,6 +48,7 @@ class TrainingState:
     def to_dict(self) -> dict:
         return {
             "fingerprint": self._fingerprint,
+            "frozen": self._frozen,
             "step": self.step,
             "best_score": self.best_score,
             "model": {name: parameter.detach() for name, parameter in self._trained.items()},
@@ -52,10 +58,16 @@ class TrainingState:
 
     @torch.no_grad()
     def load(self, saved: dict) -> None:
-        """Raises ValueError where it was saved under another config."""
+        """Raises ValueError where it was saved under another config, or beside other frozen networks."""
         if saved["fingerprint"] != self._fingerprint:
             raise ValueError(
                 "`out` holds a run of another config: choose another `out`, or delete that folder to start over"
+            )
+        began_with = saved.get("frozen", self._frozen)  # states of earlier versions do not tell
+        if changed := [name for name, digest in self._frozen.items() if began_with.get(name) != digest]:
+            raise ValueError(
+                f"`out` holds a run that began with other weights of its {' and '.join(changed)}, which it does not train: "
+                "put those back, choose another `out`, or delete that folder to start over"
             )
         self.step, self.best_score = saved["step"], saved["best_score"]
         for part, parameters in (("model", self._trained), ("average", self._averaged)):

@@ -13,9 +13,10 @@ import dataclasses
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from trajforecast_model.checkpoint import load_config, load_weights
+from trajforecast_model.checkpoint import ForecastConfig, load_config, load_weights
+from trajforecast_model.config import check_at_least
 from trajforecast_model.flow.path import Velocity, flow_loss, interpolate, logit_normal_timesteps
 from trajforecast_model.flow.solvers import check_solver, integrate
 from trajforecast_model.networks.denoiser import Denoiser, ImageContext
@@ -34,16 +35,19 @@ class StudentStage(DenoiserStage):
 
     def __init__(self, config: StudentTrainConfig):
         check_solver(config.teacher_solver)
-        for name in ("teacher_steps", "sampling_steps"):
-            if getattr(config, name) < 1:
-                raise ValueError(f"{name}: got {getattr(config, name)}, expected at least 1")
+        check_at_least(1, config, "teacher_steps", "sampling_steps", "draws_per_window")
         super().__init__(_training_from_teacher(config))
         self.distillation = config
+        self._check_data(load_config(Path(config.teacher)))
         self.model.image_encoder.requires_grad_(False)
         self.latent_space = None  # the data's tracks are not encoded
         self.teacher = copy.deepcopy(self.model.denoiser).eval().requires_grad_(False)
         if config.start_from is not None:
             self._go_on_from(Path(config.start_from))
+
+    @property
+    def frozen_networks(self) -> dict[str, nn.Module]:
+        return super().frozen_networks | {"teacher": self.teacher}
 
     def loss(
         self, model: DenoiserWithEncoder, batch: Batch, noise: WindowNoise, mean_weight: Tensor
@@ -70,6 +74,16 @@ class StudentStage(DenoiserStage):
         velocity = model.denoiser.velocity(x, t, context)
         weight = weight.expand(-1, draws, -1, -1, -1, -1).flatten(0, 1)
         return flow_loss(*(part.flatten(0, 1) for part in (velocity, start, solution)), weight), {}
+
+    def _check_data(self, teacher: ForecastConfig) -> None:
+        """The solutions are the teacher's, so their time step and views have to be what the student's export says."""
+        for name in ("dt", "views"):
+            ours, theirs = getattr(self.forecast_config, name), getattr(teacher, name)
+            if ours != theirs:
+                raise ValueError(
+                    f"data.folder: {self.config.data.folder} has {name} {ours}, the teacher's is {theirs}; prepare data as "
+                    "the teacher's was"
+                )
 
     def _go_on_from(self, folder: Path) -> None:
         ours, theirs = self.forecast_config.denoiser, load_config(folder).denoiser

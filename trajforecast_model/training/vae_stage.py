@@ -21,6 +21,7 @@ from trajforecast_model.tracks.grid import denormalise, normalise
 from trajforecast_model.training.batches import Batch, collate, spread_evenly
 from trajforecast_model.training.configs import VAETrainConfig
 from trajforecast_model.training.distributed import World
+from trajforecast_model.training.frozen import is_frozen
 from trajforecast_model.training.image_tokens import image_tokens
 from trajforecast_model.training.loss_weights import place_weights
 from trajforecast_model.training.noise import WindowNoise
@@ -61,6 +62,11 @@ class VAEStage:
         torch.manual_seed(config.optimisation.seed)
         self.model = VAEWithEncoder(self.trained)
         self.image_encoder = self.model.image_encoder
+
+    @property
+    def frozen_networks(self) -> dict[str, nn.Module]:
+        encoder = self.image_encoder
+        return {"image encoder": encoder} if encoder is not None and is_frozen(encoder) else {}
 
     def mean_weight(self, batch: Batch) -> Tensor:
         return self._weight(batch).mean()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from small_scene import states, write_demos
@@ -133,6 +134,54 @@ def test_if_every_demo_is_broken_nothing_was_prepared(tmp_path, capsys):
     assert main(["prepare", str(path), "--out", str(tmp_path / "out"), "--workers", "1"]) == 2
     message = capsys.readouterr().err
     assert "no demo could be prepared" in message and "demo_0" in message and "demo_1" in message
+
+
+def with_scalar_states(demo: h5py.Group) -> None:
+    del demo["states"]
+    demo["states"] = 1.0
+
+
+def with_states_that_are_a_group(demo: h5py.Group) -> None:
+    del demo["states"]
+    demo.create_group("states")
+
+
+def with_pictures_of_no_height(demo: h5py.Group) -> None:
+    demo["obs/agentview_rgb"] = np.zeros((len(demo["states"]), 0, 8, 3), np.uint8)
+
+
+@pytest.mark.parametrize("change", [with_scalar_states, with_states_that_are_a_group, with_pictures_of_no_height])
+def test_an_odd_demo_is_listed_and_the_others_prepared(change, tmp_path, capsys):
+    path = write_demos(tmp_path / "push_demo.hdf5", {"demo_0": states(), "demo_1": states()})
+    with h5py.File(path, "r+") as file:
+        change(file["data/demo_1"])
+    assert main(["prepare", str(path), "--out", str(tmp_path / "out"), "--workers", "1", "--stride", "8"]) == 1
+    message = capsys.readouterr().err
+    assert "not prepared: " in message and "demo_1" in message
+    assert len(list((tmp_path / "out").rglob("*.arrow"))) == 1
+
+
+def test_a_file_without_words_is_named_after_its_task(tmp_path):
+    path = write_demos(tmp_path / "push_the_box_demo.hdf5", {"demo_0": states()})
+    with h5py.File(path, "r+") as file:
+        file["data"].attrs["problem_info"] = '{"language_instruction": null}'
+    assert prepare([path], tmp_path / "out", stride=8) == 0
+    assert ShardDataset(tmp_path / "out", "all")[0].instruction == "push the box"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--fps", "0"], "--fps 0.0: expected frames a second"),
+        (["--fps", "nan"], "--fps nan: expected frames a second"),
+        (["--dt", "inf"], "--dt inf: expected seconds"),
+        (["--view", "side=eye_in_hand_rgb"], "replays the camera of agentview_rgb"),
+    ],
+)
+def test_options_that_make_no_sense_are_named(demos, tmp_path, capsys, options, message):
+    assert main(["prepare", str(demos), "--out", str(tmp_path / "out"), *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_other_settings_need_another_folder(run, demos):

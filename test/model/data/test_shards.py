@@ -80,6 +80,14 @@ def test_splits_and_views_are_selected(tmp_path):
     assert len(side) == 6 and set(side.rows.view) == {"side"} and side[5].view == "side"
 
 
+def test_a_demo_too_short_for_a_window_is_passed_over(tmp_path):
+    write_synthetic_data(tmp_path, train=2, val=1)
+    write_shard(tmp_path / "train" / "a_demo_0000.arrow", [], read_info(tmp_path))
+    dataset = ShardDataset(tmp_path)
+    assert len(dataset) == 4 and len(dataset.shards) == 2
+    assert {dataset.place(index)[0] for index in range(4)} == set(dataset.shards)
+
+
 def test_rows_describe_the_windows_in_their_order(tmp_path):
     write_synthetic_data(tmp_path, train=3, val=1)
     dataset = ShardDataset(tmp_path, "all")

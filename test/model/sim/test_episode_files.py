@@ -84,3 +84,16 @@ def test_damaged_files_are_named(tmp_path):
         file.create_group("data").attrs["simulation"] = "{"
     with pytest.raises(ValueError, match=r"pick_up_the_soup_demo\.hdf5 is not a file of `simulate`"):
         EpisodeStore(tmp_path, TASK, SETTINGS)
+
+
+def test_a_disk_without_room_for_the_whole_file_keeps_the_parts(tmp_path, monkeypatch):
+    store = store_of_two(tmp_path)
+    with (
+        monkeypatch.context() as patched,
+        pytest.raises(OSError, match=r"the disk is full: .* what was simulated is kept"),
+    ):
+        patched.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=2**20))
+        store.finish([3, 5])
+    assert store.tried_seeds() == {3: True, 4: False, 5: True} and not store.is_finished()
+    store.finish([3, 5])
+    assert store.is_finished()

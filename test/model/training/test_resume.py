@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_runs import denoiser_config, logged, run, same_state, state, steps_on_disk, vae_config, write_config
 
 from trajforecast_model.training.run_folder import RunFolder
@@ -131,6 +132,34 @@ def test_an_old_checkpoint_goes_only_when_the_new_one_is_whole(tmp_path):
     assert not list(tmp_path.rglob("*.tmp"))
     folder.save({"step": 2}, lambda path: path.mkdir())
     assert steps_on_disk(tmp_path) == [2]
+
+
+def test_a_best_checkpoint_of_a_run_that_left_no_state_is_not_taken_for_another_runs(tmp_path):
+    """It was killed before its first state, and the config may have changed since."""
+
+    def export(content: str):
+        return lambda path: path.mkdir(exist_ok=True) or (path / "weights").write_text(content)
+
+    RunFolder(tmp_path, keep=1).save_best(500, export("of the first"))
+    folder = RunFolder(tmp_path, keep=1)
+    assert folder.load() is None
+    folder.begin({})
+    assert not (tmp_path / "checkpoint_best").is_symlink()
+    folder.save_best(500, export("of the second"))
+    assert (tmp_path / "checkpoint_best" / "weights").read_text() == "of the second"
+
+
+def test_a_run_does_not_go_on_beside_another_vae(data, barely_trained_vae, tmp_path, capsys):
+    vae = shutil.copytree(barely_trained_vae, tmp_path / "vae")
+    assert run("denoiser", denoiser_config(data, tmp_path / "run", vae, steps=4), tmp_path) == 0
+    weights = load_file(vae / "vae.safetensors")
+    save_file({name: 1.5 * tensor for name, tensor in weights.items()}, vae / "vae.safetensors")
+    assert run("denoiser", denoiser_config(data, tmp_path / "run", vae, steps=8), tmp_path) == 2
+    assert "began with other weights of its VAE" in capsys.readouterr().err
+    assert state(tmp_path / "run")["step"] == 4
+
+    save_file(weights, vae / "vae.safetensors")
+    assert run("denoiser", denoiser_config(data, tmp_path / "run", vae, steps=8), tmp_path) == 0
 
 
 @pytest.fixture

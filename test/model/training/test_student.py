@@ -160,3 +160,13 @@ def test_a_shipped_config_is_read_and_its_teacher_is_there(path):
     check_solver(config.sampling_solver)
     assert config.teacher_steps > config.sampling_steps
     assert load_config(CONFIGS.parents[1] / config.teacher).vae is not None
+
+
+@pytest.mark.parametrize("changes", [dict(dt=0.1), dict(views=("side", "wrist"))])
+def test_data_of_another_time_step_or_of_other_cameras_than_the_teachers_is_refused(
+    changes, tiny_checkpoint, tmp_path, capsys
+):
+    other = tmp_path / "other"
+    write_synthetic_data(other, info=DatasetInfo(labeler="exact", stride=1, **changes))
+    assert run("student", student_config(tiny_checkpoint, other, tmp_path / "run"), tmp_path) == 2
+    assert f"has {next(iter(changes))}" in capsys.readouterr().err

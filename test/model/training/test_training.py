@@ -139,6 +139,17 @@ def test_what_cannot_be_trained_ends_with_code_2_and_a_reason(data, tmp_path, ca
     refused("vae", good | {"logging": {"keep": 0}}, "logging.keep: got 0, expected at least 1")
     refused("vae", good | {"vae": good["vae"] | {"patch_size": 10}}, "not a multiple of patch_size")
     refused("vae", good | {"vae": good["vae"] | {"num_frames": 24}}, "vae.num_frames is 24, the data's is 16")
+    for group, name, value in (
+        ("optimisation", "steps", 0),
+        ("optimisation", "learning_rate", -1.0),
+        ("optimisation", "learning_rate", float("nan")),
+        ("optimisation", "ema_decay", 5.0),
+        ("logging", "validate_every", 0),
+        ("logging", "validation_samples", 0),
+    ):
+        refused("vae", good | {group: good[group] | {name: value}}, f"{group}.{name}: got {value}")
+    refused("vae", good | {"vae": good["vae"] | {"heads": 0}}, "heads: got 0, expected at least 1")
+    refused("denoiser", denoiser_config(data, tmp_path / "d", None, sampling_steps=0), "sampling_steps: got 0")
     refused("denoiser", denoiser_config(data, tmp_path / "d", tmp_path / "no_vae"), "vae.json")
     refused("denoiser", denoiser_config(data, tmp_path / "d", None, sampling_solver="rk4"), "solver: got 'rk4'")
     assert main(["train", "vae", "--config", str(tmp_path / "missing.yaml")]) == 2
@@ -146,6 +157,10 @@ def test_what_cannot_be_trained_ends_with_code_2_and_a_reason(data, tmp_path, ca
     assert run("vae", good, tmp_path) == 0
     capsys.readouterr()
     refused("vae", good | {"moving_weight": 2.0}, "run of another config")
+    export = tmp_path / "run" / "checkpoint"
+    before = {path.name: path.read_bytes() for path in export.iterdir()}
+    refused("vae", good | {"out": str(export)}, "is a checkpoint, and a run would write over it")
+    assert {path.name: path.read_bytes() for path in export.iterdir()} == before
 
 
 def test_batches_are_a_permutation_each_epoch_and_resume_in_place():

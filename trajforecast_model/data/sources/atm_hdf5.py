@@ -87,7 +87,7 @@ class AtmTask:
                 yield hdf5["root"]
             except (KeyError, IndexError) as error:
                 raise ValueError(f"{file} lacks what ATM's files hold: {error}") from error
-            except (OSError, RuntimeError) as error:
+            except (OSError, RuntimeError, TypeError) as error:
                 raise ValueError(f"{file} is damaged: {error}") from error
 
 

@@ -6,6 +6,7 @@ and `meta/episodes/**/*.parquet` says where each lies. Source: the repository hu
 """
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,6 +160,8 @@ def _read_info(place: Path) -> dict:
         missing = [name for name in ("fps", "features", "data_path") if name not in info]
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"{path} is not readable: {error}") from error
+    if not missing and not (isinstance(info["fps"], (int, float)) and 0 < info["fps"] < math.inf):
+        raise ValueError(f"{path}: fps is {info['fps']!r}, expected frames a second, above 0")
     if missing or _version(info) not in (2, 3):
         raise ValueError(
             f"{path}: {'it lacks ' + ', '.join(missing) if missing else 'version ' + str(info.get('codebase_version'))}; "

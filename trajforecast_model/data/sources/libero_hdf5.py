@@ -87,7 +87,8 @@ class LiberoFile:
             raise ValueError(f"{where} lacks both states and images (obs/{', obs/'.join(self.datasets.values())})")
         length = len(states) if states is not None else len(next(iter(stored.values())))
         for view, images in stored.items():
-            if images.shape[0] != length or images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
+            whole = images.ndim == 4 and len(images) == length and images.shape[-1] == 3 and 0 not in images.shape
+            if not whole or images.dtype != np.uint8:
                 raise ValueError(
                     f"{where}: {self.datasets[view]} is {images.dtype} {images.shape}, expected uint8 "
                     f"({length}, height, width, 3)"
@@ -124,7 +125,7 @@ class LiberoFile:
                 yield group
             except KeyError as error:
                 raise ValueError(f"{self.place}: {name} lacks {error}") from error
-            except (OSError, RuntimeError, IndexError) as error:
+            except (OSError, RuntimeError, IndexError, TypeError) as error:
                 raise ValueError(f"{self.place}: {name} is damaged: {error}") from error
 
 
@@ -146,7 +147,7 @@ def text(value: str | bytes) -> str:
 def _instruction(problem_info: str | bytes | None, task: str) -> str:
     """From the file's attributes or, where they lack it, from its name."""
     try:
-        words = json.loads(problem_info)["language_instruction"]
+        words = "".join(json.loads(problem_info)["language_instruction"])
     except (TypeError, ValueError, KeyError):
         words = instruction_in(task)
-    return "".join(words).strip().strip('"')
+    return words.strip().strip('"')

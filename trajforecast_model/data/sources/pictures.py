@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from trajforecast_model.images import resize_image
+from trajforecast_model.images import decode_rgb, resize_image
 
 PICTURE_ENDS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 VIDEO_ENDS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
@@ -16,10 +16,10 @@ VIDEO_ENDS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 
 def decode_picture(data: bytes, where: str, size: tuple[int, int]) -> np.ndarray:
     """An encoded picture as uint8 RGB [*size, 3]. Raises ValueError naming `where` if it does not decode."""
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    picture = decode_rgb(data)
     if picture is None:
         raise ValueError(f"{where} is not a picture that can be decoded (empty or truncated?)")
-    return resize_image(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), size)
+    return resize_image(picture, size)
 
 
 def video_length_and_fps(path: Path) -> tuple[int, float]:
