@@ -9,9 +9,6 @@ import torch
 from torch import Tensor
 
 LEVELS = 1000
-# Positions are -1 to 1 within the image: what lies further out than half an image is no forecast of any use, and early
-# steps divide by almost nothing.
-_LARGEST = 2.0
 
 
 def kept_variance(level: Tensor) -> Tensor:
@@ -27,7 +24,11 @@ def add_noise(data: Tensor, noise: Tensor, level: Tensor) -> Tensor:
 
 
 def sample(
-    noise_in: Callable[[Tensor, Tensor], Tensor], start: Tensor, fresh_noise: Callable[[int], Tensor], steps: int
+    noise_in: Callable[[Tensor, Tensor], Tensor],
+    start: Tensor,
+    fresh_noise: Callable[[int], Tensor],
+    steps: int,
+    largest: float,
 ) -> Tensor:
     """Ancestral sampling on `steps` of the levels, spread evenly (arXiv 2102.09672, section 4).
 
@@ -36,6 +37,7 @@ def sample(
         start: [B, ...] pure noise.
         fresh_noise: noise like `start` for each step from the first (0) to the one before the last.
         steps: network evaluations, 1 to LEVELS.
+        largest: what the data never exceeds; early steps divide by almost nothing.
     """
     if not 1 <= steps <= LEVELS:
         raise ValueError(f"steps: got {steps}, expected 1 to {LEVELS}")
@@ -44,7 +46,7 @@ def sample(
     for step, (level, next_level) in enumerate(zip(levels, [*levels[1:], None], strict=True)):
         at = torch.full((len(x),), level, device=x.device)
         kept = kept_variance(at[:1])
-        data = ((x - (1 - kept).sqrt() * noise_in(x, at)) / kept.sqrt()).clamp(-_LARGEST, _LARGEST)
+        data = ((x - (1 - kept).sqrt() * noise_in(x, at)) / kept.sqrt()).clamp(-largest, largest)
         if next_level is None:
             x = data
             continue

@@ -6,10 +6,12 @@ level and of the instruction, and modulates every block. No goal image: here, no
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from trajforecast_model.baselines.ddpm import LEVELS
 from trajforecast_model.baselines.resnet import ResNet
+from trajforecast_model.config import check_at_least
 from trajforecast_model.networks.layers import MLP, attend
 from trajforecast_model.networks.positions import sincos_2d, timestep_features
 
@@ -25,12 +27,15 @@ class TrackDiffusionConfig:
     image_size: tuple[int, int] = (128, 128)  # height, width
     text_dim: int = 768
     sampling_steps: int = 50  # of the 1,000 levels
+    motion_scale: float | None = None  # diffuse motion_scale * (track - point), not positions as Track2Act (ours)
 
     def __post_init__(self):
         if self.dim % self.heads:
             raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}; change one of them")
         if not 1 <= self.sampling_steps <= LEVELS:
             raise ValueError(f"sampling_steps: got {self.sampling_steps}, expected 1 to {LEVELS}")
+        if self.motion_scale is not None:
+            check_at_least(1, self, "motion_scale")
 
 
 class TrackDiffusion(nn.Module):
@@ -52,6 +57,21 @@ class TrackDiffusion(nn.Module):
             nn.init.zeros_(zero.weight)
             nn.init.zeros_(zero.bias)
 
+    def diffused(self, tracks: Tensor) -> Tensor:
+        """Normalised tracks [B, T, P, 2] as what noise is added to; frame 0, which is known, stays as it is."""
+        scale, first = self.config.motion_scale, tracks[:, :1]
+        return tracks if scale is None else torch.cat([first, scale * (tracks[:, 1:] - first)], dim=1)
+
+    def positions_of(self, diffused: Tensor, first: Tensor) -> Tensor:
+        """The inverse, of the unknown frames: [B, T - 1, P, 2] and frame 0 [B, 1, P, 2] to normalised tracks."""
+        scale = self.config.motion_scale
+        return diffused if scale is None else first + diffused / scale
+
+    @property
+    def largest(self) -> float:
+        """Of what is diffused: what lies further out than half an image is no forecast of any use."""
+        return 2.0 * (self.config.motion_scale or 1.0)
+
     def condition(self, images: Tensor, text_embedding: Tensor) -> Tensor:
         """[B, 3, H, W] in [-1, 1] and [B, E] -> [B, D], which serves every sample and noise level."""
         return self.image_projection(self.resnet(images)) + self.text_projection(text_embedding)
@@ -60,7 +80,7 @@ class TrackDiffusion(nn.Module):
         """The noise in noisy tracks.
 
         Args:
-            tracks: [B, T, P, 2] normalised, P points in the grid's order; frame 0 is known and clean.
+            tracks: [B, T, P, 2] as `diffused` gives them, P points in the grid's order; frame 0 is known and clean.
             level: int [B], noise level.
             condition: [B, D]
 

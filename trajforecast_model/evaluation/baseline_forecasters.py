@@ -106,8 +106,13 @@ class TrackDiffusionForecaster(BaselineForecaster):
             return torch.cat([sample_noise(seed, stream, k, shape) for seed in seeds]).to(self._device)
 
         steps = self.steps if steps is None else steps
-        unknown = sample(noise_in, noise(""), lambda step: noise(f"step {step}"), steps)
-        tracks = denormalise(unknown, PROTOCOL_IMAGE_SIZE).unflatten(0, (len(windows), k)).cpu().numpy()
+        unknown = sample(noise_in, noise(""), lambda step: noise(f"step {step}"), steps, self._network.largest)
+        tracks = (
+            denormalise(self._network.positions_of(unknown, first), PROTOCOL_IMAGE_SIZE)
+            .unflatten(0, (len(windows), k))
+            .cpu()
+            .numpy()
+        )
         return [
             PointForecast(*(self._read(samples, points, one.truth[0], chosen) for chosen in (one.drawn, one.moving)))
             for samples, points, one in zip(tracks, still, windows, strict=True)

@@ -24,7 +24,8 @@ class Track2ActStage(BaselineStage):
     def loss(
         self, model: TrackDiffusion, batch: Batch, noise: WindowNoise, mean_weight: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        tracks = fixed_points(normalise(batch.tracks, self.config.network.image_size), self.config.network.grid)
+        network = self.config.network
+        tracks = model.diffused(fixed_points(normalise(batch.tracks, network.image_size), network.grid))
         added = noise.normal(*tracks.shape[1:])  # [B, T, P, 2]
         uniform = torch.special.ndtr(noise.normal())  # [B] in (0, 1)
         level = (uniform * LEVELS).long().clamp(max=LEVELS - 1)

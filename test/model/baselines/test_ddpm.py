@@ -23,7 +23,7 @@ def test_a_single_possible_outcome_is_what_comes_out(steps):
         kept = kept_variance(level).view(-1, 1)
         return (x - kept.sqrt() * outcome) / (1 - kept).sqrt()
 
-    samples = sample(noise_in, torch.randn(3, 2), lambda step: torch.randn(3, 2), steps)
+    samples = sample(noise_in, torch.randn(3, 2), lambda step: torch.randn(3, 2), steps, largest=2.0)
     torch.testing.assert_close(samples, outcome.expand(3, 2), rtol=0, atol=2e-3)
 
 
@@ -34,7 +34,7 @@ def test_samples_of_a_normal_distribution_have_its_width():
         kept = kept_variance(level).view(-1, 1)
         return (1 - kept).sqrt() * (x - kept.sqrt() * mean) / (kept * width**2 + 1 - kept)
 
-    samples = sample(noise_in, torch.randn(4000, 1), lambda step: torch.randn(4000, 1), 200)
+    samples = sample(noise_in, torch.randn(4000, 1), lambda step: torch.randn(4000, 1), 200, largest=2.0)
     assert samples.mean().item() == pytest.approx(mean, abs=0.03)
     assert samples.std().item() == pytest.approx(width, rel=0.08)
 
@@ -42,4 +42,4 @@ def test_samples_of_a_normal_distribution_have_its_width():
 def test_numbers_of_steps_that_make_no_sense_are_refused():
     for steps in (0, LEVELS + 1):
         with pytest.raises(ValueError, match="expected 1 to 1000"):
-            sample(lambda x, level: x, torch.zeros(1, 1), lambda step: torch.zeros(1, 1), steps)
+            sample(lambda x, level: x, torch.zeros(1, 1), lambda step: torch.zeros(1, 1), steps, largest=2.0)
