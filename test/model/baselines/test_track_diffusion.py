@@ -46,12 +46,25 @@ def test_image_text_level_and_other_points_all_matter():
         assert not torch.allclose(other[:, :, 0], noise[:, :, 0], atol=1e-4)
 
 
+def test_motions_are_diffused_relative_to_the_first_frame():
+    tracks = torch.rand(2, 16, 64, 2) * 2 - 1
+    for scale in (None, 4.0):
+        network = TrackDiffusion(TrackDiffusionConfig(**TINY, motion_scale=scale))
+        diffused = network.diffused(tracks)
+        assert torch.equal(diffused[:, :1], tracks[:, :1])
+        torch.testing.assert_close(network.positions_of(diffused[:, 1:], tracks[:, :1]), tracks[:, 1:])
+        assert diffused[:, 1:].abs().max() <= network.largest * 2
+    still = tracks[:, :1].expand(-1, 16, -1, -1)
+    assert not network.diffused(still)[:, 1:].any()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (dict(dim=33), "multiple of heads"),
         (dict(sampling_steps=0), "sampling_steps"),
         (dict(resnet_width=20), "multiple of 16"),
+        (dict(motion_scale=0.0), "motion_scale: got 0.0"),
     ],
 )
 def test_sizes_that_cannot_be_are_refused(change, message):

@@ -30,6 +30,15 @@ def trained(data, tmp_path_factory):
     return folder / "run"
 
 
+def test_it_learns_to_see_the_noise_in_motions_too(data, tmp_path):
+    config = track2act_config(data, tmp_path / "run", steps=60)
+    config["network"] |= dict(motion_scale=4.0)
+    assert run("track2act", config, tmp_path) == 0
+    losses = logged(tmp_path / "run")
+    assert losses[1] == pytest.approx(1.0, rel=0.05)
+    assert sum(losses[step] for step in range(51, 61)) / 10 < 0.4
+
+
 def test_it_learns_to_see_the_noise(trained):
     losses = logged(trained)
     assert losses[1] == pytest.approx(1.0, rel=0.05)  # sees nothing at first: the variance of the noise
@@ -62,7 +71,8 @@ def test_a_resumed_run_is_the_undisturbed_one(data, tmp_path):
     assert same_state(state(tmp_path / "whole"), state(tmp_path / "resumed"))
 
 
-def test_a_perfect_network_forecasts_the_truth(data):
+@pytest.mark.parametrize("motion_scale", [None, 4.0])
+def test_a_perfect_network_forecasts_the_truth(data, motion_scale):
     """The sampler, its normalisation and the reading at query points, apart from what is learned."""
     from trajforecast_model.baselines.checkpoint import BaselineConfig
     from trajforecast_model.baselines.ddpm import kept_variance
@@ -77,11 +87,12 @@ def test_a_perfect_network_forecasts_the_truth(data):
     values = track2act_config(data, "unused")
     window = next(iter(moving_windows(ShardDataset(data, "val"), None, lambda: None)))
     # The finest grid, so that nothing is interpolated.
-    config = from_dict(TrackDiffusionConfig, values["network"] | {"grid": [64, 64]})
+    config = from_dict(TrackDiffusionConfig, values["network"] | {"grid": [64, 64], "motion_scale": motion_scale})
 
     class Perfect(TrackDiffusion):
         def forward(self, tracks, level, condition):
             truth = torch.from_numpy(normalise(fixed_points(window.truth, (64, 64)), (128, 128)))
+            truth = self.diffused(truth[None])[0]
             kept = kept_variance(level).view(-1, 1, 1, 1)
             return (tracks - kept.sqrt() * truth) / (1 - kept).sqrt()
 
