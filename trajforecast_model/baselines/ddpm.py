@@ -29,6 +29,7 @@ def sample(
     fresh_noise: Callable[[int], Tensor],
     steps: int,
     largest: float,
+    first_level: int = LEVELS - 1,
 ) -> Tensor:
     """Ancestral sampling on `steps` of the levels, spread evenly (arXiv 2102.09672, section 4).
 
@@ -38,10 +39,13 @@ def sample(
         fresh_noise: noise like `start` for each step from the first (0) to the one before the last.
         steps: network evaluations, 1 to LEVELS.
         largest: what the data never exceeds; early steps divide by almost nothing.
+        first_level: where to begin with pure noise. At the last level a small error about the noise is a large one about
+            the data, and networks that trained briefly do not find back; some levels further down pure noise is nearly
+            what they know.
     """
     if not 1 <= steps <= LEVELS:
         raise ValueError(f"steps: got {steps}, expected 1 to {LEVELS}")
-    levels = torch.linspace(LEVELS - 1, 0, steps).round().long().tolist() if steps > 1 else [LEVELS - 1]
+    levels = torch.linspace(first_level, 0, steps).round().long().tolist() if steps > 1 else [first_level]
     x = start
     for step, (level, next_level) in enumerate(zip(levels, [*levels[1:], None], strict=True)):
         at = torch.full((len(x),), level, device=x.device)

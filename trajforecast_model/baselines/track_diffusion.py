@@ -27,6 +27,7 @@ class TrackDiffusionConfig:
     image_size: tuple[int, int] = (128, 128)  # height, width
     text_dim: int = 768
     sampling_steps: int = 50  # of the 1,000 levels
+    first_level: int = LEVELS - 1  # that sampling begins at; see ddpm.sample
     motion_scale: float | None = None  # diffuse motion_scale * (track - point), not positions as Track2Act (ours)
 
     def __post_init__(self):
@@ -34,6 +35,8 @@ class TrackDiffusionConfig:
             raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}; change one of them")
         if not 1 <= self.sampling_steps <= LEVELS:
             raise ValueError(f"sampling_steps: got {self.sampling_steps}, expected 1 to {LEVELS}")
+        if not 0 <= self.first_level < LEVELS:
+            raise ValueError(f"first_level: got {self.first_level}, expected 0 to {LEVELS - 1}")
         if self.motion_scale is not None:
             check_at_least(1, self, "motion_scale")
 

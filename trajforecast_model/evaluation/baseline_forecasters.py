@@ -106,7 +106,9 @@ class TrackDiffusionForecaster(BaselineForecaster):
             return torch.cat([sample_noise(seed, stream, k, shape) for seed in seeds]).to(self._device)
 
         steps = self.steps if steps is None else steps
-        unknown = sample(noise_in, noise(""), lambda step: noise(f"step {step}"), steps, self._network.largest)
+        unknown = sample(
+            noise_in, noise(""), lambda step: noise(f"step {step}"), steps, self._network.largest, network.first_level
+        )
         tracks = (
             denormalise(self._network.positions_of(unknown, first), PROTOCOL_IMAGE_SIZE)
             .unflatten(0, (len(windows), k))

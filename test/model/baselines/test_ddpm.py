@@ -15,15 +15,15 @@ def test_schedule_goes_from_almost_clean_to_almost_noise():
     assert torch.equal(add_noise(noise, data, torch.tensor([5, 900]))[:, 0], (1 - kept[[5, 900]]).sqrt())
 
 
-@pytest.mark.parametrize("steps", [1, 7, LEVELS])
-def test_a_single_possible_outcome_is_what_comes_out(steps):
+@pytest.mark.parametrize(("steps", "first_level"), [(1, LEVELS - 1), (7, LEVELS - 1), (LEVELS, LEVELS - 1), (7, 600)])
+def test_a_single_possible_outcome_is_what_comes_out(steps, first_level):
     outcome = torch.tensor([0.3, -0.7])
 
     def noise_in(x, level):
         kept = kept_variance(level).view(-1, 1)
         return (x - kept.sqrt() * outcome) / (1 - kept).sqrt()
 
-    samples = sample(noise_in, torch.randn(3, 2), lambda step: torch.randn(3, 2), steps, largest=2.0)
+    samples = sample(noise_in, torch.randn(3, 2), lambda step: torch.randn(3, 2), steps, 2.0, first_level)
     torch.testing.assert_close(samples, outcome.expand(3, 2), rtol=0, atol=2e-3)
 
 

@@ -65,6 +65,7 @@ def test_motions_are_diffused_relative_to_the_first_frame():
         (dict(sampling_steps=0), "sampling_steps"),
         (dict(resnet_width=20), "multiple of 16"),
         (dict(motion_scale=0.0), "motion_scale: got 0.0"),
+        (dict(first_level=1000), "first_level: got 1000"),
     ],
 )
 def test_sizes_that_cannot_be_are_refused(change, message):
