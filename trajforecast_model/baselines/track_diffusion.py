@@ -31,6 +31,7 @@ class TrackDiffusionConfig:
     motion_scale: float | None = None  # diffuse motion_scale * (track - point), not positions as Track2Act (ours)
 
     def __post_init__(self):
+        check_at_least(1, self, "dim", "depth", "heads")
         if self.dim % self.heads:
             raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}; change one of them")
         if not 1 <= self.sampling_steps <= LEVELS:

@@ -14,6 +14,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from trajforecast_model.baselines.mixture import MixtureOfExperts
+from trajforecast_model.config import check_at_least
 from trajforecast_model.networks.layers import attend
 from trajforecast_model.networks.positions import sincos_1d, sincos_2d
 
@@ -35,6 +36,7 @@ class TrackTransformerConfig:
     predict_motion: bool = False  # output motion from the query point instead of the position (not ATM's)
 
     def __post_init__(self):
+        check_at_least(1, self, "dim", "depth", "heads", "image_patch", "track_patch", "num_points")
         if self.dim % self.heads:
             raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}; change one of them")
         if self.num_frames % self.track_patch:

@@ -83,7 +83,10 @@ def evaluate_labelers(
     exact = ExactLabeler()
     for source, name in tqdm(names, unit="demo", desc="labeler-eval"):
         try:
-            for clip in list(clips_of_demo(source.read(name), exact, windows)):  # all of a demo or none
+            clips = list(
+                clips_of_demo(source.read(name), exact, windows)
+            )  # before any is measured: a later one may fail
+            for clip in clips:
                 _measure(clip, trackers, figures, seconds)
         except ValueError as error:
             broken.append(str(error) if str(source.place) in str(error) else f"{source.place}: {name}: {error}")

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trajforecast_model.config import check_at_least
 from trajforecast_model.networks.layers import MLP, RMSNorm, SelfAttention
 from trajforecast_model.networks.positions import sincos_2d
 
@@ -24,6 +25,9 @@ class ImageEncoderConfig:
     dim: int = 1024  # width of the tokens
     depth: int = 0  # patch: transformer blocks after the convolutions
     heads: int = 1  # patch: attention heads
+
+    def __post_init__(self):
+        check_at_least(1, self, "patch_size", "dim", "heads")
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -139,6 +139,9 @@ class StudentTrainConfig:
     moving_weight: float = 1.0  # weight of latent tokens with a moving point beside 1 for the others
     stored_dtype: Literal["float32", "float16"] = "float32"  # of the exported weights
 
+    def __post_init__(self):
+        check_at_least(1, self, "teacher_steps", "sampling_steps", "draws_per_window")
+
 
 @dataclass(frozen=True)
 class ATMTrainConfig:

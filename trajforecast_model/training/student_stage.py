@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from trajforecast_model.checkpoint import ForecastConfig, load_config, load_weights
-from trajforecast_model.config import check_at_least
 from trajforecast_model.flow.path import Velocity, flow_loss, interpolate, logit_normal_timesteps
 from trajforecast_model.flow.solvers import check_solver, integrate
 from trajforecast_model.networks.denoiser import Denoiser, ImageContext
@@ -35,7 +34,6 @@ class StudentStage(DenoiserStage):
 
     def __init__(self, config: StudentTrainConfig):
         check_solver(config.teacher_solver)
-        check_at_least(1, config, "teacher_steps", "sampling_steps", "draws_per_window")
         super().__init__(_training_from_teacher(config))
         self.distillation = config
         self._check_data(load_config(Path(config.teacher)))

@@ -62,6 +62,7 @@ def test_motions_are_diffused_relative_to_the_first_frame():
     ("change", "message"),
     [
         (dict(dim=33), "multiple of heads"),
+        (dict(heads=0), "heads: got 0"),
         (dict(sampling_steps=0), "sampling_steps"),
         (dict(resnet_width=20), "multiple of 16"),
         (dict(motion_scale=0.0), "motion_scale: got 0.0"),
