@@ -5,7 +5,9 @@ forecast = forecaster.predict({"side": rgb, "effector": rgb}, instruction="put t
 forecast.tracks  # float32 [V, k, T, H, W, 2], pixels of each view's image
 """
 
+import math
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,6 @@ from trajforecast_model.checkpoint import (
     load_weights,
 )
 from trajforecast_model.compilation import compiled
-from trajforecast_model.cores import begin
 from trajforecast_model.device import checked_device
 from trajforecast_model.flow.noise import sample_noise
 from trajforecast_model.flow.solvers import integrate
@@ -339,18 +340,18 @@ class Forecaster:
         self._check_effort(budget.Effort(self.config.steps if steps is None else steps, k))
         if any(seed < 0 for seed in seeds):
             raise ValueError(f"seed: got {min(seeds)}, expected a number of at least 0")
-        noise = begin(self._noise, k, seeds, streams)  # half a millisecond, and 7 for the paper's B
         text = self.encode_text(instructions)
         image_tokens = self.encode_images(images)
         known = self._known_frame(images, image_tokens)
-        latents = self.sample_latents(image_tokens, text, noise(), steps, solver, known)
+        noise = self._noise(k, seeds, streams)  # 7 ms for the paper's B, while a GPU still encodes the images
+        latents = self.sample_latents(image_tokens, text, noise, steps, solver, known)
         sizes = [image.shape[:2] for image in images]
         pixels = _pixels(self.decode_latents(latents, image_tokens), sizes)
-        is_finite = torch.isfinite(pixels.sum())  # one number tells: NaN and infinity survive a sum
+        is_finite = math.isfinite(pixels.sum())  # one number tells: NaN and infinity survive a sum
         tracks = pixels.cpu().numpy()
         if self.config.anchor_first_frame:
             for samples, size in zip(tracks, sizes, strict=True):
-                samples[:, 0] = rescale(self._query_points, self.config.image_size, size)
+                samples[:, 0] = _query_points_at(self.config.grid, self.config.image_size, size)
         if not is_finite:
             raise ValueError(
                 f"the forecast of model {self.model_id!r} has values that are not finite; its weights are damaged, or "
@@ -405,6 +406,12 @@ class Forecaster:
 
     def _place(self, module: nn.Module) -> nn.Module:
         return module.to(self.device, self.dtype).eval().requires_grad_(False)
+
+
+@lru_cache(8)  # a forecast would take 0.1 ms to compute them again, for each view
+def _query_points_at(grid: tuple[int, int], image_size: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """[H, W, 2], pixels of an image of `size` (height, width)."""
+    return rescale(query_points(grid, image_size), image_size, size)
 
 
 @torch.inference_mode()

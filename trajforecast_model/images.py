@@ -1,11 +1,7 @@
 """Images on their way into the networks: checked, and resized to what the networks were trained on."""
 
-from functools import partial
-
 import cv2
 import numpy as np
-
-from trajforecast_model.cores import map_over_cores
 
 
 def check_image(image: np.ndarray, name: str) -> None:
@@ -31,7 +27,7 @@ def decode_rgb(data: bytes) -> np.ndarray | None:
 
 def resize_images(images: list[np.ndarray], size: tuple[int, int]) -> np.ndarray:
     """Resizes each of uint8 [H, W, 3] to (height, width), stacked: [B, height, width, 3]."""
-    return np.stack(map_over_cores(partial(resize_image, size=size), images))
+    return np.stack([resize_image(image, size) for image in images])
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

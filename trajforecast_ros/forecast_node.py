@@ -31,6 +31,7 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool
 from trajforecast_msgs.srv import Predict
 
+from trajforecast_model.cores import on_passing_thread
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_ros import parameters
 from trajforecast_ros.forecasting import ForecastThread, Result
@@ -129,7 +130,8 @@ class ForecastNode(LifecycleNode):
     # Setting up and tearing down
 
     def _set_up(self) -> None:
-        self._forecaster = self._load()
+        # This thread, the executor's, never runs the networks, lest the forecast thread's PyTorch be slow.
+        self._forecaster = on_passing_thread(self._load)
         self._outputs = Outputs(self, self._settings.views)
         self._thread = ForecastThread(
             self._forecaster,

@@ -4,7 +4,8 @@
     python -m trajforecast_ros.path_profile --forecasts 200 --latency-budget 0.3   # how often it is kept, too
 
 The node runs in this process, where its stages are timed. The cameras, and a subscriber of both forecast messages, are a
-process of their own, so images and forecasts cross DDS; the next pair of images comes when the forecast has arrived.
+process of their own, so images and forecasts cross DDS; the next pair of images comes when the forecast has arrived. Both
+processes read one clock, so that a message's arrival counts from the image callback too.
 """
 
 import argparse
@@ -29,6 +30,7 @@ SUMMARISING = "mean, medoid, spread, making TrackSummary"
 PUBLISHING_SUMMARY = "publishing TrackSummary"
 TO_TRACKS = "image callback to PredictedTracks published"
 TO_ALL = "image callback to both published"
+TO_SUBSCRIBER = "image callback to PredictedTracks at its subscriber"
 
 
 class StageTimer:
@@ -38,6 +40,7 @@ class StageTimer:
         self.forecasts: list[dict[str, float]] = []
         self._seconds: dict[str, float] = defaultdict(float)
         self._tracks_published = 0.0
+        self.image_callbacks: list[float] = []  # time.monotonic() of each forecast's
         self._running = threading.local()
 
     def time(self, owner: object, name: str, stage: str | Callable[..., str]) -> None:
@@ -72,6 +75,7 @@ class StageTimer:
             stages[TO_ALL] = forecast.latency
             stages[TO_TRACKS] = forecast.latency - (forecast.at - self._tracks_published)
             self.forecasts.append(stages)
+            self.image_callbacks.append(forecast.at - forecast.latency)
             publish(statistics, forecast)
 
         return published
@@ -97,7 +101,8 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
     size = [str(side) for side in args.image_size]
     this_module = [sys.executable, "-m", "trajforecast_ros.path_profile"]
-    peer = subprocess.Popen([*this_module, "--as-peer", f"--forecasts={args.forecasts}", "--image-size", *size])
+    cameras = [*this_module, "--as-peer", f"--forecasts={args.forecasts}", "--image-size", *size]
+    peer = subprocess.Popen(cameras, stdout=subprocess.PIPE, text=True)
     try:
         settings = {
             "checkpoint": args.checkpoint,
@@ -105,7 +110,8 @@ def main(arguments: list[str] | None = None) -> int:
             "latency_budget": args.latency_budget,
             "instruction": "pick up the milk and place it in the basket",
         }
-        forecasts, efforts = _profile_node(settings, lambda: peer.poll() is not None)
+        forecasts, image_callbacks, efforts = _profile_node(settings, lambda: peer.poll() is not None)
+        arrivals = [float(line) for line in peer.stdout]
     except (ValueError, OSError) as error:
         print(f"path_profile: error: {error}", file=sys.stderr)
         return 2
@@ -115,6 +121,8 @@ def main(arguments: list[str] | None = None) -> int:
     if len(forecasts) < args.forecasts + WARM_UP:
         print(f"path_profile: only {len(forecasts)} forecasts were published", file=sys.stderr)
         return 1
+    for forecast, begun, arrived in zip(forecasts, image_callbacks, arrivals, strict=False):
+        forecast[TO_SUBSCRIBER] = arrived - begun
     print(table(forecasts[WARM_UP:]))
     if args.latency_budget:
         print(within_budget([forecast[TO_ALL] for forecast in forecasts[WARM_UP:]], efforts, args.latency_budget))
@@ -125,19 +133,23 @@ def table(forecasts: list[dict[str, float]]) -> str:
     """Markdown: median and 99th percentile of every stage, in milliseconds.
 
     Args:
-        forecasts: seconds by stage, with the whole ways as TO_TRACKS and TO_ALL.
+        forecasts: seconds by stage, with the whole ways as TO_TRACKS, TO_SUBSCRIBER and TO_ALL.
     """
     seconds = {stage: np.array([forecast.get(stage, 0.0) for forecast in forecasts]) for stage in forecasts[0]}
-    networks, to_tracks, to_all = (seconds.pop(name) for name in (NETWORKS, TO_TRACKS, TO_ALL))
+    networks, to_tracks, to_subscriber, to_all = (
+        seconds.pop(name) for name in (NETWORKS, TO_TRACKS, TO_SUBSCRIBER, TO_ALL)
+    )
     after = {stage: seconds.pop(stage) for stage in (SUMMARISING, PUBLISHING_SUMMARY) if stage in seconds}
     rows = {
         **seconds,
         "waking up, locks, the rest": to_tracks - networks - sum(seconds.values()),
         "**PredictedTracks published: all but the networks**": to_tracks - networks,
+        "from there to its subscriber": to_subscriber - to_tracks,
         **after,
         "locks, the rest": to_all - to_tracks - sum(after.values()),
         "**both published: all but the networks**": to_all - networks,
         "networks": networks,
+        TO_SUBSCRIBER: to_subscriber,
         TO_ALL: to_all,
     }
     lines = ["| stage | p50, ms | p99, ms |", "|---|---|---|"]
@@ -163,8 +175,8 @@ def within_budget(latencies: list[float], efforts: list[tuple[int, int]], budget
 
 def _profile_node(
     settings: dict[str, object], finished: Callable[[], bool]
-) -> tuple[list[dict[str, float]], list[tuple[int, int]]]:
-    """Of every forecast the seconds by stage; of those and the warm-up before, solver steps and samples."""
+) -> tuple[list[dict[str, float]], list[float], list[tuple[int, int]]]:
+    """Of every forecast the seconds by stage and when its images came; of those and the warm-up before, its effort."""
     # After the environment is set: rclpy reads it when it is imported.
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
@@ -208,7 +220,7 @@ def _profile_node(
     finally:
         node.close()
         rclpy.try_shutdown()
-    return timer.forecasts, efforts
+    return timer.forecasts, timer.image_callbacks, efforts
 
 
 def _cameras_and_subscriber(forecasts: int, image_size: list[int]) -> int:
@@ -219,18 +231,24 @@ def _cameras_and_subscriber(forecasts: int, image_size: list[int]) -> int:
     from trajforecast_msgs.msg import PredictedTracks, TrackSummary
 
     from trajforecast_ros.images import to_message
+    from trajforecast_ros.memory import keep_freed_memory
     from trajforecast_ros.qos import EVERY_IMAGE, RESULT
 
+    keep_freed_memory()
     rclpy.init()
     node = Node("path_profile_peer")
     cameras = [node.create_publisher(Image, f"{view}/image_raw", EVERY_IMAGE) for view in ("side", "effector")]
     arrived = {"tracks": 0, "summary": 0}
 
-    def on(name: str) -> Callable:
-        return lambda _: arrived.update({name: arrived[name] + 1})
+    def on_tracks(_: PredictedTracks) -> None:
+        print(time.monotonic())
+        arrived["tracks"] += 1
 
-    node.create_subscription(PredictedTracks, "predicted_tracks", on("tracks"), RESULT)
-    node.create_subscription(TrackSummary, "predicted_tracks/summary", on("summary"), RESULT)
+    def on_summary(_: TrackSummary) -> None:
+        arrived["summary"] += 1
+
+    node.create_subscription(PredictedTracks, "predicted_tracks", on_tracks, RESULT)
+    node.create_subscription(TrackSummary, "predicted_tracks/summary", on_summary, RESULT)
     picture = np.random.default_rng(0).integers(0, 256, (*image_size, 3), dtype=np.uint8)
     answered = -1
     resend = give_up = time.monotonic() + PEER_SECONDS

@@ -12,6 +12,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
+from trajforecast_ros.memory import keep_freed_memory
 from trajforecast_ros.resources import dds_settings
 
 
@@ -28,6 +29,7 @@ def run(
         of another type, or `make_node` raises ValueError or OSError, which is then told in one line.
     """
     _let_large_messages_through()
+    keep_freed_memory()
     try:
         rclpy.init(args=arguments)
     except (RCLError, UnknownROSArgsError) as error:

@@ -3,7 +3,7 @@ import threading
 import pytest
 import torch
 
-from trajforecast_model.cores import begin, map_over_cores
+from trajforecast_model.cores import map_over_cores, on_passing_thread
 
 
 @pytest.fixture
@@ -32,15 +32,9 @@ def test_one_core_is_one_thread(threads):
     assert set(map_over_cores(lambda _: threading.get_ident(), [0, 0])) == {threading.get_ident()}
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_what_was_begun_gives_its_result_once_asked(threads, count):
-    threads(count)
-    assert begin(divmod, 7, 2)() == (3, 1)
-
-
-def test_what_was_begun_goes_on_while_something_else_is_done(threads):
-    threads(2)
-    go_on = threading.Event()
-    begun = begin(go_on.wait, 20)
-    go_on.set()
-    assert begun()
+def test_a_passing_thread_gives_the_result_or_the_error_and_is_gone():
+    ran_on = on_passing_thread(threading.current_thread)
+    assert ran_on is not threading.current_thread()
+    assert not ran_on.is_alive()
+    with pytest.raises(ZeroDivisionError):
+        on_passing_thread(lambda: 1 / 0)

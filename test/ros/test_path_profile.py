@@ -14,6 +14,7 @@ from trajforecast_ros.path_profile import (
     PUBLISHING_TRACKS,
     SUMMARISING,
     TO_ALL,
+    TO_SUBSCRIBER,
     TO_TRACKS,
     StageTimer,
     table,
@@ -66,22 +67,25 @@ def test_what_a_stage_spends_in_another_counts_for_that_one_alone(monkeypatch):
         {"within": 4.0, "around": 1.5, PUBLISHING_TRACKS: 0.5, TO_ALL: 7.0, TO_TRACKS: 6.75},
         {PUBLISHING_TRACKS: 0.5, TO_ALL: 3.0, TO_TRACKS: 3.0},
     ]
+    assert timer.image_callbacks == [clock.now - 7.5, clock.now - 3.0]
     assert len(told) == 2, "the node's own statistics go on"
 
 
 def test_the_table_adds_up():
     seconds = {"making": 0.001, NETWORKS: 0.25, SUMMARISING: 0.002, PUBLISHING_SUMMARY: 0.001, TO_TRACKS: 0.254}
-    text = table([{**seconds, TO_ALL: 0.2575}] * 3)
+    text = table([{**seconds, TO_SUBSCRIBER: 0.256, TO_ALL: 0.2575}] * 3)
 
     for stage, milliseconds in (
         ("making", 1.0),
         ("waking up, locks, the rest", 3.0),
         ("**PredictedTracks published: all but the networks**", 4.0),
+        ("from there to its subscriber", 2.0),
         (SUMMARISING, 2.0),
         (PUBLISHING_SUMMARY, 1.0),
         ("locks, the rest", 0.5),
         ("**both published: all but the networks**", 7.5),
         ("networks", 250.0),
+        (TO_SUBSCRIBER, 256.0),
         (TO_ALL, 257.5),
     ):
         assert f"| {stage} | {milliseconds:.2f} | {milliseconds:.2f} |" in text
@@ -99,7 +103,15 @@ def test_the_real_node_is_profiled(tiny_checkpoint, capfd):
     assert run_in_a_process(run) == 0
 
     printed = capfd.readouterr().out
-    for stage in ("images to RGB", "resizing", "making PredictedTracks", PUBLISHING_TRACKS, SUMMARISING, TO_ALL):
+    for stage in (
+        "images to RGB",
+        "resizing",
+        "making PredictedTracks",
+        PUBLISHING_TRACKS,
+        SUMMARISING,
+        TO_SUBSCRIBER,
+        TO_ALL,
+    ):
         assert f"| {stage} |" in printed
     assert "2 of 2 forecasts within 60 s; solver steps x samples: 1 x 1 (2)" in printed
 

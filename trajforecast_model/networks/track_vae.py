@@ -137,7 +137,7 @@ class TrackVAE(nn.Module):
             x = block(x, image)
         x = self._coordinates(x.flatten(0, 1))[:, config.temporal_stride - 1 :][:, : config.num_frames]
         if config.offset_scale is not None:
-            x = x / config.offset_scale + self.anchors.movedim(0, -1)
+            x = torch.add(self.anchors.movedim(0, -1), x, alpha=1 / config.offset_scale)
         return x.movedim(-1, 2)
 
     def _coordinates(self, x: Tensor) -> Tensor:

@@ -128,3 +128,10 @@ def test_noise_of_a_sample_does_not_depend_on_how_many_are_drawn():
     assert len({tuple(sample.flatten().tolist()) for sample in eight}) == 8
     assert not torch.equal(one, sample_noise(3, "effector", 1, (2, 4)))
     assert not torch.equal(one, sample_noise(4, "side", 1, (2, 4)))
+
+
+def test_noise_that_was_written_over_comes_again_as_it_was():
+    noise = sample_noise(5, "side", 2, (2, 4))
+    before = noise.clone()
+    noise.zero_()
+    assert torch.equal(sample_noise(5, "side", 2, (2, 4)), before)
