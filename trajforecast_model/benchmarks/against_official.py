@@ -36,7 +36,8 @@ def compare_with_official(
     """Times LIBERO forecasts from image tokens to tracks in pixels, decode included, and compares output and memory.
 
     Both have the weights of the golden files' formula. The official code samples view after view, the samples of a view
-    as one batch; its weights are in the precision of the run, under autocast, as its own sampling is.
+    as one batch; its weights are in the precision of the run, under autocast, as its own sampling is. Warm-up and memory
+    are of one evaluation: more need the same.
 
     Raises:
         ValueError: where `source` is not the official code, or for numbers out of range.
@@ -58,9 +59,10 @@ def compare_with_official(
             "ours": keeping("ours", lambda: forecast(ours, request, steps)),
         },
         runs,
+        warm_up={"official": lambda: official.forecast(request, 1), "ours": lambda: forecast(ours, request, 1)},
     )
     motion = tracks["official"] - tracks["official"][:, :, :1]
-    arguments = (source, size, depth, views, k, steps, device, dtype)
+    arguments = (source, size, depth, views, k, device, dtype)
     memory = {
         name: peak_memory_of(prepare, *arguments, device=device)
         for name, prepare in (("official", _prepare_official), ("ours", _prepare_ours))
@@ -90,18 +92,18 @@ def compare_with_official(
     return finish(report, [title, *lines, *floor_lines(floor, report["seconds"]["ours"]["median"])], out)
 
 
-def _prepare_official(source: Path, size, depth, views, k, steps, device, dtype) -> Callable[[], object]:
+def _prepare_official(source: Path, size, depth, views, k, device, dtype) -> Callable[[], object]:
     config = libero_config(size, depth)
     official = OfficialForecaster(source, config, device, DTYPES[dtype])
     del official.denoiser_weights, official.vae_weights
     request = request_for(config, views, k)
-    return lambda: official.forecast(request, steps)
+    return lambda: official.forecast(request, 1)
 
 
-def _prepare_ours(source: Path, size, depth, views, k, steps, device, dtype) -> Callable[[], object]:
+def _prepare_ours(source: Path, size, depth, views, k, device, dtype) -> Callable[[], object]:
     config = libero_config(size, depth)
     official = OfficialForecaster(source, config, "cpu", torch.float32)
     ours = forecaster_of_official(config, official.denoiser_weights, official.vae_weights, device, dtype)
     del official
     request: Request = request_for(config, views, k)
-    return lambda: forecast(ours, request, steps)
+    return lambda: forecast(ours, request, 1)

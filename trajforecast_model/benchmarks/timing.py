@@ -14,9 +14,10 @@ import numpy as np
 import torch
 
 Seconds = dict[str, list[float]]  # of each run, by program
+Programs = dict[str, Callable[[], object]]
 
 
-def interleaved(programs: dict[str, Callable[[], object]], runs: int) -> tuple[Seconds, Seconds]:
+def interleaved(programs: Programs, runs: int, warm_up: Programs | None = None) -> tuple[Seconds, Seconds]:
     """Seconds, and CPU seconds of all threads, of each run of each program, A B A B ..., after one each that does not count.
 
     On a machine that does other work too, CPU seconds on one thread (OMP_NUM_THREADS=1) say more; several threads count
@@ -24,18 +25,20 @@ def interleaved(programs: dict[str, Callable[[], object]], runs: int) -> tuple[S
 
     Args:
         programs: each waits for its own results, as one that returns numpy arrays does.
+        warm_up: shorter programs to begin with, where one run of each takes long.
     """
     if runs < 1:
         raise ValueError(f"runs: got {runs}, expected at least 1")
     seconds: Seconds = {name: [] for name in programs}
     cpu_seconds: Seconds = {name: [] for name in programs}
-    for run in range(-1, runs):
+    for program in (warm_up or programs).values():
+        program()
+    for _ in range(runs):
         for name, program in programs.items():
             start, cpu_start = time.perf_counter(), time.process_time()
             program()
-            if run >= 0:
-                seconds[name].append(time.perf_counter() - start)
-                cpu_seconds[name].append(time.process_time() - cpu_start)
+            seconds[name].append(time.perf_counter() - start)
+            cpu_seconds[name].append(time.process_time() - cpu_start)
     return seconds, cpu_seconds
 
 
