@@ -82,6 +82,22 @@ def node_in_this_process(listener, tiny_checkpoint):
     gc.collect()
 
 
+def test_the_executors_thread_never_runs_the_networks(node_in_this_process, monkeypatch):
+    """Two threads that have run PyTorch make it slow, so warming up must not be on one that stays."""
+    predict, ran_on = Forecaster.predict, []
+
+    def noting(*arguments, **options):
+        ran_on.append(threading.current_thread())
+        return predict(*arguments, **options)
+
+    monkeypatch.setattr(Forecaster, "predict", noting)
+    assert node_in_this_process().trigger_configure() == TransitionCallbackReturn.SUCCESS
+
+    [warmed_up] = ran_on
+    assert warmed_up is not threading.current_thread()
+    assert not warmed_up.is_alive()
+
+
 def test_through_all_states_and_back(start_node, listener, manager, tiny_checkpoint):
     node = start_node(NODE, settings(tiny_checkpoint, autostart=False, instruction="go"))
     robot = Robot(listener)
