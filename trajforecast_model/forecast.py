@@ -5,7 +5,6 @@ from functools import cached_property
 
 import numpy as np
 
-from trajforecast_model.cores import map_over_cores
 from trajforecast_model.tracks.summary import mean_track, medoid, spread
 
 
@@ -36,14 +35,14 @@ class Forecast:
     @cached_property
     def mean_track(self) -> np.ndarray:
         """float32 [V, T, H, W, 2]"""
-        return np.stack(map_over_cores(mean_track, self.tracks))
+        return np.stack([mean_track(samples) for samples in self.tracks])
 
     @cached_property
     def medoid(self) -> np.ndarray:
         """int64 [V], the sample with the least mean distance to the others."""
-        return np.array(map_over_cores(medoid, self.tracks))
+        return np.array([medoid(samples) for samples in self.tracks])
 
     @cached_property
     def spread(self) -> np.ndarray:
         """float32 [V, T, H, W], standard deviation over the samples, pixels."""
-        return np.stack(map_over_cores(spread, self.tracks, self.mean_track))
+        return np.stack([spread(samples, mean) for samples, mean in zip(self.tracks, self.mean_track, strict=True)])

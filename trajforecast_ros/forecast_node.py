@@ -31,8 +31,8 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool
 from trajforecast_msgs.srv import Predict
 
-from trajforecast_model.cores import on_passing_thread
 from trajforecast_model.forecaster import Forecaster
+from trajforecast_model.threads import on_passing_thread
 from trajforecast_ros import parameters
 from trajforecast_ros.forecasting import ForecastThread, Result
 from trajforecast_ros.messages import nanoseconds
