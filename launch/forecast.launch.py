@@ -17,6 +17,7 @@ PARAMETERS = {
     "checkpoint": (str, "A shipped checkpoint's name, a checkpoint folder, or a cached hub id"),
     "device": (str, "Where the networks run: cpu, cuda, cuda:1"),
     "dtype": (str, "Number format of the networks: float32 or bfloat16"),
+    "compile": (bool, "Whether torch.compile makes them faster, which takes a minute or more at the start"),
     "instruction": (str, "What the robot is to do; without one the node waits for ~/instruction"),
     "num_samples": (int, "k: futures sampled in a forecast, 1 to 64"),
     "solver_steps": (int, "Network evaluations a forecast; 0 takes the checkpoint's number"),

@@ -12,15 +12,24 @@ MODES = ("default", "reduce-overhead", "max-autotune")
 def compiled(
     function: Callable[..., Tensor], mode: str = "default", backend: str | Callable = "inductor"
 ) -> Callable[..., Tensor]:
-    """The function, compiled anew for each shape of its arguments.
+    """The function, compiled anew for each shape of its arguments when it is first called with it.
 
     Raises:
-        ValueError: for a mode that there is not.
+        ValueError: for a mode that there is not; when it is called, where it cannot be compiled, say without a compiler.
     """
     if mode not in MODES:
         raise ValueError(f"compile: got mode {mode!r}, expected one of {', '.join(MODES)}")
     fast = torch.compile(function, mode=mode, backend=backend, dynamic=False)
-    if mode == "default":
-        return fast
-    # A CUDA graph writes every output over its last one, which a solver of second order or the caller may still need.
-    return lambda *inputs: fast(*inputs).clone()
+
+    def run(*inputs: Tensor) -> Tensor:
+        try:
+            outputs = fast(*inputs)
+        except torch._dynamo.exc.BackendCompilerFailed as error:
+            why = str(error).splitlines()[0]
+            raise ValueError(
+                f"the networks cannot be compiled here: {why}. A CPU needs a C++ compiler (g++); or do without compiling"
+            ) from error
+        # A CUDA graph writes every output over its last one, which a solver of second order or the caller may still need.
+        return outputs if mode == "default" else outputs.clone()
+
+    return run

@@ -169,21 +169,31 @@ class ForecastNode(LifecycleNode):
         self.get_logger().info(f"loading checkpoint {wanted.checkpoint} on {wanted.device}")
         forecaster = Forecaster.from_pretrained(wanted.checkpoint, device=wanted.device, dtype=wanted.dtype)
         _check_budget(wanted, forecaster)
-        height, width = forecaster.config.image_size
-        gray = np.full((height, width, 3), 128, dtype=np.uint8)
-        # The first forecast is slow (allocation, kernel choice); make it before anybody waits for one.
-        forecaster.predict(
-            dict.fromkeys(wanted.views, gray),
-            "warm up",
-            k=wanted.num_samples,
-            steps=wanted.solver_steps or None,
-            seed=0,
-        )
-        if wanted.latency_budget:
-            for cameras in range(1, len(wanted.views) + 1):  # one may fall silent
-                forecaster.calibrate(cameras, wanted.num_samples, wanted.solver_steps or None)
+        self._warm_up(forecaster)
         self.get_logger().info(f"{forecaster.model_id} is ready after {time.monotonic() - started:.1f} s")
         return forecaster
+
+    def _warm_up(self, forecaster: Forecaster) -> None:
+        """Makes the first forecasts, which are slow (allocation, kernel choice, compiling), before anybody waits for one."""
+        wanted = self._settings
+        steps = wanted.solver_steps or None
+        counts = range(1, len(wanted.views) + 1)  # of cameras: all but one may fall silent
+        forecasts = [len(wanted.views)]
+        if wanted.compile:
+            self.get_logger().info("compiling the networks")
+            # Not as CUDA graphs: PyTorch replays those only on the thread that recorded them.
+            forecaster.compile()
+            forecasts = [
+                count for count in counts for _ in range(2)
+            ]  # the first is compiled for, the second may be too
+        height, width = forecaster.config.image_size
+        gray = np.full((height, width, 3), 128, dtype=np.uint8)
+        for count in forecasts:
+            cameras = dict.fromkeys(wanted.views[:count], gray)
+            forecaster.predict(cameras, "warm up", k=wanted.num_samples, steps=steps, seed=0)
+        if wanted.latency_budget:
+            for count in counts:
+                forecaster.calibrate(count, wanted.num_samples, steps)
 
     def _tear_down(self) -> None:
         """Gives back whatever is there; the one way out of every state."""

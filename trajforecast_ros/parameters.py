@@ -41,6 +41,12 @@ class ForecastParameters:
         default="float32",
         metadata=_meaning("Number format of the networks", choices=("float32", "bfloat16"), reload=True),
     )
+    compile: bool = field(
+        default=False,
+        metadata=_meaning(
+            "Whether torch.compile makes the networks faster, which takes it a minute or more at configure", reload=True
+        ),
+    )
     views: list[str] = field(
         default_factory=lambda: ["side", "effector"],
         metadata=_meaning("Cameras to forecast; each view's images come on <view>/image_raw", reload=True),

@@ -82,6 +82,21 @@ def node_in_this_process(listener, tiny_checkpoint):
     gc.collect()
 
 
+def test_networks_are_compiled_for_every_number_of_cameras_before_images_come(node_in_this_process, monkeypatch):
+    compile_networks, predict, forecast = Forecaster.compile, Forecaster.predict, []
+
+    def noting(self, images, *arguments, **options):
+        forecast.append((len(images), self._is_compiled))
+        return predict(self, images, *arguments, **options)
+
+    monkeypatch.setattr(Forecaster, "compile", lambda self: compile_networks(self, backend="eager"))
+    monkeypatch.setattr(Forecaster, "predict", noting)
+    node = node_in_this_process(compile=True)
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+
+    assert set(forecast) == {(1, True), (2, True)}
+
+
 def test_the_executors_thread_never_runs_the_networks(node_in_this_process, monkeypatch):
     """Two threads that have run PyTorch make it slow, so warming up must not be on one that stays."""
     predict, ran_on = Forecaster.predict, []

@@ -208,6 +208,16 @@ def test_wrong_parameters_end_it_with_one_message(forecast_node, parameters, com
     assert "Traceback" not in node.output
 
 
+def test_networks_that_cannot_be_compiled_end_it_with_one_message(forecast_node, monkeypatch, tmp_path):
+    monkeypatch.setenv("CXX", "/no/such/compiler")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    node = forecast_node(compile=True)
+
+    assert node.process.wait(timeout=120) == 2, node.output
+    assert "cannot be compiled here" in node.output and "/no/such/compiler" in node.output
+    assert "Traceback" not in node.output
+
+
 @pytest.mark.parametrize("with_signal", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_it_cleanly_also_while_it_forecasts(forecast_node, listener, with_signal):
     robot = Robot(listener)
