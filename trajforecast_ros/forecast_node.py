@@ -183,9 +183,8 @@ class ForecastNode(LifecycleNode):
             self.get_logger().info("compiling the networks")
             # Not as CUDA graphs: PyTorch replays those only on the thread that recorded them.
             forecaster.compile()
-            forecasts = [
-                count for count in counts for _ in range(2)
-            ]  # the first is compiled for, the second may be too
+            # A number of cameras is compiled for at its first forecast, and may be once more at its second.
+            forecasts = [count for count in counts for _ in range(2)]
         height, width = forecaster.config.image_size
         gray = np.full((height, width, 3), 128, dtype=np.uint8)
         for count in forecasts:

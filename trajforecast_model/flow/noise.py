@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-KEPT = 8  # of the last draws, a view each: half a megabyte for a small model, 8 MB for the largest
+KEPT = 8  # of the last draws, a view each: half a megabyte for a small model, 8 MB for the paper's B
 
 
 def sample_noise(seed: int, stream: str, k: int, shape: tuple[int, ...]) -> Tensor:
