@@ -181,7 +181,7 @@ class ForecastNode(LifecycleNode):
         forecasts = [len(wanted.views)]
         if wanted.compile:
             self.get_logger().info("compiling the networks")
-            # Not as CUDA graphs: PyTorch replays those only on the thread that recorded them.
+            # Not as CUDA graphs: PyTorch keeps those to one thread (its issue 123177), and this one is gone afterwards.
             forecaster.compile()
             # A number of cameras is compiled for at its first forecast, and may be once more at its second.
             forecasts = [count for count in counts for _ in range(2)]

@@ -118,10 +118,13 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         peer.kill()
         peer.wait()
-    if len(forecasts) < args.forecasts + WARM_UP:
-        print(f"path_profile: only {len(forecasts)} forecasts were published", file=sys.stderr)
+    came = min(len(forecasts), len(arrivals))
+    if came < args.forecasts + WARM_UP:
+        print(f"path_profile: only {came} forecasts were published and received", file=sys.stderr)
         return 1
-    for forecast, begun, arrived in zip(forecasts, image_callbacks, arrivals, strict=False):
+    for forecast, begun, arrived in zip(
+        forecasts, image_callbacks, arrivals, strict=False
+    ):  # the node may make one more
         forecast[TO_SUBSCRIBER] = arrived - begun
     print(table(forecasts[WARM_UP:]))
     if args.latency_budget:
