@@ -54,11 +54,11 @@ setup(
     entry_points={
         "console_scripts": [
             "trajforecast = trajforecast_model.cli:main",
-            "forecast_node = trajforecast_ros.forecast_node:main",
-            "replay_node = trajforecast_ros.replay_node:main",
-            "record_node = trajforecast_ros.record_node:main",
-            "simulator_node = trajforecast_ros.simulator_node:main",
-            "policy_node = trajforecast_ros.policy_node:main",
+            "forecast_node = trajforecast_ros.forecast.forecast_node:main",
+            "replay_node = trajforecast_ros.recording.replay_node:main",
+            "record_node = trajforecast_ros.recording.record_node:main",
+            "simulator_node = trajforecast_ros.policy.simulator_node:main",
+            "policy_node = trajforecast_ros.policy.policy_node:main",
         ],
     },
 )

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from trajforecast_model.atomic_files import write_atomically
-from trajforecast_model.evaluation.chart import COLOURS, Chart, Curve, draw_chart
+from trajforecast_model.evaluation.reports.chart import COLOURS, Chart, Curve, draw_chart
+from trajforecast_model.files.atomic import write_atomically
 
 POINTS = 40  # of a curve of losses, each the average of as many steps
 MANY = 12  # a curve of fewer points shows them

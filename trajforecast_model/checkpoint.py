@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from trajforecast_model.atomic_files import write_atomically
-from trajforecast_model.config import check_at_least, from_dict, to_dict
+from trajforecast_model.files.atomic import write_atomically
+from trajforecast_model.files.config import check_at_least, from_dict, to_dict
 from trajforecast_model.flow.solvers import check_solver
 from trajforecast_model.networks.denoiser import Denoiser, DenoiserConfig
 from trajforecast_model.networks.image_encoder import ImageEncoderConfig

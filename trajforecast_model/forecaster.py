@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trajforecast_model import budget
 from trajforecast_model.checkpoint import (
     ForecastConfig,
     build_denoiser,
@@ -24,8 +23,6 @@ from trajforecast_model.checkpoint import (
     load_config,
     load_weights,
 )
-from trajforecast_model.compilation import compiled
-from trajforecast_model.device import checked_device
 from trajforecast_model.flow.noise import sample_noise
 from trajforecast_model.flow.solvers import integrate
 from trajforecast_model.forecast import Forecast
@@ -34,6 +31,9 @@ from trajforecast_model.networks.denoiser import Denoiser
 from trajforecast_model.networks.image_encoder import build_image_encoder, standardise
 from trajforecast_model.networks.text_encoder import BertTextEncoder
 from trajforecast_model.networks.track_vae import TrackVAE
+from trajforecast_model.runtime import budget
+from trajforecast_model.runtime.compilation import compiled
+from trajforecast_model.runtime.device import checked_device
 from trajforecast_model.tracks.grid import normalise, query_points, rescale
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

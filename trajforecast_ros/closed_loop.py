@@ -81,9 +81,9 @@ def _listen(nodes: Nodes, args) -> Motions:
     from sensor_msgs.msg import CameraInfo
     from trajforecast_msgs.msg import TrackSummary
 
-    from trajforecast_ros.calibration import Calibration
     from trajforecast_ros.messages import nanoseconds, read_summary
-    from trajforecast_ros.policy_node import RADIUS, VIEW, gripper_motion
+    from trajforecast_ros.policy.calibration import Calibration
+    from trajforecast_ros.policy.policy_node import RADIUS, VIEW, gripper_motion
     from trajforecast_ros.qos import EVERYTHING, LATCHED
 
     rclpy.init()

@@ -15,11 +15,11 @@ import numpy as np
 from tqdm import tqdm
 
 from trajforecast_model.data.episode import Episode
-from trajforecast_ros import film
-from trajforecast_ros.hindsight import ViewErrors, score
 from trajforecast_ros.processes import NodeFailed, Nodes
-from trajforecast_ros.recording import RecordedForecast, Recording
+from trajforecast_ros.recording.folder import RecordedForecast, Recording
+from trajforecast_ros.recording.hindsight import ViewErrors, score
 from trajforecast_ros.resources import shipped_episode
+from trajforecast_ros.viewing import film
 
 START_SECONDS = 60
 LAST_FORECAST_SECONDS = 60

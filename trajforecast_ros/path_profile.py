@@ -187,9 +187,10 @@ def _profile_node(
     from rclpy.parameter import Parameter
 
     from trajforecast_model import forecaster
-    from trajforecast_ros import forecasting, outputs
-    from trajforecast_ros.forecast_node import ForecastNode
-    from trajforecast_ros.statistics import Statistics
+    from trajforecast_ros.forecast import outputs
+    from trajforecast_ros.forecast import thread as forecasting
+    from trajforecast_ros.forecast.forecast_node import ForecastNode
+    from trajforecast_ros.forecast.statistics import Statistics
 
     timer = StageTimer()
     timer.time(forecasting, "to_rgb", "images to RGB")

@@ -10,6 +10,14 @@ from pathlib import Path
 from trajforecast_ros.resources import dds_settings
 
 GRACE_SECONDS = 10
+# The room of each node.
+NODES = {
+    "forecast_node": "forecast",
+    "policy_node": "policy",
+    "simulator_node": "policy",
+    "record_node": "recording",
+    "replay_node": "recording",
+}
 
 
 class NodeFailed(RuntimeError):
@@ -36,8 +44,8 @@ class Nodes:
         self._processes: dict[str, subprocess.Popen] = {}
 
     def start(self, name: str, parameters: dict[str, object]) -> None:
-        """Runs trajforecast_ros.<name> with ROS parameters."""
-        arguments = [sys.executable, "-m", f"trajforecast_ros.{name}", "--ros-args"]
+        """Runs one of NODES with ROS parameters."""
+        arguments = [sys.executable, "-m", f"trajforecast_ros.{NODES[name]}.{name}", "--ros-args"]
         for parameter, value in parameters.items():
             arguments += ["-p", f"{parameter}:={value}"]
         with open(self._log(name), "wb") as log:

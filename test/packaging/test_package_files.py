@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 from catkin_pkg.package import parse_package
 
-from trajforecast_ros.parameters import ForecastParameters
+from trajforecast_ros.forecast.parameters import ForecastParameters
 from trajforecast_ros.resources import dds_settings
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def test_package_xml_is_valid_and_names_what_the_nodes_use():
 
 
 def test_package_xml_names_every_ros_package_that_is_imported():
-    files = [*(ROOT / "trajforecast_ros").glob("*.py"), *(ROOT / "launch").glob("*.py")]
+    files = [*(ROOT / "trajforecast_ros").rglob("*.py"), *(ROOT / "launch").glob("*.py")]
     statements = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
     imported = {node.module.split(".")[0] for node in statements if isinstance(node, ast.ImportFrom)}
     imported |= {name.name.split(".")[0] for node in statements if isinstance(node, ast.Import) for name in node.names}

@@ -125,7 +125,7 @@ def ros_arguments(parameters: dict, remappings: dict[str, str] | None = None) ->
 
 @pytest.fixture
 def start_node(tmp_path):
-    """start_node("trajforecast_ros.forecast_node", {"num_samples": 2}) -> NodeProcess, ended after the test."""
+    """start_node("trajforecast_ros.forecast.forecast_node", {"num_samples": 2}) -> NodeProcess, ended after the test."""
     yield from starting_nodes(tmp_path)
 
 

@@ -12,7 +12,7 @@ from trajforecast_msgs.srv import Predict
 
 from trajforecast_ros.images import to_message
 
-NODE = "trajforecast_ros.forecast_node"
+NODE = "trajforecast_ros.forecast.forecast_node"
 SIZES = {"side": (48, 65), "effector": (31, 40)}  # height, width; odd ones on purpose
 SAMPLES = 2
 RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)

@@ -12,7 +12,7 @@ from trajforecast_model.tracks.grid import query_points
 from trajforecast_ros.messages import Circumstances, Source, nanoseconds, summary_message
 from trajforecast_ros.qos import EVERYTHING
 
-SIMULATOR, POLICY = "trajforecast_ros.simulator_node", "trajforecast_ros.policy_node"
+SIMULATOR, POLICY = "trajforecast_ros.policy.simulator_node", "trajforecast_ros.policy.policy_node"
 LOCKSTEP = {"lockstep": True, "repeat_period": 1.0, "image_size": 64}
 MAKING_SECONDS = 120  # LIBERO takes its time, more so on a busy machine
 STEPS = 16

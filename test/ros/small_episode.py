@@ -3,7 +3,7 @@
 import numpy as np
 
 from trajforecast_model.data.episode import Episode, ViewGeometry
-from trajforecast_model.data.exact_tracks import BodyPoses, CameraPoses
+from trajforecast_model.tracks.exact_tracks import BodyPoses, CameraPoses
 
 FRAMES, GRID, SIZE = 20, (64, 64), (32, 32)
 PIXELS_PER_FRAME = 1.5  # of a 128-pixel image, to the right

@@ -6,8 +6,8 @@ import pytest
 from rclpy._rclpy_pybind11 import NodeNameNonExistentError
 from robot import NODE, settings
 
-from trajforecast_ros import foxglove
 from trajforecast_ros.resources import share_folder
+from trajforecast_ros.viewing import foxglove
 
 POLICY = ElementTree.parse(share_folder() / "config" / "sros2" / "policy.xml").getroot()
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from torch import nn
 
-from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.baselines.track_diffusion import TrackDiffusion, TrackDiffusionConfig
 from trajforecast_model.baselines.track_transformer import TrackTransformer, TrackTransformerConfig
 from trajforecast_model.checkpoint import CONFIG_FILE, load_weights, save_weights
-from trajforecast_model.config import from_dict, to_dict
+from trajforecast_model.files.atomic import write_atomically
+from trajforecast_model.files.config import from_dict, to_dict
 from trajforecast_model.networks.text_encoder import TextEncoderConfig
 
 KINDS = {

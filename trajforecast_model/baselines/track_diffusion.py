@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from trajforecast_model.baselines.ddpm import LEVELS
 from trajforecast_model.baselines.resnet import ResNet
-from trajforecast_model.config import check_at_least
+from trajforecast_model.files.config import check_at_least
 from trajforecast_model.networks.layers import MLP, attend
 from trajforecast_model.networks.positions import sincos_2d, timestep_features
 

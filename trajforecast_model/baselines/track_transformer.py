@@ -14,7 +14,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from trajforecast_model.baselines.mixture import MixtureOfExperts
-from trajforecast_model.config import check_at_least
+from trajforecast_model.files.config import check_at_least
 from trajforecast_model.networks.layers import attend
 from trajforecast_model.networks.positions import sincos_1d, sincos_2d
 

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from trajforecast_model.benchmarks.formula_weights import formula_weights
 from trajforecast_model.checkpoint import ForecastConfig
+from trajforecast_model.conversion.whn import LIBERO_LATENT_STD
+from trajforecast_model.conversion.whn_keys import denoiser_weights, vae_weights
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.networks.denoiser import Denoiser, DenoiserConfig
 from trajforecast_model.networks.image_encoder import ImageEncoderConfig
 from trajforecast_model.networks.text_encoder import TextEncoderConfig
 from trajforecast_model.networks.track_vae import TrackVAE, TrackVAEConfig
-from trajforecast_model.networks.whn_checkpoint import LIBERO_LATENT_STD
-from trajforecast_model.networks.whn_keys import denoiser_weights, vae_weights
 from trajforecast_model.tracks.grid import denormalise
 
 SIZES = {

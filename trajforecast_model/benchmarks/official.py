@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from trajforecast_model.benchmarks.formula_weights import is_fixed
 from trajforecast_model.benchmarks.libero_models import Request, official_formula_weights
 from trajforecast_model.checkpoint import ForecastConfig
-from trajforecast_model.device import checked_device
+from trajforecast_model.runtime.device import checked_device
 
 
 class OfficialForecaster:

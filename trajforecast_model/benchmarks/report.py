@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from trajforecast_model.atomic_files import write_atomically
-from trajforecast_model.device import checked_device
+from trajforecast_model.files.atomic import write_atomically
+from trajforecast_model.runtime.device import checked_device
 
 
 def environment(device: str | torch.device, dtype: str) -> dict:

@@ -23,8 +23,8 @@ from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.training.batches import Batch, BatchShare, training_batches
 from trajforecast_model.training.configs import OptimisationConfig
 from trajforecast_model.training.distributed import SharedGradients
-from trajforecast_model.training.flow_matching import LatentSpace, flow_matching_loss
 from trajforecast_model.training.noise import WindowNoise
+from trajforecast_model.training.stages.flow_matching import LatentSpace, flow_matching_loss
 from trajforecast_model.training.state import TrainingState
 
 LEARNING_RATE = 6e-5

@@ -5,13 +5,13 @@ A scene is the unit of the split: the futures of a scene are all for training or
 
 import numpy as np
 
-from trajforecast_model.data.exact_tracks import BodyPoses, CameraPoses, focal_length, lift, project
 from trajforecast_model.data.shards import DatasetInfo, Window
 from trajforecast_model.images import resize_images
 from trajforecast_model.sim.blocks.model import CAMERA, FRAMES_PER_SECOND, IMAGE_SIZE
 from trajforecast_model.sim.blocks.rollout import NUM_FRAMES
 from trajforecast_model.sim.blocks.scene_files import SimulatedScene
 from trajforecast_model.sim.blocks.view import BlockView
+from trajforecast_model.tracks.exact_tracks import BodyPoses, CameraPoses, focal_length, lift, project
 from trajforecast_model.tracks.grid import query_points
 
 GRID = (32, 32)

@@ -11,8 +11,8 @@ from zipfile import BadZipFile
 import cv2
 import numpy as np
 
-from trajforecast_model.atomic_files import replacing
-from trajforecast_model.data.exact_tracks import BodyPoses, CameraPoses, exact_tracks
+from trajforecast_model.files.atomic import replacing
+from trajforecast_model.tracks.exact_tracks import BodyPoses, CameraPoses, exact_tracks
 from trajforecast_model.tracks.grid import query_points, rescale
 
 NUM_FRAMES = 16

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trajforecast_model.data.demo import frames_at_rate
-from trajforecast_model.data.labelers import num_windows
+from trajforecast_model.data.labelers.kinds import num_windows
 from trajforecast_model.data.shards import DatasetInfo
 from trajforecast_model.data.sources.interface import Source
 

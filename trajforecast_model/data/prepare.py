@@ -12,18 +12,18 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-from trajforecast_model.atomic_files import remove_leftovers
-from trajforecast_model.config import to_dict
 from trajforecast_model.data.demo import at_rate
-from trajforecast_model.data.labelers import EXACT, check_labeler, make_labeler
+from trajforecast_model.data.labelers.kinds import EXACT, check_labeler, make_labeler
+from trajforecast_model.data.labelers.trackers.interface import TrackerOptions
 from trajforecast_model.data.plan import DemoJob, describe, jobs_of, share_of
-from trajforecast_model.data.point_trackers.interface import TrackerOptions
 from trajforecast_model.data.provenance import check_records, record_of, write_records
 from trajforecast_model.data.shards import INFO_FILE, SPLITS, DatasetInfo, read_info, write_info, write_shard
 from trajforecast_model.data.sources.find import find_sources
 from trajforecast_model.data.sources.interface import Source, SourceOptions
-from trajforecast_model.data.sources.libero_hdf5 import VIEW_DATASETS
-from trajforecast_model.processes import run_in_processes
+from trajforecast_model.files.atomic import remove_leftovers
+from trajforecast_model.files.config import to_dict
+from trajforecast_model.runtime.processes import run_in_processes
+from trajforecast_model.sim.cameras import VIEW_DATASETS
 
 
 def prepare(

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from trajforecast_model.atomic_files import remove_leftovers, write_atomically
 from trajforecast_model.data.plan import split_of
 from trajforecast_model.data.shards import SPLITS, DatasetInfo, write_info, write_shard
-from trajforecast_model.json_files import read_object
-from trajforecast_model.processes import run_in_processes
+from trajforecast_model.files.atomic import remove_leftovers, write_atomically
+from trajforecast_model.files.json_files import read_object
+from trajforecast_model.runtime.processes import run_in_processes
 from trajforecast_model.sim.blocks.generate import PACKAGES, SETTINGS_FILE, read_settings
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
 

@@ -4,9 +4,9 @@ import contextlib
 import json
 from pathlib import Path
 
-from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.data.sources.interface import Source
-from trajforecast_model.json_files import read_object
+from trajforecast_model.files.atomic import write_atomically
+from trajforecast_model.files.json_files import read_object
 
 FOLDER = "sources"
 _KEYS = {"kind", "orientation", "demos"}

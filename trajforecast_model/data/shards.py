@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.ipc
 from torch.utils.data import Dataset
 
-from trajforecast_model.atomic_files import write_atomically
-from trajforecast_model.config import from_dict, to_dict
-from trajforecast_model.data.arrow_files import naming_damage, open_rows, write_rows
+from trajforecast_model.files.arrow_files import naming_damage, open_rows, write_rows
+from trajforecast_model.files.atomic import write_atomically
+from trajforecast_model.files.config import from_dict, to_dict
 from trajforecast_model.images import decode_rgb
 from trajforecast_model.tracks.grid import query_points
 

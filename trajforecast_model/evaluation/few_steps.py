@@ -13,15 +13,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.checkpoint import checkpoint_name
 from trajforecast_model.data.shards import ShardDataset
-from trajforecast_model.evaluation.bootstrap import DemoBootstrap
-from trajforecast_model.evaluation.names import distinct_names
-from trajforecast_model.evaluation.output import ready_file
-from trajforecast_model.evaluation.point_forecasters import check_dense_fit
+from trajforecast_model.evaluation.forecasters.points import check_dense_fit
+from trajforecast_model.evaluation.metrics.bootstrap import DemoBootstrap
+from trajforecast_model.evaluation.reports.names import distinct_names
+from trajforecast_model.evaluation.reports.output import ready_file
+from trajforecast_model.evaluation.reports.tables import Table, as_number, table_as_markdown, table_as_text
 from trajforecast_model.evaluation.scores import window_errors
-from trajforecast_model.evaluation.tables import Table, as_number, table_as_markdown, table_as_text
 from trajforecast_model.evaluation.windows import (
     PROTOCOL_IMAGE_SIZE,
     MovingWindow,
@@ -29,6 +28,7 @@ from trajforecast_model.evaluation.windows import (
     moving_windows,
     stable_number,
 )
+from trajforecast_model.files.atomic import write_atomically
 from trajforecast_model.flow.solvers import check_solver
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.tracks.grid import rescale

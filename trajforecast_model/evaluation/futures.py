@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset
-from trajforecast_model.evaluation.fvmd import clips, fvmd, fvmd_per_scene, rounded_to_eighths
+from trajforecast_model.evaluation.forecasters.models import load_dense_forecaster
+from trajforecast_model.evaluation.forecasters.pixels import track_grid
+from trajforecast_model.evaluation.forecasters.points import check_dense_fit
 from trajforecast_model.evaluation.metrics import best_of_k, scene_sample_variance
-from trajforecast_model.evaluation.models import load_dense_forecaster
-from trajforecast_model.evaluation.output import ready_file
-from trajforecast_model.evaluation.pixel_forecaster import track_grid
-from trajforecast_model.evaluation.point_forecasters import check_dense_fit
-from trajforecast_model.evaluation.tables import Table, table_as_markdown, table_as_text
+from trajforecast_model.evaluation.metrics.fvmd import clips, fvmd, fvmd_per_scene, rounded_to_eighths
+from trajforecast_model.evaluation.reports.output import ready_file
+from trajforecast_model.evaluation.reports.tables import Table, table_as_markdown, table_as_text
 from trajforecast_model.evaluation.windows import stable_number
+from trajforecast_model.files.atomic import write_atomically
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.tracks.grid import rescale
 from trajforecast_model.tracks.motion import moving_points

@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from trajforecast_model.atomic_files import write_atomically
-from trajforecast_model.data.exact_labeler import ExactLabeler
-from trajforecast_model.data.point_trackers.interface import PointTracker, TrackerOptions
-from trajforecast_model.data.point_trackers.registry import POINT_TRACKERS, make_point_tracker
+from trajforecast_model.data.labelers.exact import ExactLabeler
+from trajforecast_model.data.labelers.trackers.interface import PointTracker, TrackerOptions
+from trajforecast_model.data.labelers.trackers.registry import POINT_TRACKERS, make_point_tracker
 from trajforecast_model.data.sources.find import find_sources
 from trajforecast_model.data.sources.interface import Source
 from trajforecast_model.evaluation.labeler_scores import SUBSETS, score_labels
-from trajforecast_model.evaluation.output import ready_file
+from trajforecast_model.evaluation.reports.output import ready_file
+from trajforecast_model.evaluation.reports.tables import Table, table_as_markdown, table_as_text
 from trajforecast_model.evaluation.simulated_clips import Clip, clips_of_demo
-from trajforecast_model.evaluation.tables import Table, table_as_markdown, table_as_text
+from trajforecast_model.files.atomic import write_atomically
 
 NOTHING_MOVES = "nothing_moves"
 _COLUMNS = {

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from trajforecast_model.evaluation.errors import mean_error
+from trajforecast_model.evaluation.metrics.errors import mean_error
+from trajforecast_model.evaluation.metrics.visibility import average_jaccard, occlusion_accuracy, points_within
 from trajforecast_model.evaluation.simulated_clips import Clip
-from trajforecast_model.evaluation.visibility import average_jaccard, occlusion_accuracy, points_within
 from trajforecast_model.evaluation.windows import PROTOCOL_IMAGE_SIZE
 from trajforecast_model.tracks.grid import rescale
 from trajforecast_model.tracks.motion import moving_points

@@ -10,15 +10,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from trajforecast_model.atomic_files import write_atomically
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset
-from trajforecast_model.evaluation.models import load_point_forecaster
-from trajforecast_model.evaluation.output import ready_file
-from trajforecast_model.evaluation.plots import draw_plots
-from trajforecast_model.evaluation.point_forecasters import PointForecaster
-from trajforecast_model.evaluation.report import summarise, windows_fingerprint
+from trajforecast_model.evaluation.forecasters.models import load_point_forecaster
+from trajforecast_model.evaluation.forecasters.points import PointForecaster
+from trajforecast_model.evaluation.reports.output import ready_file
+from trajforecast_model.evaluation.reports.plots import draw_plots
+from trajforecast_model.evaluation.reports.report import summarise, windows_fingerprint
+from trajforecast_model.evaluation.reports.tables import as_markdown, as_text
 from trajforecast_model.evaluation.scores import WindowScores, score_window
-from trajforecast_model.evaluation.tables import as_markdown, as_text
 from trajforecast_model.evaluation.windows import (
     PROTOCOL_IMAGE_SIZE,
     QUERY_POINTS,
@@ -27,6 +26,7 @@ from trajforecast_model.evaluation.windows import (
     moving_windows,
     stable_number,
 )
+from trajforecast_model.files.atomic import write_atomically
 from trajforecast_model.tracks.motion import MOVING_VARIANCE
 
 WINDOWS_AT_ONCE = 8

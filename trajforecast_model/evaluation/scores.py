@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trajforecast_model.evaluation.calibration import TrackCalibration, track_calibration
-from trajforecast_model.evaluation.errors import ade, fde, nothing_moves_error, squared_error
-from trajforecast_model.evaluation.point_forecasters import PointForecast
-from trajforecast_model.evaluation.sample_sets import energy_score
+from trajforecast_model.evaluation.forecasters.points import PointForecast
+from trajforecast_model.evaluation.metrics.calibration import TrackCalibration, track_calibration
+from trajforecast_model.evaluation.metrics.errors import ade, fde, nothing_moves_error, squared_error
+from trajforecast_model.evaluation.metrics.sample_sets import energy_score
 from trajforecast_model.evaluation.windows import MovingWindow
 
 

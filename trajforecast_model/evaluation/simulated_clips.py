@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from trajforecast_model.data.demo import Demo
-from trajforecast_model.data.exact_labeler import ExactLabeler
+from trajforecast_model.data.labelers.exact import ExactLabeler
 from trajforecast_model.data.shards import DatasetInfo
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trajforecast_model.config import check_at_least
+from trajforecast_model.files.config import check_at_least
 from trajforecast_model.networks.layers import (
     MLP,
     FourierTrackEncoding,

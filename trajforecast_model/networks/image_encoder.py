@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trajforecast_model.config import check_at_least
+from trajforecast_model.files.config import check_at_least
 from trajforecast_model.networks.layers import MLP, RMSNorm, SelfAttention
 from trajforecast_model.networks.positions import sincos_2d
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from trajforecast_model.sim.assets import libero_assets
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
+from trajforecast_model.sim.scene.assets import libero_assets
 
 CONTROL_HZ = 20
 OPEN_GRIPPER = -1.0

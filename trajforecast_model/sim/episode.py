@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from trajforecast_model.sim.environment import Goal, TaskEnvironment
-from trajforecast_model.sim.expert import PickAndPlace
+from trajforecast_model.sim.expert.pick_and_place import PickAndPlace
 
 MAX_STEPS = 300
 MAX_ATTEMPTS_PER_FUTURE = 3

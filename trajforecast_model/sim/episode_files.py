@@ -16,8 +16,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from trajforecast_model.atomic_files import remove_leftovers, replacing, write_atomically
-from trajforecast_model.json_files import read_object
+from trajforecast_model.files.atomic import remove_leftovers, replacing, write_atomically
+from trajforecast_model.files.json_files import read_object
 from trajforecast_model.sim.environment import CONTROL_HZ, Task, TaskEnvironment
 from trajforecast_model.sim.episode import EpisodeRecord
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from trajforecast_model.processes import run_in_processes
+from trajforecast_model.runtime.processes import run_in_processes
 from trajforecast_model.sim.environment import Task, TaskEnvironment, find_task
 from trajforecast_model.sim.episode_files import EpisodeStore
 from trajforecast_model.sim.mujoco_setup import configure_mujoco

@@ -4,10 +4,10 @@ import copy
 
 import numpy as np
 
-from trajforecast_model.data.sources.libero_hdf5 import VIEW_DATASETS
+from trajforecast_model.sim.cameras import VIEW_DATASETS
 from trajforecast_model.sim.environment import TaskEnvironment
-from trajforecast_model.sim.mesh_thinning import thin_for_rendering
-from trajforecast_model.sim.rendering import SceneRenderer
+from trajforecast_model.sim.scene.mesh_thinning import thin_for_rendering
+from trajforecast_model.sim.scene.rendering import SceneRenderer
 
 
 class Observer:

@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 
 from trajforecast_model.baselines.track_diffusion import TrackDiffusionConfig
 from trajforecast_model.baselines.track_transformer import TrackTransformerConfig
-from trajforecast_model.config import check_at_least
+from trajforecast_model.files.config import check_at_least
 from trajforecast_model.networks.image_encoder import ImageEncoderConfig
 from trajforecast_model.networks.text_encoder import TextEncoderConfig
 from trajforecast_model.networks.track_vae import TrackVAEConfig

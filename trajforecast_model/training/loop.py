@@ -9,13 +9,13 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from trajforecast_model.config import to_dict
 from trajforecast_model.data.shards import ShardDataset
+from trajforecast_model.files.config import to_dict
 from trajforecast_model.training.batches import Batch, BatchShare, training_batches
 from trajforecast_model.training.configs import RunConfig
 from trajforecast_model.training.distributed import SharedGradients, World
-from trajforecast_model.training.frozen import weights_digest
-from trajforecast_model.training.kept_features import FrozenNetworks, training_windows
+from trajforecast_model.training.features.frozen import weights_digest
+from trajforecast_model.training.features.kept_features import FrozenNetworks, training_windows
 from trajforecast_model.training.log import TrainingLog
 from trajforecast_model.training.noise import WindowNoise
 from trajforecast_model.training.run_folder import RunFolder

@@ -4,8 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from trajforecast_model.config import load, to_dict
-from trajforecast_model.training.atm_stage import ATMStage
+from trajforecast_model.files.config import load, to_dict
 from trajforecast_model.training.configs import (
     ATMTrainConfig,
     DenoiserTrainConfig,
@@ -13,12 +12,13 @@ from trajforecast_model.training.configs import (
     Track2ActTrainConfig,
     VAETrainConfig,
 )
-from trajforecast_model.training.denoiser_stage import DenoiserStage
 from trajforecast_model.training.distributed import join_world
 from trajforecast_model.training.loop import run_training
-from trajforecast_model.training.student_stage import StudentStage
-from trajforecast_model.training.track2act_stage import Track2ActStage
-from trajforecast_model.training.vae_stage import VAEStage
+from trajforecast_model.training.stages.atm import ATMStage
+from trajforecast_model.training.stages.denoiser import DenoiserStage
+from trajforecast_model.training.stages.student import StudentStage
+from trajforecast_model.training.stages.track2act import Track2ActStage
+from trajforecast_model.training.stages.vae import VAEStage
 
 _STAGES = {
     "vae": (VAETrainConfig, VAEStage),

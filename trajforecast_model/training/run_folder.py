@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from trajforecast_model.atomic_files import new_folder, temporary_beside, write_atomically
+from trajforecast_model.files.atomic import new_folder, temporary_beside, write_atomically
 
 _STATE, _EXPORT = "state.pt", "export"
 

@@ -18,7 +18,7 @@ from trajforecast_model.sim.blocks.rollout import launch_velocities, simulate_ro
 from trajforecast_model.sim.blocks.scene import draw_scene  # noqa: E402
 from trajforecast_model.sim.blocks.scene_files import read_scene  # noqa: E402
 from trajforecast_model.sim.blocks.view import BlockView  # noqa: E402
-from trajforecast_model.sim.rendering import SceneRenderer  # noqa: E402
+from trajforecast_model.sim.scene.rendering import SceneRenderer  # noqa: E402
 from trajforecast_model.tracks.grid import query_points  # noqa: E402
 
 POINTS = query_points(GRID, IMAGE_SIZE)

@@ -9,7 +9,7 @@ from small_scene import scene, states, write_demos
 
 from trajforecast_model.cli import main
 from trajforecast_model.data.demo import Demo
-from trajforecast_model.data.exact_labeler import ExactLabeler
+from trajforecast_model.data.labelers.exact import ExactLabeler
 from trajforecast_model.evaluation.labeler_scores import score_labels
 from trajforecast_model.evaluation.simulated_clips import Clip, clips_of_demo
 

@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from trajforecast_model.cli import main
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset, Window, write_info, write_shard
+from trajforecast_model.evaluation.forecasters.points import PointForecast
 from trajforecast_model.evaluation.metrics import nothing_moves_error
-from trajforecast_model.evaluation.point_forecasters import PointForecast
 from trajforecast_model.evaluation.protocol import evaluate
 from trajforecast_model.evaluation.scores import score_window, window_errors
 from trajforecast_model.evaluation.windows import draw_query_points, moving_windows

@@ -11,8 +11,8 @@ import torch
 from golden_inputs import normal, relative_error
 
 from trajforecast_model.benchmarks.formula_weights import formula_weights
+from trajforecast_model.conversion.whn import convert_whn
 from trajforecast_model.forecaster import Forecaster
-from trajforecast_model.networks.whn_checkpoint import convert_whn
 from trajforecast_model.tracks.grid import denormalise
 
 DATA = Path(__file__).parents[2] / "data"

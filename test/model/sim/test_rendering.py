@@ -9,9 +9,9 @@ configure_mujoco()
 
 import mujoco  # noqa: E402
 
-from trajforecast_model.data.exact_tracks import focal_length  # noqa: E402
-from trajforecast_model.sim.rendering import SceneRenderer, camera_id  # noqa: E402
-from trajforecast_model.sim.replay import Replay  # noqa: E402
+from trajforecast_model.sim.scene.rendering import SceneRenderer, camera_id  # noqa: E402
+from trajforecast_model.sim.scene.replay import Replay  # noqa: E402
+from trajforecast_model.tracks.exact_tracks import focal_length  # noqa: E402
 
 SIZE = (96, 128)
 

@@ -11,8 +11,8 @@ from synthetic_shards import write_synthetic_data
 from tiny_runs import run, state
 from transformers import BertConfig, BertModel, BertTokenizer, Dinov2Config, Dinov2Model
 
-from trajforecast_model.config import load, to_dict
 from trajforecast_model.data.shards import DatasetInfo
+from trajforecast_model.files.config import load, to_dict
 from trajforecast_model.training.configs import DenoiserTrainConfig, VAETrainConfig
 
 CONFIGS = sorted((Path(__file__).parents[3] / "config" / "train").glob("*.yaml"))

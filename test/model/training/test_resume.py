@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from tiny_runs import denoiser_config, logged, run, same_state, state, steps_on_disk, vae_config, write_config
 
 from trajforecast_model.training.run_folder import RunFolder
-from trajforecast_model.training.vae_stage import VAEStage, load_trained_vae
+from trajforecast_model.training.stages.vae import VAEStage, load_trained_vae
 
 RANDOM_STEPS = np.random.default_rng(7).integers(1, 5, size=2)  # optimiser steps that a process lives for
 

@@ -10,8 +10,8 @@ from tiny_runs import denoiser_config, logged, run, vae_config
 
 from trajforecast_model import Forecaster
 from trajforecast_model.cli import main
-from trajforecast_model.config import load
 from trajforecast_model.data.shards import ShardDataset
+from trajforecast_model.files.config import load
 from trajforecast_model.training.batches import BatchShare, EndlessBatchSampler, spread_evenly
 from trajforecast_model.training.configs import OptimisationConfig, VAETrainConfig
 from trajforecast_model.training.distributed import World
@@ -102,7 +102,7 @@ def test_fine_tuning_starts_from_the_weights_of_a_checkpoint(data, trained_vae, 
 @pytest.mark.slow
 def test_vae_learns_what_moves(data, tmp_path, capsys):
     assert run("vae", vae_config(data, tmp_path / "run", steps=250), tmp_path) == 0
-    from trajforecast_model.training.vae_stage import VAEStage, load_trained_vae
+    from trajforecast_model.training.stages.vae import VAEStage, load_trained_vae
 
     stage = VAEStage(load(VAETrainConfig, tmp_path / "config.yaml"))
     _, model = load_trained_vae(tmp_path / "run" / "checkpoint")

@@ -17,8 +17,8 @@ from trajforecast_model.data.demo import Demo
 from trajforecast_model.data.sources.interface import Outline, SourceOptions, cameras_of, digest_of
 from trajforecast_model.data.sources.names import instruction_in, natural
 from trajforecast_model.data.sources.orientation import upright
+from trajforecast_model.sim.cameras import VIEW_DATASETS
 
-VIEW_DATASETS = {"side": "agentview_rgb", "effector": "eye_in_hand_rgb"}
 FILE_END = "_demo.hdf5"
 FPS = 20.0
 _STORED = {"opengl": "upside_down", "opencv": "upright"}  # by the attribute macros_image_convention

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from trajforecast_model.atomic_files import remove_leftovers, write_atomically
-from trajforecast_model.json_files import read_object
-from trajforecast_model.processes import run_in_processes
+from trajforecast_model.files.atomic import remove_leftovers, write_atomically
+from trajforecast_model.files.json_files import read_object
+from trajforecast_model.runtime.processes import run_in_processes
 from trajforecast_model.sim.blocks.primitives import PRIMITIVES
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
 

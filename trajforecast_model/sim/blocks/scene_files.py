@@ -15,7 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from trajforecast_model.atomic_files import write_atomically
+from trajforecast_model.files.atomic import write_atomically
 from trajforecast_model.sim.blocks.scene import Scene
 
 FILE_PATTERN = "scene_*.hdf5"  # in which the star is the seed

@@ -10,8 +10,8 @@ import mujoco
 import numpy as np
 
 from trajforecast_model.sim.blocks.model import CAMERA, IMAGE_SIZE
-from trajforecast_model.sim.rendering import SceneRenderer
-from trajforecast_model.sim.states import body_poses, show_state
+from trajforecast_model.sim.scene.rendering import SceneRenderer
+from trajforecast_model.sim.scene.states import body_poses, show_state
 
 SKY_DEPTH = 1000.0  # metres; where a ray meets nothing
 

@@ -1,0 +1,115 @@
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+
+from trajforecast_model.cli import main
+from trajforecast_model.tracks.grid import query_points, rescale
+from trajforecast_model.verbs.prediction import read_rgb
+
+INSTRUCTION = "pick up the milk and place it in the basket"
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    generator = np.random.default_rng(0)
+    for name, (height, width) in {"small": (128, 128), "vga": (480, 640), "hd": (720, 1280)}.items():
+        cv2.imwrite(str(tmp_path / f"{name}.png"), generator.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    return tmp_path
+
+
+def predict(checkpoint, out, *more: str) -> int:
+    common = ["--checkpoint", str(checkpoint), "--out", str(out)]
+    if "--instruction" not in more:
+        common += ["--instruction", INSTRUCTION]
+    return main(["predict", *common, *more])
+
+
+@pytest.mark.parametrize(("name", "size"), [("small", (128, 128)), ("vga", (480, 640)), ("hd", (720, 1280))])
+def test_writes_tracks_in_the_images_own_pixels_and_a_picture(tiny_checkpoint, pictures, capsys, name, size):
+    out, overlay = pictures / "new folder" / "f.npz", pictures / "f.png"
+    images = ["--image", f"side={pictures / name}.png", "--image", f"effector={pictures}/small.png"]
+    assert predict(tiny_checkpoint, out, *images, "-k", "2", "--overlay", str(overlay)) == 0
+    arrays = np.load(out)
+    assert set(arrays) == {"tracks", "mean_track", "medoid", "spread", "views"}
+    assert arrays["views"].tolist() == ["side", "effector"]
+    assert arrays["tracks"].shape == (2, 2, 16, 64, 64, 2) and arrays["tracks"].dtype == np.float32
+    assert arrays["mean_track"].shape == (2, 16, 64, 64, 2) and arrays["spread"].shape == (2, 16, 64, 64)
+    expected = rescale(query_points((64, 64), (128, 128)), (128, 128), size)
+    np.testing.assert_allclose(arrays["tracks"][0, 0, 0], expected, rtol=1e-5)
+    figure = cv2.imread(str(overlay))
+    assert figure.shape[0] > 640 and figure.shape[1] > 640 * (1 + size[1] / size[0])
+    printed = capsys.readouterr().out.strip()
+    assert str(out) in printed and str(overlay) in printed and "\n" not in printed
+    assert not list(pictures.glob("**/*.tmp"))
+
+
+def test_seed_reproduces(tiny_checkpoint, pictures):
+    image = ["--image", f"side={pictures}/small.png", "-k", "2"]
+    tracks = []
+    for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
+        assert predict(tiny_checkpoint, pictures / f"{name}.npz", *image, "--seed", seed) == 0
+        tracks.append(np.load(pictures / f"{name}.npz")["tracks"])
+    assert np.array_equal(tracks[0], tracks[1])
+    assert not np.array_equal(tracks[0], tracks[2])
+
+
+def test_image_files_become_rgb(tmp_path):
+    colour = np.zeros((4, 6, 3), np.uint8)
+    colour[:] = 10, 20, 30  # OpenCV's order: blue first
+    variants = {
+        "colour": colour,
+        "alpha": np.dstack([colour, np.full((4, 6), 128, np.uint8)]),
+        "sixteen": colour.astype(np.uint16) * 256 + 7,
+    }
+    for name, pixels in variants.items():
+        cv2.imwrite(str(tmp_path / f"{name}.png"), pixels)
+        rgb = read_rgb(tmp_path / f"{name}.png")
+        assert rgb.shape == (4, 6, 3) and rgb.dtype == np.uint8
+        assert (rgb == [30, 20, 10]).all(), name
+    cv2.imwrite(str(tmp_path / "grey.png"), colour[..., 0])
+    assert (read_rgb(tmp_path / "grey.png") == 10).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--image", "side"], "VIEW=FILE"),
+        (["--image", "=a.png"], "VIEW=FILE"),
+        (["--image", "side={}/small.png", "--image", "side={}/vga.png"], "given twice"),
+        (["--image", "wrist={}/small.png"], "'wrist' is unknown"),
+        (["--image", "side={}/missing.png"], "missing.png does not exist"),
+        (["--image", "side={}"], "is not a file"),
+        (["--image", "side={}/text.png"], "not an image"),
+        (["--image", "side={}/empty.png"], "not an image"),
+        (["--image", "side={}/huge.png"], "not an image"),
+        (["--image", "side={}/small.png", "--instruction", "  "], "instruction"),
+        (["--image", "side={}/small.png", "-k", "0"], "k: got 0"),
+        (["--image", "side={}/small.png", "--steps", "0"], "steps: got 0"),
+        (["--image", "side={}/small.png", "--seed", "-1"], "seed: got -1"),
+        (["--image", "side={}/small.png", "--overlay", "{}/f.webm"], "ends in .png"),
+        (["--image", "side={}/small.png", "--device", "toaster"], "device: got 'toaster'"),
+        (["--image", "side={}/small.png", "--checkpoint", "{}"], "no config.json"),
+    ],
+)
+def test_bad_input_is_one_message_and_exit_code_2(tiny_checkpoint, pictures, capsys, arguments, message):
+    (pictures / "text.png").write_text("this is no picture")
+    (pictures / "empty.png").touch()
+    png = bytearray((pictures / "small.png").read_bytes())
+    png[16:24] = struct.pack(">II", 60000, 60000)  # what its header says of its size
+    png[29:33] = struct.pack(">I", zlib.crc32(png[12:29]))
+    (pictures / "huge.png").write_bytes(png)
+    out = pictures / "f.npz"
+    assert predict(tiny_checkpoint, out, *(argument.format(pictures) for argument in arguments)) == 2
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
+    assert not out.exists()
+
+
+def test_unwritable_output_is_a_message(tiny_checkpoint, pictures, capsys):
+    image = ["--image", f"side={pictures}/small.png", "-k", "1"]
+    assert predict(tiny_checkpoint, pictures / "small.png" / "f.npz", *image) == 2
+    assert predict(tiny_checkpoint, pictures / "f.txt", *image) == 2
+    assert "ends in .npz" in capsys.readouterr().err

@@ -1,0 +1,95 @@
+"""Labels without estimation: the recorded states are replayed, and tracks follow from depth and poses."""
+
+import numpy as np
+
+from trajforecast_model.data.demo import Demo
+from trajforecast_model.data.shards import DatasetInfo, Window
+from trajforecast_model.data.windows import window_frames, window_starts
+from trajforecast_model.images import resize_image
+from trajforecast_model.sim.mujoco_setup import configure_mujoco
+from trajforecast_model.tracks.exact_tracks import BodyPoses, CameraPoses, exact_tracks, focal_length
+from trajforecast_model.tracks.grid import query_points
+
+
+class ExactLabeler:
+    """Replays the recorded states in the demo's own scene; tracks follow from depth and poses, without estimation."""
+
+    def __init__(self):
+        configure_mujoco()
+        self._replay = None
+        self._model_xml = None
+
+    def label(self, demo: Demo, info: DatasetInfo) -> list[Window]:
+        for name, recorded in (("states", demo.states), ("model_file", demo.model_xml)):
+            if recorded is None:
+                raise ValueError(f"{demo.task} {demo.name} lacks {name}, which exact labels need; use a point tracker")
+        self._load(demo.model_xml, info.image_size)
+        starts = window_starts(demo.num_frames, info.stride)
+        points = query_points(info.grid, info.image_size)
+        column, row = np.floor(points).astype(int).transpose(2, 0, 1)  # each [H, W]
+
+        depth = {view: [] for view in info.views}
+        body_at_start = {}
+        images = {}
+        body_positions, body_rotations = [], []
+        camera_positions, camera_rotations = {view: [] for view in info.views}, {view: [] for view in info.views}
+        for frame, state in enumerate(demo.states):
+            self._replay.show(state)
+            positions, rotations = self._replay.body_poses()
+            body_positions.append(positions)
+            body_rotations.append(rotations)
+            for view in info.views:
+                position, rotation = self._replay.camera_pose(view)
+                camera_positions[view].append(position)
+                camera_rotations[view].append(rotation)
+                seen_depth, seen_body = self._replay.geometry(view)
+                depth[view].append(seen_depth[row, column])
+                if frame in starts:
+                    body_at_start[view, frame] = seen_body[row, column]
+                    images[view, frame] = self._image(demo, view, frame, info.image_size)
+
+        bodies = BodyPoses(np.array(body_positions), np.array(body_rotations))
+        windows = []
+        for start in starts:
+            frames, num_real = window_frames(start, demo.num_frames, info.num_frames)
+            for view in info.views:
+                camera = CameraPoses(
+                    np.array(camera_positions[view]),
+                    np.array(camera_rotations[view]),
+                    focal_length(self._replay.field_of_view(view), info.image_size[0]),
+                    info.image_size,
+                )
+                tracks, visibility = exact_tracks(
+                    points, np.array(depth[view]), body_at_start[view, start], camera, bodies, frames
+                )
+                windows.append(
+                    Window(
+                        task=demo.task,
+                        demo=demo.name,
+                        start=start,
+                        view=view,
+                        instruction=demo.instruction,
+                        image=images[view, start],
+                        tracks=tracks,
+                        visibility=visibility,
+                        num_real_frames=num_real,
+                    )
+                )
+        return windows
+
+    def _load(self, model_xml: str, image_size: tuple[int, int]) -> None:
+        """Demos of one task often share their scene, and loading one takes seconds."""
+        from trajforecast_model.sim.scene.replay import Replay  # imports mujoco, which must be configured before
+
+        if model_xml != self._model_xml:
+            if self._replay is not None:
+                self._replay.close()
+            self._model_xml = None
+            self._replay = Replay(model_xml, image_size)
+            self._model_xml = model_xml
+
+    def _image(self, demo: Demo, view: str, frame: int, image_size: tuple[int, int]) -> np.ndarray:
+        recorded = demo.image(view, frame)
+        if recorded is None:
+            return self._replay.image(view)
+        return resize_image(recorded, image_size)

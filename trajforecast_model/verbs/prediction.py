@@ -1,0 +1,117 @@
+"""The verb `predict`: image files and an instruction in, an npz file of sampled futures and a picture out."""
+
+import io
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from trajforecast_model.files.atomic import write_atomically
+from trajforecast_model.forecaster import Forecast, Forecaster
+from trajforecast_model.images import decode_rgb
+from trajforecast_model.tracks.overlay import OverlayStyle, compose_views, draw_forecast
+
+OVERLAY_HEIGHT = 640
+
+
+def predict_files(
+    checkpoint: str | Path,
+    image_arguments: list[str],
+    instruction: str,
+    k: int,
+    steps: int | None,
+    seed: int,
+    device: str,
+    dtype: str,
+    out: Path,
+    overlay: Path | None,
+) -> Forecast:
+    """Forecasts from image files and writes the npz with tracks, mean_track, medoid, spread, views.
+
+    Args:
+        image_arguments: VIEW=FILE, such as "side=a.png". Tracks are in pixels of that file's image.
+        out: the npz file; its folder is made where it is missing.
+        overlay: PNG of the tracks drawn over the images, or None.
+
+    Raises:
+        ValueError: for arguments, files or a checkpoint that cannot be used, saying which.
+    """
+    out = Path(out)
+    if out.suffix != ".npz":
+        raise ValueError(f"out: got {out}, expected a file name that ends in .npz")
+    if overlay is not None and Path(overlay).suffix.lower() != ".png":
+        raise ValueError(f"overlay: got {overlay}, expected a file name that ends in .png")
+    files = _parse_image_arguments(image_arguments)
+    images = {view: read_rgb(path) for view, path in files.items()}
+    if not instruction.strip():
+        raise ValueError("instruction: is empty, expected what the robot is told to do")
+    forecaster = Forecaster.from_pretrained(checkpoint, device=device, dtype=dtype)
+    start = time.perf_counter()
+    forecast = forecaster.predict(images, instruction, k=k, steps=steps, seed=seed)
+    seconds = time.perf_counter() - start
+
+    write_atomically(out, _npz(forecast))
+    views, samples, *shape, _ = forecast.tracks.shape
+    written = f"wrote {out}: tracks of {views} views, k = {samples}, (T, H, W) = {tuple(shape)}, in {seconds:.2f} s"
+    if overlay is not None:
+        write_atomically(Path(overlay), _encode_png(draw_overlay(images, forecast, instruction)))
+        written += f"; drawn in {overlay}"
+    print(written)
+    return forecast
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """An image file as RGB uint8 [H, W, 3]; grey becomes RGB, 16-bit values keep their upper byte, alpha is dropped.
+
+    Raises:
+        ValueError: for a file that is missing or no image.
+    """
+    if not path.is_file():
+        raise ValueError(f"image {path} does not exist" if not path.exists() else f"image {path} is not a file")
+    image = decode_rgb(path.read_bytes())
+    if image is None:
+        raise ValueError(f"image {path} is not an image that OpenCV can read, or it is damaged; expected PNG or JPEG")
+    return image
+
+
+def draw_overlay(images: dict[str, np.ndarray], forecast: Forecast, instruction: str | None) -> np.ndarray:
+    """The forecast over its images, views side by side, RGB uint8."""
+    style = OverlayStyle(height=OVERLAY_HEIGHT)
+    pictures = {
+        view: draw_forecast(images[view], forecast.tracks[index], forecast.mean_track[index], style)
+        for index, view in enumerate(forecast.views)
+    }
+    num_samples, num_frames = forecast.tracks.shape[1:3]
+    note = f"{num_samples} sampled futures (thin) and their mean (bold)"
+    return compose_views(pictures, instruction, (num_frames - 1) * forecast.dt, note)
+
+
+def _parse_image_arguments(arguments: list[str]) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for argument in arguments:
+        view, equals, file = argument.partition("=")
+        if not (view and equals and file):
+            raise ValueError(f"image: got {argument!r}, expected VIEW=FILE, e.g. side=a.png")
+        if view in files:
+            raise ValueError(f"image: view {view!r} is given twice, {files[view]} and {file}")
+        files[view] = Path(file)
+    return files
+
+
+def _npz(forecast: Forecast) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        tracks=forecast.tracks,
+        mean_track=forecast.mean_track,
+        medoid=forecast.medoid,
+        spread=forecast.spread,
+        views=np.array(forecast.views),
+    )
+    return buffer.getvalue()
+
+
+def _encode_png(rgb: np.ndarray) -> bytes:
+    _, png = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    return png.tobytes()

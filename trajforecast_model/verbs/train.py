@@ -1,0 +1,19 @@
+"""`trajforecast train`: the networks and the baselines."""
+
+from pathlib import Path
+
+
+def add(verbs) -> None:
+    parser = verbs.add_parser(
+        "train", help="train the track VAE, the denoiser, a few-step student of one, or a baseline"
+    )
+    parser.add_argument("stage", choices=["vae", "denoiser", "student", "atm", "track2act"])
+    parser.add_argument("--config", required=True, type=Path, help="YAML, see config/train/")
+    parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change one value of the config")
+
+    def run(args):
+        from trajforecast_model.training.run import train
+
+        train(args.stage, args.config, args.set)
+
+    parser.set_defaults(run=run)

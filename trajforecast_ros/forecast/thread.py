@@ -1,0 +1,348 @@
+"""The thread that forecasts: it takes the newest pair of images, or a request, and hands on what the model says.
+
+Callbacks of the executor only note images, instructions and settings here and return at once, so the executor stays
+free to answer services and parameter requests while the networks run. Images that come meanwhile replace each other:
+latency does not grow when the networks are slower than the cameras.
+"""
+
+import random
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.task import Future
+from trajforecast_msgs.srv import Predict
+
+from trajforecast_model.forecaster import Forecast, Forecaster
+from trajforecast_ros.forecast.fitting import fit, to_source_pixels
+from trajforecast_ros.forecast.pairing import CameraChange, Frame, Pairing
+from trajforecast_ros.forecast.parameters import MAX_SAMPLES, MAX_SOLVER_STEPS, ForecastParameters
+from trajforecast_ros.forecast.statistics import Standing, Statistics
+from trajforecast_ros.images import ImageRefused, to_rgb
+from trajforecast_ros.messages import Circumstances, Source
+
+# Seconds that Python leaves a thread waiting for another; its 5 ms let the executor first finish its round, half a
+# millisecond, before the thread that it woke begins.
+SWITCH_INTERVAL = 1e-4
+
+
+@dataclass(frozen=True)
+class Job:
+    """One forecast to make."""
+
+    frames: dict[str, Frame]
+    instruction: str
+    num_samples: int
+    solver_steps: int  # 0: the checkpoint's own
+    seed: int
+    settings: ForecastParameters  # as they were when it was asked for
+    answer: Future | None = None  # of a ~/predict call, set to a Predict.Response
+
+
+@dataclass(frozen=True)
+class Result:
+    """A forecast and what it was made from."""
+
+    job: Job
+    images: dict[str, np.ndarray]  # uint8 [height, width, 3] by view
+    forecast: Forecast
+    circumstances: Circumstances
+
+
+class ForecastThread:
+    """Forecasts from `start` to `stop`; may be started again.
+
+    Args:
+        deliver: publishes a result and makes the answer to the call that asked for it; called on the thread.
+        anybody_listens: whether a forecast would reach anyone; without listeners only requests are carried out.
+        clock: nanoseconds of the clock that images are stamped with.
+        wake_executor: makes the executor look at futures that were set here.
+    """
+
+    def __init__(
+        self,
+        forecaster: Forecaster,
+        settings: ForecastParameters,
+        statistics: Statistics,
+        logger: RcutilsLogger,
+        deliver: Callable[[Result], Predict.Response],
+        anybody_listens: Callable[[], bool],
+        clock: Callable[[], int],
+        wake_executor: Callable[[], None],
+    ):
+        self._forecaster = forecaster
+        self._statistics = statistics
+        self._logger = logger
+        self._deliver = deliver
+        self._anybody_listens = anybody_listens
+        self._clock = clock
+        self._wake_executor = wake_executor
+
+        # Guards everything below, which callbacks and the thread share; notified when there may be something to do.
+        self._wake = threading.Condition()
+        self._settings = settings
+        now = time.monotonic()
+        self._pairing = Pairing(
+            settings.views, settings.max_pair_skew, settings.max_image_age, settings.camera_timeout, now
+        )
+        self._requests: deque[Job] = deque()
+        self._earliest_next = now
+        self._judged_at = now  # the moment as of which cameras are judged silent
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._refused: set[tuple[str, str]] = set()  # only the thread's
+        self._failures_said: set[str] = set()  # since the last forecast, only the thread's
+        # Seconds that publishing took lately, only the thread's: no forecast may use them.
+        self._publishing_times: deque[float] = deque([0.0], maxlen=32)
+
+    # On the executor's thread
+
+    def start(self) -> None:
+        now = time.monotonic()
+        with self._wake:
+            self._pairing.begin(now)
+            self._judged_at = now
+            self._stopping = False
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        self._thread = threading.Thread(target=self._work, name="forecast", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends after the forecast that is under way; calls that wait for theirs are answered."""
+        if self._thread is None:
+            return
+        with self._wake:
+            self._stopping = True
+            self._wake.notify_all()
+        self._thread.join()
+        self._thread = None
+        self._pairing.begin(time.monotonic())
+        while self._requests:
+            self._answer(self._requests.popleft(), _failure("the node was deactivated"))
+
+    @property
+    def running(self) -> bool:
+        return self._thread is not None
+
+    def add_image(self, frame: Frame) -> None:
+        with self._wake:
+            self._pairing.add(frame)
+            self._wake.notify()
+
+    def update(self, settings: ForecastParameters) -> None:
+        """Takes changed settings; those that need a reload must be the same."""
+        with self._wake:
+            if settings.max_rate != self._settings.max_rate:
+                self._earliest_next = time.monotonic()
+            self._settings = settings
+            self._pairing.max_skew = settings.max_pair_skew
+            self._pairing.max_age = settings.max_image_age
+            self._pairing.camera_timeout = settings.camera_timeout
+            self._wake.notify()
+
+    def request(self, request: Predict.Request) -> Job | str:
+        """Queues a forecast, or tells why there can be none."""
+        with self._wake:
+            wanted = self._settings
+            job = Job(
+                self._pairing.newest(self._judged_at),
+                request.instruction.strip() or wanted.instruction.strip(),
+                request.num_samples or wanted.num_samples,
+                request.num_solver_steps or wanted.solver_steps,
+                self._seed() if request.seed < 0 else request.seed,
+                wanted,
+                answer=Future(),
+            )
+            why_not = self._why_not(job, self._clock())
+            if why_not:
+                return why_not
+            self._requests.append(job)
+            self._wake.notify()
+        return job
+
+    def look_around(self, judge_silence: bool) -> tuple[list[CameraChange], list[str]]:
+        """Cameras that came or went, and warnings; to be called a few times a second.
+
+        Args:
+            judge_silence: False when images may be waiting to be noted: then no camera counts as silent yet.
+        """
+        now = time.monotonic()
+        with self._wake:
+            if judge_silence:
+                self._judged_at = now
+            # A camera that has just gone missing, or a listener who came, may make images ready to go.
+            self._wake.notify()
+            return self._pairing.changes(self._judged_at), self._pairing.warnings(self._judged_at, self._clock())
+
+    def standing(self) -> Standing:
+        with self._wake:
+            heard = self._pairing.newest(self._judged_at)
+            waiting_for = None
+            if self._thread is None:
+                waiting_for = "activate"
+            elif not self._settings.enabled:
+                waiting_for = "~/enable"
+            elif self.lacks_instruction(self._settings):
+                waiting_for = "an instruction"
+            elif not heard:
+                waiting_for = "images"
+            elif not self._anybody_listens():
+                waiting_for = "a subscriber"
+            return Standing(
+                waiting_for=waiting_for,
+                silent_cameras=[view for view in self._settings.views if view not in heard],
+                images_received=self._pairing.received,
+                images_dropped=dict(self._pairing.dropped),
+            )
+
+    def lacks_instruction(self, settings: ForecastParameters) -> bool:
+        # A model that was trained without text needs none.
+        return self._forecaster.config.text_encoder is not None and not settings.instruction.strip()
+
+    def _why_not(self, job: Job, clock: int) -> str:
+        if not job.frames:
+            return f"no image from {' or '.join(self._settings.views)}; are the cameras publishing?"
+        if too_old := self._pairing.too_old(job.frames, clock):
+            limit = self._settings.max_image_age
+            return f"the newest image of {' and '.join(too_old)} is older than max_image_age ({limit} s)"
+        if self._forecaster.config.text_encoder is not None and not job.instruction:
+            return "there is no instruction; put one into the request or publish it on ~/instruction"
+        if job.num_samples > MAX_SAMPLES:
+            return f"num_samples is {job.num_samples}, at most {MAX_SAMPLES} can be had"
+        if job.solver_steps > MAX_SOLVER_STEPS:
+            return f"num_solver_steps is {job.solver_steps}, at most {MAX_SOLVER_STEPS} can be had"
+        return ""
+
+    def _seed(self) -> int:
+        if self._settings.seed >= 0:
+            return self._settings.seed
+        return random.getrandbits(31)
+
+    # On the thread itself
+
+    def _work(self) -> None:
+        while (job := self._next_job()) is not None:
+            usable = job.frames
+            try:
+                usable = self._decode(job)
+                response = self._run(job, usable)
+            except Exception as error:
+                # A forecast that fails must not end the node: the next images may do.
+                why = "the node was stopped" if self._stopping else self._note_failure(job, len(usable), error)
+                response = _failure(why)
+            self._answer(job, response)
+
+    def _note_failure(self, job: Job, images: int, error: Exception) -> str:
+        """Counts the images of a failed forecast, logs each reason once until one succeeds, and gives the reason."""
+        self._count_dropped(job, "failed", images)
+        reason = "".join(traceback.format_exception_only(error)).strip()
+        if reason not in self._failures_said:
+            self._failures_said.add(reason)
+            self._logger.error("the forecast failed:\n" + "".join(traceback.format_exception(error)))
+        return f"the forecast failed: {reason}"
+
+    def _answer(self, job: Job, response: Predict.Response) -> None:
+        if job.answer is not None:
+            job.answer.set_result(response)
+            # The executor sleeps until something happens, and an answer from another thread does not wake it.
+            self._wake_executor()
+
+    def _next_job(self) -> Job | None:
+        """Waits for a request or a new pair of images; None when the thread is to stop."""
+        with self._wake:
+            while not self._stopping:
+                if self._requests:
+                    return self._requests.popleft()
+                now = time.monotonic()
+                wanted = self._settings
+                ready = (
+                    wanted.enabled
+                    and not self.lacks_instruction(wanted)
+                    and now >= self._earliest_next
+                    and self._anybody_listens()
+                )
+                frames = self._pairing.take(self._judged_at, self._clock()) if ready else None
+                if frames:
+                    if wanted.max_rate > 0:
+                        self._earliest_next = now + 1 / wanted.max_rate
+                    return Job(
+                        frames,
+                        wanted.instruction.strip(),
+                        wanted.num_samples,
+                        wanted.solver_steps,
+                        self._seed(),
+                        wanted,
+                    )
+                pause = max(self._earliest_next - now, 0)  # a rate of almost nothing makes one of centuries
+                self._wake.wait(timeout=min(pause, threading.TIMEOUT_MAX) or None)
+        return None
+
+    def _count_dropped(self, job: Job, why: str, images: int) -> None:
+        if job.answer is None:  # a call may take the same images again
+            self._statistics.dropped(why, images)
+
+    def _run(self, job: Job, images: dict[str, np.ndarray]) -> Predict.Response:
+        """Forecasts from uint8 images [height, width, 3] by view."""
+        if not images:
+            return _failure("no camera sends images that can be used; see the log")
+        started = time.monotonic()
+        size = self._forecaster.config.image_size
+        fitted = {view: fit(image, job.settings.image_fit, size) for view, image in images.items()}
+        forecast = self._forecaster.predict(
+            {view: part.picture for view, part in fitted.items()},
+            job.instruction,
+            k=job.num_samples,
+            steps=job.solver_steps or None,
+            seed=job.seed,
+            deadline_ms=self._milliseconds_left(job),
+        )
+        forecast = to_source_pixels(forecast, fitted)
+        circumstances = Circumstances(
+            sources=[_source(job.frames[view], images[view]) for view in forecast.views],
+            instruction=job.instruction,
+            model_id=self._forecaster.model_id,
+            compute_time=time.monotonic() - started,
+        )
+        made = time.monotonic()
+        response = self._deliver(Result(job, images, forecast, circumstances))
+        self._failures_said.clear()
+        self._publishing_times.append(time.monotonic() - made)
+        return response
+
+    def _milliseconds_left(self, job: Job) -> float | None:
+        """For the networks, of the latency budget; None where there is no budget, or somebody asked for so much."""
+        if not job.settings.latency_budget or job.answer is not None:
+            return None
+        gone = time.monotonic() - max(frame.arrived for frame in job.frames.values())
+        left = job.settings.latency_budget - gone - max(self._publishing_times)
+        return max(1000 * left, 1.0)
+
+    def _decode(self, job: Job) -> dict[str, np.ndarray]:
+        """The pictures that can be used, uint8 [height, width, 3]; the others are named once."""
+        images = {}
+        for view, frame in job.frames.items():
+            kind = getattr(frame.message, "encoding", None) or getattr(frame.message, "format", "")
+            try:
+                images[view] = to_rgb(frame.message)
+                self._refused = {refused for refused in self._refused if refused[0] != view}
+            except ImageRefused as error:
+                self._count_dropped(job, "refused", 1)
+                if (view, kind) not in self._refused:
+                    self._refused.add((view, kind))
+                    self._logger.error(f"images of camera {view} are refused: {error}")
+        return images
+
+
+def _failure(message: str) -> Predict.Response:
+    return Predict.Response(success=False, message=message)
+
+
+def _source(frame: Frame, image: np.ndarray) -> Source:
+    height, width, _ = image.shape
+    return Source(frame.view, frame.message.header, width, height)

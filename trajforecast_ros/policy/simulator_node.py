@@ -1,0 +1,168 @@
+"""LIBERO in MuJoCo as a robot on ROS: cameras and gripper out, actions in.
+
+Time is the simulator's own: every stamp is the number of control steps since the node started, at 20 Hz, and goes on
+over resets. With `lockstep` the world stands still until an action comes, so that a policy as slow as it may be closes
+the loop properly; without it the world runs at 20 Hz by the wall clock and the last action holds for `action_timeout`.
+
+The simulator is the `sim` extra: pip install -e '.[sim]'.
+"""
+
+import sys
+
+import numpy as np
+from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.time import Time
+from rosgraph_msgs.msg import Clock as ClockMessage
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Bool, Float32MultiArray, Header, String
+from std_srvs.srv import Trigger
+
+from trajforecast_model.sim.environment import CONTROL_HZ, OPEN_GRIPPER, TaskEnvironment, find_task
+from trajforecast_model.sim.mujoco_setup import configure_mujoco
+from trajforecast_ros.images import to_message
+from trajforecast_ros.qos import EVERY_IMAGE, LATCHED
+from trajforecast_ros.running import run
+
+WORLD = "world"
+STAY = np.array([0.0] * 6 + [OPEN_GRIPPER])
+
+
+class SimulatorNode(Node):
+    """Raises ValueError when the simulator is not installed or a parameter is wrong."""
+
+    def __init__(self):
+        super().__init__("simulator_node")
+        suite = self.declare_parameter("suite", "libero_object").value
+        number = self.declare_parameter("task", 0).value
+        self._seed = self.declare_parameter("seed", 0).value
+        self._lockstep = self.declare_parameter("lockstep", False).value
+        self._steps_per_action = self.declare_parameter("steps_per_action", 1).value
+        self._action_timeout = self.declare_parameter("action_timeout", 0.5).value
+        repeat_period = self.declare_parameter("repeat_period", 5.0).value
+        image_size = self.declare_parameter("image_size", 128).value
+        publish_clock = self.declare_parameter("publish_clock", False).value
+        for name, least in (("seed", 0), ("steps_per_action", 1), ("image_size", 16), ("repeat_period", 0.01)):
+            if (value := self.get_parameter(name).value) < least:
+                raise ValueError(f"parameter {name} is {value}; it must be at least {least}")
+        configure_mujoco()
+        # It imports mujoco, which needs configure_mujoco() first.
+        from trajforecast_model.sim.scene.live_view import LiveView
+
+        self._environment = TaskEnvironment(find_task(suite, number))
+        self._view = LiveView(self._environment, image_size)
+
+        self._cameras = {
+            view: self.create_publisher(Image, f"{view}/image_raw", EVERY_IMAGE) for view in self._view.views
+        }
+        self._gripper = self.create_publisher(PoseStamped, "gripper_pose", EVERY_IMAGE)
+        self._camera_info = self.create_publisher(CameraInfo, "side/camera_info", LATCHED)
+        self._camera_pose = self.create_publisher(PoseStamped, "side/camera_pose", LATCHED)
+        self._success = self.create_publisher(Bool, "~/success", LATCHED)
+        self._instruction = self.create_publisher(String, "forecast_node/instruction", LATCHED)
+        self._clock_publisher = self.create_publisher(ClockMessage, "/clock", 10) if publish_clock else None
+        self.create_subscription(Float32MultiArray, "~/action", self._on_action, 10)
+        self.create_service(Trigger, "~/reset", self._on_reset)
+
+        self._control_steps = 0
+        self._action, self._action_steps_left = STAY, 0
+        self._reset()
+        self._instruction.publish(String(data=self._environment.task.instruction))
+        # Wall time, for with use_sim_time the node's own clock would wait for this very timer.
+        period = repeat_period if self._lockstep else 1 / CONTROL_HZ
+        self._timer = self.create_timer(period, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def close(self) -> None:
+        self._view.close()
+        self._environment.close()
+        self.destroy_node()
+
+    def _on_action(self, message: Float32MultiArray) -> None:
+        action = np.array(message.data, dtype=np.float64)
+        if action.shape != (7,) or not np.isfinite(action).all():
+            self.get_logger().error(
+                f"refused an action of {len(message.data)} numbers; expected 7 finite ones: position, rotation, gripper"
+            )
+            return
+        self._action = np.clip(action, -1, 1)
+        if self._lockstep:
+            self._step(self._steps_per_action)
+            self._timer.reset()
+        else:
+            self._action_steps_left = max(self._steps_per_action, round(self._action_timeout * CONTROL_HZ))
+
+    def _on_timer(self) -> None:
+        if self._lockstep:
+            # Images travel best effort: one that was lost would stop the world for good.
+            self._show()
+            return
+        if self._action_steps_left == 0:
+            self._action = np.append(np.zeros(6), self._action[6])  # stays, and holds what it holds
+        else:
+            self._action_steps_left -= 1
+        self._step(1)
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._seed += 1
+        self._reset()
+        response.success = True
+        response.message = f"seed {self._seed}: {self._environment.task.instruction}"
+        return response
+
+    def _reset(self) -> None:
+        self._environment.reset(self._seed)
+        self._action, self._action_steps_left = STAY, 0
+        self._control_steps += 1
+        self._show()
+        self.get_logger().info(f"seed {self._seed}: {self._environment.task.instruction}")
+
+    def _step(self, count: int) -> None:
+        for _ in range(count):
+            self._environment.step(self._action)
+        self._control_steps += count
+        self._show()
+
+    def _show(self) -> None:
+        """Publishes everything that is to be seen of this moment."""
+        stamp = Time(nanoseconds=self._control_steps * 1_000_000_000 // CONTROL_HZ).to_msg()
+        if self._clock_publisher is not None:
+            self._clock_publisher.publish(ClockMessage(clock=stamp))
+        in_world = Header(stamp=stamp, frame_id=WORLD)
+        self._gripper.publish(PoseStamped(header=in_world, pose=_pose_message(self._view.gripper_pose())))
+        self._camera_pose.publish(PoseStamped(header=in_world, pose=_pose_message(self._view.camera_pose("side"))))
+        self._success.publish(Bool(data=self._environment.succeeded()))
+        # The images come last: whoever answers them has the rest.
+        for view, publisher in self._cameras.items():
+            header = Header(stamp=stamp, frame_id=f"{view}_camera_optical_frame")
+            if view == "side":
+                self._camera_info.publish(self._camera_info_message(header))
+            publisher.publish(to_message(self._view.image(view), header))
+
+    def _camera_info_message(self, header: Header) -> CameraInfo:
+        size, focal = self._view.image_size, self._view.focal_length("side")
+        centre = (size - 1) / 2  # ROS counts from the centre of the top-left pixel
+        return CameraInfo(
+            header=header,
+            height=size,
+            width=size,
+            distortion_model="plumb_bob",
+            d=[0.0] * 5,
+            k=[focal, 0.0, centre, 0.0, focal, centre, 0.0, 0.0, 1.0],
+            r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+            p=[focal, 0.0, centre, 0.0, 0.0, focal, centre, 0.0, 0.0, 0.0, 1.0, 0.0],
+        )
+
+
+def _pose_message(pose) -> Pose:
+    x, y, z = pose.position.tolist()
+    qx, qy, qz, qw = pose.orientation.tolist()
+    return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    return run(SimulatorNode, arguments, close=SimulatorNode.close)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
