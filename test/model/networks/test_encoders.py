@@ -1,7 +1,7 @@
 """Frozen encoders say the same of the same input, whoever asks: in a training step, in validation, in a cache."""
 
 import torch
-from test_cached_features import dinov2_settings, write_dinov2
+from small_dinov2 import dinov2_settings, write_dinov2
 from torch import nn
 
 from trajforecast_model.networks.image_encoder import ImageEncoderConfig, build_image_encoder

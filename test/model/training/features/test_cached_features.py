@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_dinov2 import dinov2_settings, write_dinov2
 from synthetic_shards import write_synthetic_data
 from test_ranks import train_on_two_ranks
 from test_resume import run_until_killed
 from tiny_runs import denoiser_config, logged, run, vae_config
-from transformers import Dinov2Config, Dinov2Model
 
 from trajforecast_model.data.shards import DatasetInfo
 from trajforecast_model.networks.image_encoder import Dinov2ImageEncoder
@@ -28,22 +28,9 @@ def data(tmp_path_factory) -> Path:
     return folder
 
 
-def write_dinov2(folder: Path, seed: int) -> Path:
-    torch.manual_seed(seed)
-    config = Dinov2Config(
-        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, mlp_ratio=2, patch_size=14, image_size=56
-    )
-    Dinov2Model(config).save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def dinov2(tmp_path_factory) -> Path:
     return write_dinov2(tmp_path_factory.mktemp("dinov2"), seed=0)
-
-
-def dinov2_settings(source: Path) -> dict:
-    return dict(kind="dinov2", source=str(source), input_size=[56, 56], patch_size=14, dim=32)
 
 
 def with_dinov2(data: Path, out: Path, source: Path, cache: Path | None = None, steps: int = 3) -> dict:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_cached_features import dinov2_settings, write_dinov2
+from small_dinov2 import dinov2_settings, write_dinov2
 from tiny_runs import denoiser_config, logged, run, vae_config, write_config
 
 from trajforecast_model.data.shards import ShardDataset
