@@ -1,6 +1,7 @@
 """Where tensors live: the name of a device, checked."""
 
 import torch
+from torch import nn
 
 
 def checked_device(device: str | torch.device) -> torch.device:
@@ -18,3 +19,8 @@ def checked_device(device: str | torch.device) -> torch.device:
                 f"device: got {device}, but this PyTorch sees {number} GPU(s); the last is cuda:{number - 1}"
             )
     return device
+
+
+def placed(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """The module there, for use and not for training."""
+    return module.to(device, dtype).eval().requires_grad_(False)
