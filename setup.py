@@ -44,12 +44,21 @@ setup(
         "transformers",
     ],
     extras_require={
-        "train": [*LABELING, "tensorboard"],
+        "train": [*LABELING, "matplotlib>=3.8", "tensorboard"],
         "sim": SIMULATOR,
         "blocks": ["mujoco==3.3.7", *LABELING],
         "demo": ["imageio-ffmpeg"],
         "export": ["onnx", "onnxscript", "onnxruntime"],
-        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff", "rosbags-image", "colcon-common-extensions"],
+        "test": [
+            "import-linter",
+            "pre-commit",
+            "pytest",
+            "pytest-xdist",
+            "hypothesis",
+            "ruff",
+            "rosbags-image",
+            "colcon-common-extensions",
+        ],
     },
     entry_points={
         "console_scripts": [
