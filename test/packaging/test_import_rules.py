@@ -29,8 +29,9 @@ def test_an_import_against_the_rules_is_found(tmp_path):
             copy = tmp_path / place.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.touch()
-    for module in ("cli", "forecaster", "forecast", "checkpoint", "images"):
-        (tmp_path / "trajforecast_model" / f"{module}.py").touch()
+    for package in ("trajforecast_model", "trajforecast_ros"):
+        for module in (ROOT / package).glob("[a-z]*.py"):
+            (tmp_path / package / module.name).touch()
     (tmp_path / "trajforecast_ros" / "path_profile.py").write_text("import trajforecast_model.inference.encoding\n")
     (tmp_path / "trajforecast_model" / "inference" / "encoding.py").touch()
     assert lint(tmp_path).returncode == 0
@@ -38,3 +39,8 @@ def test_an_import_against_the_rules_is_found(tmp_path):
     ended = lint(tmp_path)
     assert ended.returncode == 1
     assert "trajforecast_model.sim is not allowed to import trajforecast_model.data" in ended.stdout
+
+
+def test_the_picture_of_the_rooms_shows_the_imports():
+    ended = subprocess.run([sys.executable, "tools/draw_rooms.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -9,8 +9,8 @@ from std_msgs.msg import Header
 from trajforecast_msgs.msg import PredictedTracks, TrackSummary
 
 from trajforecast_model.forecaster import Forecast
-from trajforecast_ros.forecast.reduction import Reduction
 from trajforecast_ros.messages import Circumstances, Source, read_summary, read_tracks, summary_message, tracks_message
+from trajforecast_ros.reduction import Reduction
 
 VIEWS, SAMPLES, STEPS, ROWS, COLUMNS = 2, 3, 4, 5, 6
 

@@ -13,7 +13,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from trajforecast_ros.forecast.fitting import FITS
-from trajforecast_ros.forecast.reduction import Reduction, parse_points
+from trajforecast_ros.reduction import Reduction, parse_points
 
 MAX_SAMPLES = 64
 MAX_SOLVER_STEPS = 1000
