@@ -1,4 +1,4 @@
-"""Draws docs/architecture.svg: the rooms of the code, and an arrow from each to those it imports (Graphviz's dot).
+"""Draws docs/pictures/architecture.svg: the rooms of the code, and an arrow from each to those it imports (Graphviz's dot).
 
 An arrow that others imply is left out: where a room imports data, and data imports files, it may import files too. The
 rooms are those of the layers in pyproject.toml's import rules, but for small modules of the nodes.
@@ -21,7 +21,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).parents[1]
-PICTURE = ROOT / "docs" / "architecture.svg"
+PICTURE = ROOT / "docs" / "pictures" / "architecture.svg"
 SMALL = {
     f"trajforecast_ros.{name}" for name in ("images", "running", "processes", "qos", "memory", "resources", "reduction")
 }

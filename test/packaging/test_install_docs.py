@@ -7,7 +7,7 @@ import pytest
 from catkin_pkg.package import parse_package
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("path", ["docs/install.md", "docker/Dockerfile"])
