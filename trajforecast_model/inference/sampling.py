@@ -1,7 +1,8 @@
 """From image tokens to sampled tracks: noise, the flow's solver over the denoiser, the track VAE's decoder, pixels.
 
-Letters of shapes: B images, k samples of each, T frames, C channels and h, w rows and columns of latents, H, W rows and
-columns of points, M image tokens of D channels, E channels of a text embedding.
+A name's letters after the underscore are its shape: B images, K samples of each, T frames (U: those that are not known),
+C channels of h x w latent cells, L = h * w, HW grid of points. Docstrings have M image tokens of D channels and E channels
+of a text embedding beside.
 """
 
 from collections.abc import Callable
@@ -89,26 +90,26 @@ class Sampler:
             [B, k, T, C, h, w] scaled latents (tracks without a VAE), the clean first frame in slot 0.
         """
         context = self.denoiser.image_context(image_tokens, text_embedding)
-        first = self.first_frame(image_tokens) if first is None else first
-        first = first.unsqueeze(1).expand(-1, noise.shape[1], -1, -1, -1, -1)
+        first_B1Chw = self.first_frame(image_tokens) if first is None else first
+        first_BK1Chw = first_B1Chw.unsqueeze(1).expand(-1, noise.shape[1], -1, -1, -1, -1)
 
-        def velocity(x: Tensor, t: Tensor) -> Tensor:
-            known = torch.cat([first, x], dim=2).to(self.dtype)
-            times = t.expand(len(x), 1)
-            return self.denoiser.velocity(known, times, context)[:, :, 1:].float()
+        def velocity(x_BKUChw: Tensor, t: Tensor) -> Tensor:
+            x_BKTChw = torch.cat([first_BK1Chw, x_BKUChw], dim=2).to(self.dtype)
+            t_B1 = t.expand(len(x_BKTChw), 1)
+            return self.denoiser.velocity(x_BKTChw, t_B1, context)[:, :, 1:].float()
 
-        unknown = integrate(velocity, noise.to(self.device), steps or self.config.steps, solver or self.config.solver)
-        return torch.cat([first, unknown], dim=2)
+        steps, solver = steps or self.config.steps, solver or self.config.solver
+        unknown_BKUChw = integrate(velocity, noise.to(self.device), steps, solver)
+        return torch.cat([first_BK1Chw, unknown_BKUChw], dim=2)
 
     @torch.inference_mode()
     def decode_latents(self, latents: Tensor, image_tokens: Tensor) -> Tensor:
         """Scaled latents [B, k, T, C, h, w] to normalised tracks, float32 [B, k, T, 2, H, W]."""
-        batch = len(latents)
-        unscaled = latents * self.latent_std.view(-1, 1, 1)
+        unscaled_BKTChw = latents * self.latent_std.view(-1, 1, 1)
         if self.vae is None:
-            return unscaled.float()
-        tokens = unscaled.flatten(0, 1).flatten(3).transpose(2, 3).to(self.dtype)  # [B * k, T, h * w, C]
-        return self.vae.decode(tokens, image_tokens).unflatten(0, (batch, -1))
+            return unscaled_BKTChw.float()
+        tokens_BTLC = unscaled_BKTChw.flatten(0, 1).flatten(3).transpose(2, 3).to(self.dtype)  # B * K of them
+        return self.vae.decode(tokens_BTLC, image_tokens).unflatten(0, (len(latents), -1))
 
     def compile(self, mode: str = "default", backend: str | Callable = "inductor") -> None:
         """See `Forecaster.compile`."""
