@@ -43,6 +43,7 @@ from trajforecast_ros.forecast.thread import ForecastThread, Result
 from trajforecast_ros.messages import nanoseconds
 from trajforecast_ros.qos import LATCHED, NEWEST_IMAGE
 from trajforecast_ros.running import run
+from trajforecast_ros.starting.arguments import Command
 
 HOUSEKEEPING_PERIOD = 0.1  # seconds
 DIAGNOSTICS_PERIOD = 1.0
@@ -54,6 +55,7 @@ class ForecastNode(LifecycleNode):
     def __init__(self, **node_options):
         super().__init__("forecast_node", **node_options)
         self._settings = parameters.declare(self)
+        self._say_instruction()
         parameters.follow_changes(self, lambda: self._settings, self._check, self._apply)
         self._statistics = Statistics(time.monotonic())
         self._forecaster: Forecaster | None = None
@@ -298,12 +300,16 @@ class ForecastNode(LifecycleNode):
             _check_budget(settings, self._forecaster)
 
     def _apply(self, settings: ForecastParameters) -> None:
-        if settings.instruction.strip() and settings.instruction != self._settings.instruction:
-            self.get_logger().info(f"instruction: {settings.instruction.strip()}")
-        self._settings = settings
+        before, self._settings = self._settings, settings
+        if settings.instruction != before.instruction:
+            self._say_instruction()
         if self._thread is not None:
             self._thread.update(settings)
         self._observe_if_wanted()
+
+    def _say_instruction(self) -> None:
+        if instruction := self._settings.instruction.strip():
+            self.get_logger().info(f"instruction: {instruction}")
 
     def _on_housekeeping(self) -> None:
         self._destroy_services()
@@ -380,8 +386,11 @@ def started_node() -> ForecastNode:
     return node
 
 
+COMMAND = Command("forecast_node", "Camera images and an instruction in, predicted tracks out.", ForecastParameters)
+
+
 def main(arguments: list[str] | None = None) -> int:
-    return run(started_node, arguments, close=ForecastNode.close)
+    return run(started_node, arguments, close=ForecastNode.close, command=COMMAND)
 
 
 if __name__ == "__main__":
