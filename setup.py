@@ -48,8 +48,9 @@ setup(
         "sim": SIMULATOR,
         "blocks": ["mujoco==3.3.7", *LABELING],
         "demo": ["imageio-ffmpeg"],
+        "video": ["av"],
         "export": ["onnx", "onnxscript", "onnxruntime"],
-        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff", "rosbags-image", "colcon-common-extensions"],
+        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff", "rosbags-image", "colcon-common-extensions", "av"],
     },
     entry_points={
         "console_scripts": [

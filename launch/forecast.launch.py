@@ -25,7 +25,7 @@ PARAMETERS = {
     "score": (bool, "Whether forecasts are compared with what then happened"),
     "latency_budget": (float, "Seconds from an image's arrival to its forecast; 0 is no limit"),
     "max_rate": (float, "Most forecasts a second; 0 forecasts as fast as it can"),
-    "image_transport": (str, "raw, or compressed for the image topics' /compressed"),
+    "image_transport": (str, "raw, compressed or ffmpeg; for each camera as side:raw,effector:compressed"),
     "image_fit": (str, "stretch, or crop for images of another aspect than the model's"),
     "autostart": (bool, "Whether the node configures and activates itself; false leaves that to a lifecycle manager"),
     "use_sim_time": (bool, "Take the time from /clock"),

@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from functools import partial
+from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
@@ -40,8 +41,11 @@ from trajforecast_ros.forecast.pairing import Frame
 from trajforecast_ros.forecast.parameters import ForecastParameters
 from trajforecast_ros.forecast.statistics import Published, Standing, Statistics
 from trajforecast_ros.forecast.thread import ForecastThread, Result
+from trajforecast_ros.forecast.transports import message_and_qos
+from trajforecast_ros.images import ImageRefused
+from trajforecast_ros.images.video import VideoDecoder, VideoImage
 from trajforecast_ros.messages import nanoseconds
-from trajforecast_ros.qos import LATCHED, NEWEST_IMAGE
+from trajforecast_ros.qos import LATCHED
 from trajforecast_ros.running import run
 from trajforecast_ros.starting.arguments import Command
 
@@ -146,16 +150,17 @@ class ForecastNode(LifecycleNode):
             wake_executor=lambda: self.executor.wake(),
         )
         overridable = QoSOverridingOptions.with_default_policies()
-        for view in self._settings.views:
-            topic, message_type = f"{view}/image_raw", Image
-            if self._settings.image_transport == "compressed":
+        for view, transport in self._settings.transports().items():
+            topic = f"{view}/image_raw"
+            if transport != "raw":
                 # The transport's name goes behind the topic that the user may have remapped.
-                topic, message_type = f"{self.resolve_topic_name(topic)}/compressed", CompressedImage
+                topic = f"{self.resolve_topic_name(topic)}/{transport}"
+            message_type, qos = message_and_qos(transport)
             on_image = partial(self._on_image, view)
+            if transport == "ffmpeg":
+                on_image = partial(self._on_packet, view, VideoDecoder())
             self._own_subscriptions.append(
-                self.create_subscription(
-                    message_type, topic, on_image, NEWEST_IMAGE, qos_overriding_options=overridable
-                )
+                self.create_subscription(message_type, topic, on_image, qos, qos_overriding_options=overridable)
             )
         # A group of its own: rclpy keeps a group's other callbacks back until a call that waits has its answer.
         calls = ReentrantCallbackGroup()
@@ -258,7 +263,19 @@ class ForecastNode(LifecycleNode):
 
     # Callbacks, on the executor's thread
 
-    def _on_image(self, view: str, message: Image | CompressedImage) -> None:
+    def _on_packet(self, view: str, decoder: VideoDecoder, packet: Any) -> None:
+        if not self._thread.running:
+            return
+        try:
+            images = decoder.decode(packet)
+        except ImageRefused as error:
+            self._statistics.dropped("refused", 1)
+            self.get_logger().error(f"images of camera {view} are refused: {error}", throttle_duration_sec=10.0)
+            return
+        for image in images:
+            self._on_image(view, image)
+
+    def _on_image(self, view: str, message: Image | CompressedImage | VideoImage) -> None:
         if not self._thread.running:
             return
         frame = Frame(view, message, nanoseconds(message.header), time.monotonic())

@@ -13,6 +13,7 @@ from rclpy.parameter import Parameter
 
 from trajforecast_ros.forecast.fitting import FITS
 from trajforecast_ros.forecast.reduction import Reduction, parse_points
+from trajforecast_ros.forecast.transports import parse_transports
 from trajforecast_ros.starting import parameters as starting
 from trajforecast_ros.starting.parameters import meaning
 
@@ -44,7 +45,9 @@ class ForecastParameters:
     image_transport: str = field(
         default="raw",
         metadata=meaning(
-            "raw takes the image topic, compressed its /compressed", choices=("raw", "compressed"), reload=True
+            "raw takes the image topic, compressed its /compressed, ffmpeg its /ffmpeg (H.264, HEVC): one for all "
+            "cameras, or one for each as side:raw,effector:compressed",
+            reload=True,
         ),
     )
     autostart: bool = field(
@@ -121,6 +124,10 @@ class ForecastParameters:
     )
     enabled: bool = field(default=True, metadata=meaning("Whether to forecast; ~/enable changes it too"))
 
+    def transports(self) -> dict[str, str]:
+        """How each view's images come. Raises ValueError for what there is not."""
+        return parse_transports(self.image_transport, self.views)
+
     def reduction(self) -> Reduction:
         """What is published of a forecast. Raises ValueError for query points that are none."""
         return Reduction(self.output_stride, self.max_published_samples, parse_points(self.query_points))
@@ -149,10 +156,11 @@ def check(parameters: ForecastParameters) -> None:
                 f"parameter views: {view!r} cannot be part of a topic's name; a view is letters, digits and underscores, "
                 "and its first character is no digit"
             )
-    try:
-        parameters.reduction()
-    except ValueError as error:
-        raise ValueError(f"parameter query_points: {error}") from error
+    for name, read in (("image_transport", parameters.transports), ("query_points", parameters.reduction)):
+        try:
+            read()
+        except ValueError as error:
+            raise ValueError(f"parameter {name}: {error}") from error
 
 
 def follow_changes(
