@@ -15,7 +15,7 @@ from trajforecast_ros.images.raw import ImageRefused
 
 _FILE_FORMATS = ("jpeg", "jpg", "png", "tiff", "tif", "webp", "bmp", "ppm", "pgm", "jp2")
 # OpenCV's names, which say how many numbers a pixel has and not what they mean: 16UC1 is depth.
-_NUMBERS = re.compile(r"(8|16|32|64)[USF]C\d*")
+_NUMBERS = re.compile(r"(8|16|32|64)[USF]C\d*", re.IGNORECASE)
 
 
 def to_rgb(message: CompressedImage) -> np.ndarray:
@@ -62,7 +62,7 @@ def _check_16_bits(data: np.ndarray, encoding: str, image_format: str) -> None:
     """Depth images come as gray in 16 bits: it takes a name to say that they are pictures, and one of 16 bits."""
     is_gray = _decoded(data, cv2.IMREAD_UNCHANGED, image_format).ndim == 2
     means_gray = encoding == "mono16" or encoding.startswith("bayer_")
-    if raw.channel_bytes(encoding) != 2 if encoding else is_gray:
+    if (raw.channel_bytes(encoding) != 2) if encoding else is_gray:
         named = f"does not say {encoding}" if encoding else "has no name"
         raise ImageRefused(
             f"the image of format {image_format!r} holds 16 bits a channel, as depth does, and {named}; publish a colour "
