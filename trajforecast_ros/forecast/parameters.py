@@ -13,7 +13,7 @@ from rclpy.parameter import Parameter
 
 from trajforecast_ros.forecast.fitting import FITS
 from trajforecast_ros.forecast.reduction import Reduction, parse_points
-from trajforecast_ros.forecast.transports import parse_transports
+from trajforecast_ros.forecast.transports import message_and_qos, parse_transports
 from trajforecast_ros.starting import parameters as starting
 from trajforecast_ros.starting.parameters import meaning
 
@@ -125,8 +125,11 @@ class ForecastParameters:
     enabled: bool = field(default=True, metadata=meaning("Whether to forecast; ~/enable changes it too"))
 
     def transports(self) -> dict[str, str]:
-        """How each view's images come. Raises ValueError for what there is not."""
-        return parse_transports(self.image_transport, self.views)
+        """How each view's images come. Raises ValueError for what there is not, or not on this machine."""
+        transports = parse_transports(self.image_transport, self.views)
+        for transport in set(transports.values()):
+            message_and_qos(transport)
+        return transports
 
     def reduction(self) -> Reduction:
         """What is published of a forecast. Raises ValueError for query points that are none."""

@@ -33,7 +33,7 @@ def packet_type() -> type:
         try:
             imported = importlib.import_module(module)
         except ImportError as error:
-            raise ValueError(f"image_transport ffmpeg cannot be had here ({error}); {remedy}") from error
+            raise ValueError(f"ffmpeg cannot be had here ({error}); {remedy}") from error
     return imported.FFMPEGPacket
 
 

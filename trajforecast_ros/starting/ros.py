@@ -10,6 +10,7 @@ from rclpy._rclpy_pybind11 import UnknownROSArgsError
 
 from trajforecast_ros.starting.names import TAKING_A_VALUE, nearest
 
+LAST_DOMAIN = 232
 # What decides whether ROS starts, beside its arguments.
 _ENVIRONMENT = ("ROS_DOMAIN_ID", "RMW_IMPLEMENTATION", "ROS_SECURITY_ENABLE", "ROS_SECURITY_KEYSTORE")
 
@@ -18,8 +19,9 @@ def start(arguments: list[str] | None) -> None:
     """rclpy.init.
 
     Raises:
-        ValueError: when it fails; the message says over what.
+        ValueError: when it fails, or a node could not be made afterwards; the message says over what.
     """
+    _check_domain()
     try:
         rclpy.init(args=arguments)
     except UnknownROSArgsError as error:
@@ -31,6 +33,13 @@ def start(arguments: list[str] | None) -> None:
         raise ValueError("; ".join([f"ROS does not take these arguments: {error}", *hints])) from error
     except Exception as error:
         raise ValueError(_explanation(error)) from error
+
+
+def _check_domain() -> None:
+    """Beforehand, because Fast DDS ends the process over it when a node is made."""
+    domain = os.environ.get("ROS_DOMAIN_ID", "")
+    if domain.isdecimal() and int(domain) > LAST_DOMAIN:
+        raise ValueError(f"ROS_DOMAIN_ID is {domain}; domains go from 0 to {LAST_DOMAIN}, for each has network ports")
 
 
 def _explanation(error: Exception) -> str:

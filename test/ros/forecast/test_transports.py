@@ -5,6 +5,7 @@ import pytest
 from trajforecast_ros.forecast import parameters
 from trajforecast_ros.forecast.parameters import ForecastParameters
 from trajforecast_ros.forecast.transports import parse_transports
+from trajforecast_ros.images import video
 
 VIEWS = ["side", "effector"]
 
@@ -43,3 +44,19 @@ def test_what_there_is_not_is_refused_by_name(text, complaint):
         parameters.check(ForecastParameters(image_transport=text))
 
     assert complaint in str(refused.value) and "image_transport" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("missing", "remedy"),
+    [("av", "pip install 'trajforecast[video]'"), ("ffmpeg_image_transport_msgs.msg", "ffmpeg-image-transport-msgs")],
+)
+def test_video_is_refused_before_anything_is_loaded_where_it_is_not_installed(monkeypatch, missing, remedy):
+    def import_module(name: str) -> None:
+        if name == missing:
+            raise ImportError(f"No module named {name!r}")
+
+    monkeypatch.setattr(video.importlib, "import_module", import_module)
+    with pytest.raises(ValueError) as refused:
+        parameters.check(ForecastParameters(image_transport="effector:ffmpeg"))
+
+    assert "parameter image_transport" in str(refused.value) and remedy in str(refused.value)

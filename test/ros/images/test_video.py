@@ -9,7 +9,7 @@ from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 
 from trajforecast_ros.images import ImageRefused, to_rgb
-from trajforecast_ros.images.video import VideoDecoder, packet_type
+from trajforecast_ros.images.video import VideoDecoder
 
 av = pytest.importorskip("av", reason="the video extra is not installed")
 
@@ -131,8 +131,3 @@ def test_another_codec_on_the_same_topic_is_taken():
     decoder = VideoDecoder()
 
     assert stamps(decoded(film("h264", count=3), decoder) + decoded(film("hevc", count=3), decoder)) == [0, 1, 2] * 2
-
-
-def test_without_the_message_package_it_says_what_to_install():
-    with pytest.raises(ValueError, match="ffmpeg-image-transport-msgs"):
-        packet_type()

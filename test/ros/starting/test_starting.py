@@ -116,6 +116,7 @@ def test_help_is_printed_and_nothing_started():
         ([], {"ROS_LOG_DIR": "/proc"}, "/proc (ROS_LOG_DIR)"),
         ([], {"ROS_HOME": "/dev/null", "ROS_LOG_DIR": ""}, "/dev/null/log (ROS_HOME)"),
         ([], {"HOME": "/dev/null", "ROS_LOG_DIR": "", "ROS_HOME": ""}, "/dev/null/.ros/log (HOME)"),
+        ([], {"ROS_DOMAIN_ID": "300"}, "domains go from 0 to 232"),
         ([], {"ROS_DOMAIN_ID": "mine"}, "ROS_DOMAIN_ID=mine"),
         ([], {"ROS_SECURITY_ENABLE": "true", "ROS_SECURITY_STRATEGY": "Enforce"}, "ROS_SECURITY_ENABLE=true"),
     ],
