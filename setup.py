@@ -48,8 +48,10 @@ setup(
         "sim": SIMULATOR,
         "blocks": ["mujoco==3.3.7", *LABELING],
         "demo": ["imageio-ffmpeg"],
+        "video": ["av"],
         "export": ["onnx", "onnxscript", "onnxruntime"],
         "test": [
+            "av",
             "import-linter",
             "pre-commit",
             "pytest",

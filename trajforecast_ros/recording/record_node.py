@@ -6,6 +6,7 @@ As rosbag2 does, it asks for reliable delivery and takes best effort from a topi
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from trajforecast_ros.messages import nanoseconds, read_summary, read_tracks
 from trajforecast_ros.qos import EVERYTHING, EVERYTHING_THAT_ARRIVES
 from trajforecast_ros.recording.folder import RecordedForecast, Recording
 from trajforecast_ros.running import run
+from trajforecast_ros.starting.arguments import Command
+from trajforecast_ros.starting.parameters import declare, meaning
 
 # Tracks come just before their summary or, since DDS keeps no order among topics, after it. Older ones are given up.
 MAX_WAITING = 4
@@ -27,21 +30,28 @@ MAX_WAITING = 4
 MAX_ARRIVALS = 1000
 
 
+@dataclass(frozen=True)
+class RecordParameters:
+    output: str = field(default="", metadata=meaning("Folder to record into; it is made, and must be given"))
+    views: list[str] = field(
+        default_factory=lambda: ["side", "effector"], metadata=meaning("Cameras whose images are recorded")
+    )
+
+
 class RecordNode(Node):
     """Raises ValueError or OSError when there is no folder to record into."""
 
     def __init__(self, **node_options):
         super().__init__("record_node", **node_options)
-        views = self.declare_parameter("views", ["side", "effector"]).value
-        output = self.declare_parameter("output", "").value
-        if not output:
+        chosen = declare(self, RecordParameters, read_only=True)
+        if not chosen.output:
             raise ValueError("parameter output is empty; name the folder to record into")
-        Path(output).mkdir(parents=True, exist_ok=True)
-        self._recording = Recording(output)
+        Path(chosen.output).mkdir(parents=True, exist_ok=True)
+        self._recording = Recording(chosen.output)
         self._arrivals: dict[int, float] = {}  # by stamp
         self._tracks: dict[tuple[int, float], tuple[PredictedTracks, float]] = {}  # and when they arrived
         self._summaries: dict[tuple[int, float], TrackSummary] = {}
-        for view in views:
+        for view in chosen.views:
             self._record(Image, f"{view}/image_raw", partial(self._on_image, view))
         self._record(PredictedTracks, "predicted_tracks", self._on_tracks)
         self._record(TrackSummary, "predicted_tracks/summary", self._on_summary)
@@ -115,8 +125,11 @@ def _forget_oldest(kept: dict, most: int) -> list:
     return forgotten
 
 
+COMMAND = Command("record_node", "Records camera images and the forecasts made from them.", RecordParameters)
+
+
 def main(arguments: list[str] | None = None) -> int:
-    return run(RecordNode, arguments)
+    return run(RecordNode, arguments, command=COMMAND)
 
 
 if __name__ == "__main__":

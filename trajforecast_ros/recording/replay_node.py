@@ -4,6 +4,7 @@ Stamps count in the episode's own time from `start_stamp`, whatever the playing 
 """
 
 import sys
+from dataclasses import dataclass, field
 
 from rclpy.duration import Duration
 from rclpy.node import Node
@@ -16,6 +17,17 @@ from trajforecast_ros.images import to_message
 from trajforecast_ros.qos import EVERY_IMAGE, LATCHED
 from trajforecast_ros.resources import shipped_episode
 from trajforecast_ros.running import run
+from trajforecast_ros.starting.arguments import Command
+from trajforecast_ros.starting.parameters import declare, meaning
+
+
+@dataclass(frozen=True)
+class ReplayParameters:
+    episode: str = field(default="", metadata=meaning("Episode file; empty plays the shipped one"))
+    loop: bool = field(default=True, metadata=meaning("Whether to play again, or to end after the last frame"))
+    speed: float = field(default=1.0, metadata=meaning("1.0 is real time; stamps count in the episode's own time"))
+    wait_for_subscribers: int = field(default=1, metadata=meaning("Start when every camera topic has this many", low=0))
+    start_stamp: int = field(default=0, metadata=meaning("Stamp of the first frame, nanoseconds; 0 is now", low=0))
 
 
 class ReplayNode(Node):
@@ -23,14 +35,12 @@ class ReplayNode(Node):
 
     def __init__(self):
         super().__init__("replay_node")
-        path = self.declare_parameter("episode", "").value
-        self._loop = self.declare_parameter("loop", True).value
-        self._speed = self.declare_parameter("speed", 1.0).value
-        self._wait_for = self.declare_parameter("wait_for_subscribers", 1).value
-        self._start = self.declare_parameter("start_stamp", 0).value or self.get_clock().now().nanoseconds
+        chosen = declare(self, ReplayParameters, read_only=True)
+        self._loop, self._speed, self._wait_for = chosen.loop, chosen.speed, chosen.wait_for_subscribers
+        self._start = chosen.start_stamp or self.get_clock().now().nanoseconds
         if not self._speed > 0:
             raise ValueError(f"parameter speed is {self._speed}; it must be above 0, and 1.0 is real time")
-        self._episode = Episode.load(path or shipped_episode())
+        self._episode = Episode.load(chosen.episode or shipped_episode())
         self._cameras = {
             view: self.create_publisher(Image, f"{view}/image_raw", EVERY_IMAGE) for view in self._episode.frames
         }
@@ -73,8 +83,11 @@ class ReplayNode(Node):
         return all(publisher.get_subscription_count() >= self._wait_for for publisher in publishers)
 
 
+COMMAND = Command("replay_node", "Plays a recorded episode onto the camera topics.", ReplayParameters)
+
+
 def main(arguments: list[str] | None = None) -> int:
-    return run(ReplayNode, arguments, finished=lambda node: node.finished)
+    return run(ReplayNode, arguments, finished=lambda node: node.finished, command=COMMAND)
 
 
 if __name__ == "__main__":
