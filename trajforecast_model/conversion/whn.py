@@ -81,18 +81,20 @@ def convert_whn(
         if vae_file is not None:  # it has a moving average of its own or, as those released, none
             official_vae = _read(vae_file, "VAE", "model" if weights == "model" else None)
         sizes = read_sizes(official_denoiser, official_vae)
+        denoiser_state = denoiser_weights(official_denoiser)
+        vae_state = None if official_vae is None else vae_weights(official_vae)
         # Grids do not matter for the weights, and whether these are a denoiser's comes before what has to be asked for.
         grids = (sizes.tokens * sizes.patch_size, sizes.patch_size), (sizes.image_tokens, 1)
         with torch.device("meta"):
             denoiser = Denoiser(_denoiser_config(official_denoiser, sizes, *grids))
-        _fill(denoiser, denoiser_weights(official_denoiser), denoiser_file)
+        _fill(denoiser, denoiser_state, denoiser_file)
         preset = _preset(sizes, settings) if release is None else _released(sizes, settings, release)
         _check_pair(official_denoiser, official_vae, sizes)
         config = _config(official_denoiser, official_vae, sizes, settings, preset)
-        if official_vae is not None:
+        if vae_state is not None:
             with torch.device("meta"):
                 vae = TrackVAE(config.vae)
-            _fill(vae, vae_weights(official_vae), vae_file)
+            _fill(vae, vae_state, vae_file)
             save_weights(vae, folder / "vae.safetensors")
         save_weights(denoiser, folder / "denoiser.safetensors")
         save_config(config, folder)
