@@ -122,9 +122,7 @@ LIBERO_LATENT_STD = (1.213627, 2.053186, 1.9926697, 1.3819386, 2.1739495, 1.0036
 LIBERO = "libero-atm"
 RELEASES = {
     LIBERO: _libero(LIBERO_LATENT_STD),
-    "libero-tramoe": _libero(
-        (1.2902071, 1.9394214, 1.9453552, 1.562121, 2.2335691, 1.0033306, 0.8569633, 0.73737895)
-    ),
+    "libero-tramoe": _libero((1.2902071, 1.9394214, 1.9453552, 1.562121, 2.2335691, 1.0033306, 0.8569633, 0.73737895)),
     "kubric-s": _kubric("S"),
     "kubric-b": _kubric("B"),
     "kubric-l": _kubric("L"),

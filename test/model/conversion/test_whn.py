@@ -61,9 +61,9 @@ def test_another_size_with_vae_keeps_every_weight(tmp_path):
     assert forecaster.config.grid == (32, 32) and forecaster.config.denoiser.heads == 3
     official = formula_weights(official_denoiser(192, 3, 24, 64, 8, 1, 256, 384))
     assert torch.equal(forecaster.denoiser.blocks[2].modulation.weight, official["blocks.2.adaLN_modulation.1.weight"])
-    latents = forecaster.sample_latents(torch.randn(2, 256, 384), None, torch.randn(2, 3, 23, 8, 8, 8), steps=2)
-    assert latents.shape == (2, 3, 24, 8, 8, 8)
-    assert torch.equal(latents[:, 0, :1], latents[:, 2, :1])  # every sample starts from the known first frame
+    latents = forecaster.sample_latents(torch.randn(1, 256, 384), None, torch.randn(1, 2, 23, 8, 8, 8), steps=1)
+    assert latents.shape == (1, 2, 24, 8, 8, 8)
+    assert torch.equal(latents[:, 0, :1], latents[:, 1, :1])  # every sample starts from the known first frame
 
 
 def test_settings_tell_what_the_weights_do_not(tmp_path):

@@ -117,7 +117,9 @@ def test_networks_side_by_side_in_one_state_dict_are_told_apart_by_their_prefix(
 
 def test_of_several_networks_none_is_guessed(tmp_path):
     path = saved(tmp_path, {"generator": NETWORK, "discriminator": AVERAGE})
-    with pytest.raises(ValueError, match="several sets of weights, 'generator', 'discriminator'; choose one by --weights"):
+    with pytest.raises(
+        ValueError, match="several sets of weights, 'generator', 'discriminator'; choose one by --weights"
+    ):
         read_state_dict(path, remedy="choose one by --weights NAME")
     assert same(read_state_dict(path, "generator"))
     path = saved(tmp_path, {"generator": NETWORK, "discriminator": {"other.weight": torch.ones(2)}})
