@@ -20,6 +20,7 @@ from trajforecast_model.checkpoint import (
     build_vae,
     checkpoint_folder,
     checkpoint_name,
+    export_within,
     load_config,
     load_weights,
 )
@@ -82,7 +83,7 @@ class Forecaster:
     def from_pretrained(
         cls, source: str | Path, device: str = "cpu", dtype: str = "float32", *, allow_download: bool = False
     ) -> "Forecaster":
-        """Loads a checkpoint: a folder, the name of a shipped one, or a hub id that is in the local hub cache.
+        """Loads a checkpoint: a folder, a training run's, the name of a shipped one, or a hub id in the local hub cache.
 
         Args:
             allow_download: fetch a hub id and the encoders' weights where they are not on this machine.
@@ -101,7 +102,7 @@ class Forecaster:
             build_denoiser(config, folder),
             build_vae(config, folder),
             image_encoder,
-            model_id=checkpoint_name(source),
+            model_id=checkpoint_name(export_within(source)),
             device=device,
             dtype=dtype,
             allow_download=allow_download,
@@ -286,8 +287,9 @@ class Forecaster:
         for stream, image in zip(streams, images, strict=True):
             check_image(image, stream or "image")
         effort = checked_effort(self.config.steps if steps is None else steps, k)
-        if any(seed < 0 for seed in seeds):
-            raise ValueError(f"seed: got {min(seeds)}, expected a number of at least 0")
+        for seed in seeds:
+            if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+                raise ValueError(f"seed: got {seed!r}, expected a whole number of at least 0")
         text = self.encode_text(instructions)
         image_tokens = self.encode_images(images)
         known = self._sampler.known_frame(images, image_tokens)
@@ -326,6 +328,11 @@ class Forecaster:
         return self._deadlines.choose(num_views, wanted, deadline_ms / 1000 - (budget.clock() - started))
 
     def _check_views(self, images: dict[str, np.ndarray]) -> None:
+        if not isinstance(images, dict):
+            raise ValueError(
+                f"images: got a {type(images).__name__}, expected a dict of one image a view, such as "
+                f"{{{self.config.views[0]!r}: image}}"
+            )
         if not images:
             raise ValueError(f"no image given; expected one or more of the views {', '.join(self.config.views)}")
         for view in images:
