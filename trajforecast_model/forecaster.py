@@ -29,7 +29,7 @@ from trajforecast_model.forecast import Forecast
 from trajforecast_model.images import check_image, resize_images
 from trajforecast_model.networks.denoiser import Denoiser
 from trajforecast_model.networks.image_encoder import build_image_encoder, standardise
-from trajforecast_model.networks.text_encoder import BertTextEncoder
+from trajforecast_model.networks.text_encoder import BertTextEncoder, warn_on_stderr
 from trajforecast_model.networks.track_vae import TrackVAE
 from trajforecast_model.runtime import budget
 from trajforecast_model.runtime.compilation import compiled
@@ -40,13 +40,14 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class Forecaster:
-    """A loaded model. Not safe for use from several threads at once.
+    """A loaded model. Not safe for use from several threads at once. `warn` is told of words that it does not understand.
 
     Raises:
         ValueError: for a dtype or device that there is not, and for a checkpoint that generates something else.
     """
 
     generates = "tracks"
+    warn: Callable[[str], None] = staticmethod(warn_on_stderr)
 
     def __init__(
         self,
@@ -260,6 +261,7 @@ class Forecaster:
                 raise ValueError(f"instruction: got {instruction!r}, expected what the robot is told to do, as text")
         if self._text_encoder is None:
             self._text_encoder = BertTextEncoder(self.config.text_encoder, self._allow_download).to(self.device)
+        self._text_encoder.warn = self.warn
         return self._text_encoder(instructions).to(self.dtype)
 
     @torch.inference_mode()

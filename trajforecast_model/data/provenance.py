@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from trajforecast_model.data.sources.interface import Source
+from trajforecast_model.data.sources.names import file_name_of
 from trajforecast_model.files.atomic import write_atomically
 from trajforecast_model.files.json_files import read_object
 
@@ -24,7 +25,7 @@ def record_of(source: Source, names: list[str]) -> dict:
 def check_records(out: Path, records: dict[str, dict]) -> None:
     """Raises ValueError where `out` has a task of other demos: they would be mixed, or skipped as done."""
     for task, record in records.items():
-        file = out / FOLDER / f"{task}.json"
+        file = out / FOLDER / f"{file_name_of(task)}.json"
         known = _read(file) if file.exists() else record
         if not _may_be_the_same(known, record):
             raise ValueError(
@@ -53,4 +54,4 @@ def _may_be_the_same(known: dict, record: dict) -> bool:
 def write_records(out: Path, records: dict[str, dict]) -> None:
     """Machines that share the work write the same, so it does not matter which is last."""
     for task, record in records.items():
-        write_atomically(out / FOLDER / f"{task}.json", (json.dumps(record, indent=2) + "\n").encode())
+        write_atomically(out / FOLDER / f"{file_name_of(task)}.json", (json.dumps(record, indent=2) + "\n").encode())
