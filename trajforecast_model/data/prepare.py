@@ -16,7 +16,7 @@ from tqdm import tqdm
 from trajforecast_model.data.demo import at_rate
 from trajforecast_model.data.labelers.kinds import EXACT, check_labeler, make_labeler
 from trajforecast_model.data.labelers.trackers.interface import TrackerOptions
-from trajforecast_model.data.plan import DemoJob, describe, jobs_of, share_of
+from trajforecast_model.data.plan import DemoJob, describe, jobs_of, share_of, windows_of
 from trajforecast_model.data.provenance import check_records, record_of, write_records
 from trajforecast_model.data.shards import INFO_FILE, SPLITS, DatasetInfo, read_info, write_info, write_shard
 from trajforecast_model.data.sources.find import find_sources
@@ -102,15 +102,18 @@ def prepare(
             raise ValueError("no demo could be prepared: " + "; ".join(more_broken))
         return _report(broken + more_broken)
 
+    waiting, problems = _sound([job for job in own if not job.shard.exists()], info)
+    broken += problems
+    if own and len(problems) == len(own):
+        raise ValueError("no demo could be prepared: " + "; ".join(broken))
     for line in dict.fromkeys(
         f"{source.place}: {what_is_done(source.orientation, source.because)}" for source in sources
     ):
         print(line)
     _make_folders(out, info, records)
-    waiting = [job for job in own if not job.shard.exists()]
     remove_leftovers(job.shard for job in waiting)
-    done = len(own) - len(waiting)
-    with tqdm(total=len(own), initial=done, unit="demo", desc="prepare") as progress:
+    done = len(own) - len(waiting) - len(problems)
+    with tqdm(total=len(own) - len(problems), initial=done, unit="demo", desc="prepare") as progress:
         queue = iter(waiting)
         make_worker = partial(_DemoWorker, info, tracker)
         notes: list[str] = []
@@ -165,6 +168,18 @@ def _report(broken: list[str]) -> int:
     for problem in broken:
         print(f"not prepared: {problem}", file=sys.stderr)
     return 1 if broken else 0
+
+
+def _sound(jobs: list[DemoJob], info: DatasetInfo) -> tuple[list[DemoJob], list[str]]:
+    """The jobs of which nothing wrong shows before their images are decoded, and what is wrong with the others."""
+    sound, problems = [], []
+    for job in jobs:
+        try:
+            windows_of(job, info)
+            sound.append(job)
+        except ValueError as error:
+            problems.append(str(error))
+    return sound, problems
 
 
 def _list_demos(sources: list[Source]) -> tuple[list[tuple[Source, list[str]]], list[str]]:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from trajforecast_model.data.sources.interface import Source
-from trajforecast_model.data.sources.names import file_name_of
+from trajforecast_model.data.sources.names import file_name_of, former_name
 from trajforecast_model.files.atomic import write_atomically
 from trajforecast_model.files.json_files import read_object
 
@@ -33,6 +33,12 @@ def check_records(out: Path, records: dict[str, dict]) -> None:
                 f"{known['orientation']}); prepare these {len(record['demos'])} ({record['kind']}, images "
                 f"{record['orientation']}) into another --out"
             )
+        former = out / FOLDER / f"{file_name_of(former_name(task))}.json"
+        if former_name(task) != task and former.exists() and _share_a_demo(_read(former), record):
+            raise ValueError(
+                f"{out} holds demos of {task} as {former.stem}, which may be several tasks in one: it was prepared when names "
+                "kept ASCII letters alone; prepare into another --out"
+            )
 
 
 def _read(file: Path) -> dict:
@@ -49,6 +55,10 @@ def _may_be_the_same(known: dict, record: dict) -> bool:
         [known["kind"], known["orientation"], list(known["demos"])]
         == [record["kind"], record["orientation"], list(record["demos"])]
     ) and all(before == now or before is None or now is None for before, now in pairs)
+
+
+def _share_a_demo(known: dict, record: dict) -> bool:
+    return bool({*known["demos"].items()} & {*record["demos"].items()})
 
 
 def write_records(out: Path, records: dict[str, dict]) -> None:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-# By how much the mean rate may differ from the assumed one, in silence and with a line.
-_SAME_RATE, _NEARLY_THE_RATE = 0.01, 0.05
-# The longest step between two frames, in frames, in silence and with a line: a frame left out, and no more.
+# By how much the mean rate may differ from the assumed one in silence.
+_SAME_RATE = 0.01
+# The longest step between two frames, in usual ones, in silence and with a line: a frame left out, and no more.
 _JITTER, _ONE_LEFT_OUT = 1.5, 2.5
 
 
@@ -19,20 +19,21 @@ def note_on_times(times: np.ndarray, fps: float, where: str) -> str | None:
     steps = np.diff(times.astype(np.float64))
     if not (np.isfinite(steps).all() and (steps > 0).all()):
         raise ValueError(f"{where}: the times of its frames do not increase; {_remedy(fps)}")
-    rate = len(steps) / steps.sum()
-    longest = float(steps.max() * rate)
-    if abs(rate / fps - 1) > _NEARLY_THE_RATE:
-        raise ValueError(f"{where}: the times of its frames say {rate:.4g} a second, not {fps:g}; {_remedy(rate)}")
+    usual, rate = float(np.median(steps)), len(steps) / float(steps.sum())
+    longest = float(steps.max()) / usual
     if longest > _ONE_LEFT_OUT:
         after = int(steps.argmax())
         raise ValueError(
-            f"{where}: {steps.max():.3g} s lie between its frames {after} and {after + 1}, {1 / rate:.3g} s elsewhere: "
+            f"{where}: {steps.max():.3g} s lie between its frames {after} and {after + 1}, {usual:.3g} s elsewhere: "
             f"frames are missing; {_remedy(fps)}"
         )
-    if abs(rate / fps - 1) > _SAME_RATE:
-        return f"{where}: the times of its frames say {rate:.4g} a second; taken as {fps:g}"
+    expected, lasting = len(steps), float(steps.sum()) * fps  # in frames
+    if not nearly(min(expected, lasting), max(expected, lasting)):
+        raise ValueError(f"{where}: the times of its frames say {rate:.4g} a second, not {fps:g}; {_remedy(rate)}")
     if longest > _JITTER:
         return f"{where}: a frame was left out in places (steps of {steps.max():.3g} s); taken as {fps:g} a second"
+    if abs(rate / fps - 1) > _SAME_RATE:
+        return f"{where}: the times of its frames say {rate:.4g} a second; taken as {fps:g}"
     return None
 
 
@@ -56,6 +57,6 @@ def agreed_length(counts: dict[str, int], where: str) -> tuple[int, str | None]:
     return fewest, None if fewest == most else f"{where}: its frames are {said}; the first {fewest} are used"
 
 
-def nearly(fewest: int, most: int) -> bool:
+def nearly(fewest: float, most: float) -> bool:
     """Whether two recordings of one episode may differ so: by one frame, or a twentieth."""
-    return most - fewest <= max(1, 0.05 * most)
+    return most - fewest <= max(1, 0.05 * most) + 1e-6

@@ -176,7 +176,7 @@ def header_of(place: Path) -> Hdf5Header:
         first = data[demos[0]] if demos else {}
         return Hdf5Header(
             dict(data.attrs),
-            _object(data.attrs.get("env_args")) or _object(data.attrs.get("env_meta")),
+            _environment(data.attrs),
             _object(first.attrs.get("ep_meta")) if demos else {},
             tuple(_pictures(first)) if demos else (),
         )
@@ -230,6 +230,14 @@ def opened(file: Path) -> Iterator[h5py.File]:
 
 def text(value: str | bytes) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _environment(attributes: Any) -> dict:
+    """robomimic's env_args, or the like of those who write to robosuite's own habit."""
+    stated = _object(attributes.get("env_args")) or _object(attributes.get("env_meta"))
+    if stated or "env" not in attributes:
+        return stated
+    return {"env_name": text(attributes["env"]), "env_kwargs": _object(attributes.get("env_info"))}
 
 
 def _words(said: Any) -> str:

@@ -28,8 +28,13 @@ def task_named_after(instruction: str) -> str:
     words = unicodedata.normalize("NFKC", instruction).lower()
     signed = re.sub(r"(?<!\w)-(?=\d)", "minus ", words)  # 5 is not -5
     plain = re.sub(_PUNCTUATION, "_", signed).strip("_")
-    readable = re.sub(r"[^a-z0-9]+", "_", words).strip("_")[:_LONGEST_NAME].rstrip("_")
+    readable = re.sub(r"[^a-z0-9]+", "_", words).strip("_")[:_LONGEST_NAME]
     return readable if readable == plain else _with_digest(readable, plain)
+
+
+def former_name(task: str) -> str:
+    """What `task_named_after` called it before it gave digests to names in which something is lost."""
+    return re.sub(r"_[0-9a-f]{8}$", "", task)
 
 
 def file_name_of(task: str) -> str:
