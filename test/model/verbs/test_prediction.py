@@ -119,3 +119,9 @@ def test_unwritable_output_is_a_message(tiny_checkpoint, pictures, capsys):
     assert predict(tiny_checkpoint, pictures / "small.png" / "f.npz", *image) == 2
     assert predict(tiny_checkpoint, pictures / "f.txt", *image) == 2
     assert "ends in .npz" in capsys.readouterr().err
+
+
+def test_words_that_the_model_does_not_know_are_told_once(tiny_checkpoint, pictures, capsys):
+    image = ["--image", f"side={pictures}/small.png", "--image", f"effector={pictures}/small.png", "-k", "1"]
+    assert predict(tiny_checkpoint, pictures / "f.npz", *image, "--instruction", "打开抽屉") == 0
+    assert capsys.readouterr().err.count("knows no word of '打开抽屉'") == 1
