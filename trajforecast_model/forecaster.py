@@ -33,7 +33,7 @@ from trajforecast_model.inference.encoding import Encoders
 from trajforecast_model.inference.sampling import Sampler, to_pixels
 from trajforecast_model.networks.denoiser import Denoiser
 from trajforecast_model.networks.image_encoder import build_image_encoder
-from trajforecast_model.networks.text_encoder import BertTextEncoder
+from trajforecast_model.networks.text_encoder import BertTextEncoder, warn_on_stderr
 from trajforecast_model.networks.track_vae import TrackVAE
 from trajforecast_model.runtime.device import checked_device
 from trajforecast_model.tracks.grid import query_points, rescale
@@ -42,7 +42,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class Forecaster:
-    """A loaded model. Not safe for use from several threads at once.
+    """A loaded model. Not safe for use from several threads at once. `warn` is told of words that it does not understand.
 
     Raises:
         ValueError: for a dtype or device that there is not, and for a checkpoint that generates something else.
@@ -50,6 +50,7 @@ class Forecaster:
 
     generates = "tracks"
     sampler = Sampler
+    warn: Callable[[str], None] = staticmethod(warn_on_stderr)
 
     def __init__(
         self,
@@ -251,7 +252,7 @@ class Forecaster:
 
     def encode_text(self, instructions: list[str | None]) -> Tensor | None:
         """Text embeddings [B, E], or None for a model without text."""
-        return self._encoders.encode_text(instructions)
+        return self._encoders.encode_text(instructions, self.warn)
 
     def first_frame(self, image_tokens: Tensor) -> Tensor:
         """See `Sampler.first_frame`."""

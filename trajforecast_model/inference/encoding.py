@@ -1,5 +1,7 @@
 """What is given, as tensors: images to tokens, instructions to vectors."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -7,7 +9,7 @@ from torch import Tensor, nn
 from trajforecast_model.checkpoint import ForecastConfig
 from trajforecast_model.images import resize_images
 from trajforecast_model.networks.image_encoder import build_image_encoder, standardise
-from trajforecast_model.networks.text_encoder import BertTextEncoder
+from trajforecast_model.networks.text_encoder import BertTextEncoder, warn_on_stderr
 from trajforecast_model.runtime.device import placed
 
 
@@ -48,8 +50,10 @@ class Encoders:
         return self.image_encoder(standardise(pixels, self._config.image_encoder.input_size, self._dtype))
 
     @torch.inference_mode()
-    def encode_text(self, instructions: list[str | None]) -> Tensor | None:
-        """Text embeddings [B, E], or None for a model without text."""
+    def encode_text(
+        self, instructions: list[str | None], warn: Callable[[str], None] = warn_on_stderr
+    ) -> Tensor | None:
+        """Text embeddings [B, E], or None for a model without text; `warn` is told of words that it does not understand."""
         if self._config.text_encoder is None:
             return None
         for instruction in instructions:
@@ -57,4 +61,5 @@ class Encoders:
                 raise ValueError(f"instruction: got {instruction!r}, expected what the robot is told to do, as text")
         if self._text_encoder is None:
             self._text_encoder = BertTextEncoder(self._config.text_encoder, self._allow_download).to(self._device)
+        self._text_encoder.warn = warn
         return self._text_encoder(instructions).to(self._dtype)

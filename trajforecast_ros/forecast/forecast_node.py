@@ -175,6 +175,7 @@ class ForecastNode(LifecycleNode):
         started = time.monotonic()
         self.get_logger().info(f"loading checkpoint {wanted.checkpoint} on {wanted.device}")
         forecaster = Forecaster.from_pretrained(wanted.checkpoint, device=wanted.device, dtype=wanted.dtype)
+        forecaster.warn = self.get_logger().warning
         _check_budget(wanted, forecaster)
         self._warm_up(forecaster)
         self.get_logger().info(f"{forecaster.model_id} is ready after {time.monotonic() - started:.1f} s")
