@@ -17,6 +17,7 @@ from torch import nn
 
 from trajforecast_model.files.atomic import write_atomically
 from trajforecast_model.files.config import check_at_least, from_dict, to_dict
+from trajforecast_model.files.paths import expanded
 from trajforecast_model.flow.solvers import check_solver
 from trajforecast_model.networks.denoiser import Denoiser, DenoiserConfig
 from trajforecast_model.networks.image_encoder import ImageEncoderConfig
@@ -78,8 +79,8 @@ def checkpoint_folder(source: str | Path, allow_download: bool) -> Path:
     Raises:
         ValueError: where there is none.
     """
-    if Path(source).exists():
-        return Path(source)
+    if (folder := expanded(source)).exists():
+        return folder
     shipped = {folder.name: folder for folder in sorted(SHIPPED.iterdir())}
     if str(source) in shipped:
         return shipped[str(source)]
