@@ -17,7 +17,15 @@ from trajforecast_model.data.labelers.kinds import EXACT, check_labeler, make_la
 from trajforecast_model.data.labelers.trackers.interface import TrackerOptions
 from trajforecast_model.data.plan import DemoJob, describe, jobs_of, share_of
 from trajforecast_model.data.provenance import check_records, record_of, write_records
-from trajforecast_model.data.shards import INFO_FILE, SPLITS, DatasetInfo, read_info, write_info, write_shard
+from trajforecast_model.data.shards import (
+    INFO_FILE,
+    SPLITS,
+    DatasetInfo,
+    check_windows,
+    read_info,
+    write_info,
+    write_shard,
+)
 from trajforecast_model.data.sources.find import find_sources
 from trajforecast_model.data.sources.interface import Source, SourceOptions
 from trajforecast_model.files.atomic import remove_leftovers
@@ -131,6 +139,7 @@ class _DemoWorker:
         try:
             demo = at_rate(job.source.read(job.demo), self._info.dt)
             windows = self._labeler.label(demo, self._info)
+            check_windows(windows, self._info)
         except (ValueError, cv2.error) as error:
             message = str(error)
             place = str(job.source.place)

@@ -73,13 +73,13 @@ class TrainingState:
             )
         if changed := _differences(saved["settings"], self._settings):
             raise ValueError(
-                f"`out` holds a run of another config: {'; '.join(changed)}. Put that back, choose another `out`, or "
+                f"`out` holds a run of another config: {'; '.join(changed.values())}. Put that back, choose another `out`, or "
                 "delete that folder to start over"
             )
         if changed := _differences(saved["weights"], self._weights):
             raise ValueError(
-                f"`out` holds a run that began with other weights: digest of {'; '.join(changed)}. Put those back, choose "
-                "another `out`, or delete that folder to start over"
+                f"`out` holds a run that began with other weights of its {' and '.join(changed)} (digest of "
+                f"{'; '.join(changed.values())}): put those back, choose another `out`, or delete that folder to start over"
             )
         self.step, self.best_score, self.validated = saved["step"], saved["best_score"], saved["validated"]
         for part, parameters in (("model", self._trained), ("average", self._averaged)):
@@ -88,9 +88,10 @@ class TrainingState:
         self._optimiser.load_state_dict(saved["optimiser"])
 
 
-def _differences(was: dict, now: dict) -> list[str]:
-    return [
-        f"{name} was {was.get(name)!r}, is {now.get(name)!r}"
+def _differences(was: dict, now: dict) -> dict[str, str]:
+    """What differs, in words, by its name."""
+    return {
+        name: f"{name} was {was.get(name)!r}, is {now.get(name)!r}"
         for name in dict.fromkeys([*was, *now])
         if was.get(name) != now.get(name)
-    ]
+    }
