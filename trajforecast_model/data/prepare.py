@@ -30,6 +30,7 @@ from trajforecast_model.data.sources.find import find_sources
 from trajforecast_model.data.sources.interface import Source, SourceOptions
 from trajforecast_model.files.atomic import remove_leftovers
 from trajforecast_model.files.config import to_dict
+from trajforecast_model.files.disk import RoomForTheRest
 from trajforecast_model.runtime.processes import run_in_processes
 from trajforecast_model.sim.cameras import VIEW_DATASETS
 
@@ -108,11 +109,14 @@ def prepare(
     waiting = [job for job in own if not job.shard.exists()]
     remove_leftovers(job.shard for job in waiting)
     done = len(own) - len(waiting)
+    room = RoomForTheRest(out, (job.shard for job in own if job.shard.exists()), len(waiting))
+    room.look()
     with tqdm(total=len(own), initial=done, unit="demo", desc="prepare") as progress:
         queue = iter(waiting)
         make_worker = partial(_DemoWorker, info, tracker)
-        for _, problem in run_in_processes(make_worker, lambda _: next(queue, None), min(workers, len(waiting))):
+        for job, problem in run_in_processes(make_worker, lambda _: next(queue, None), min(workers, len(waiting))):
             progress.update()
+            room.written(job.shard)
             if problem:
                 broken.append(problem)
             else:

@@ -2,7 +2,10 @@
 
 import errno
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+
+_ENOUGH_TO_JUDGE = 8  # files
 
 
 class DiskFull(OSError):
@@ -31,6 +34,33 @@ def check_room(path: Path, needed: float, what: str) -> None:
     free = shutil.disk_usage(existing(path)).free
     if free < needed:
         raise DiskFull(f"the disk is full: {what} takes {_mebibytes(needed)}, {_mebibytes(free)} are free")
+
+
+class RoomForTheRest:
+    """Whether files of many come to fit on the disk, judged by those that are there.
+
+    Args:
+        folder: where they are written; it need not be there yet.
+        there, to_come: files that are written, and how many there will be beside them.
+    """
+
+    def __init__(self, folder: Path, there: Iterable[Path], to_come: int):
+        self._folder, self._to_come = folder, to_come
+        sizes = [file.stat().st_size for file in there]
+        self._count, self._bytes = len(sizes), sum(sizes)
+
+    def look(self) -> None:
+        """Raises DiskFull where those to come clearly do not fit: files differ in size, so twice the room is granted."""
+        if self._count >= _ENOUGH_TO_JUDGE:
+            needed = self._to_come * self._bytes / self._count
+            check_room(self._folder, needed / 2, f"what is still to be written in {self._folder}")
+
+    def written(self, file: Path) -> None:
+        """One more is there, if it is: not every job makes one. Raises DiskFull as `look`."""
+        self._to_come -= 1
+        if file.exists():
+            self._count, self._bytes = self._count + 1, self._bytes + file.stat().st_size
+        self.look()
 
 
 def _mebibytes(number: float) -> str:

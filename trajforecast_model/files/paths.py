@@ -28,12 +28,16 @@ def all_expanded(values: Any) -> Any:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Every file in the folder and those within, linked ones too, each folder once; hidden folders are passed over."""
+    """Every file in the folder and those within, linked ones too, each folder once; what is hidden is passed over.
+
+    `simulate` keeps unfinished work in a hidden folder, and file systems keep their own beside files.
+    """
     seen: set[str] = set()
     for place, folders, names in os.walk(folder, followlinks=True):
         if (real := os.path.realpath(place)) in seen:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(place, name) for name in sorted(names))
+        visible = (name for name in folders if not name.startswith("."))
+        folders[:] = sorted(visible, key=lambda name: (os.path.islink(os.path.join(place, name)), name))
+        yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))

@@ -73,7 +73,11 @@ class EpisodeStore:
             _write_task(file.create_group("data"), environment)
             for record in records:
                 _write_demo(file["data"].create_group(f"demo_{record.future}"), record)
-        write_atomically(self._folder / f"{seed}.hdf5", memory.getvalue())
+        write_atomically(self.episode_file(seed), memory.getvalue())
+
+    def episode_file(self, seed: int) -> Path:
+        """That of a seed which solved the task."""
+        return self._folder / f"{seed}.hdf5"
 
     def finish(self, seeds: list[int]) -> None:
         """Puts the episodes of the seeds, in their order, into one file. Raises OSError where there is no room for it."""
@@ -94,13 +98,13 @@ class EpisodeStore:
         self._remove_folder()
 
     def _check_room(self, seeds: list[int]) -> None:
-        needed = sum((self._folder / f"{seed}.hdf5").stat().st_size for seed in seeds)
+        needed = sum(self.episode_file(seed).stat().st_size for seed in seeds)
         check_room(self._folder, 1.1 * needed + 2**20, self.finished_file.name)
 
     @contextlib.contextmanager
     def _episodes(self, seed: int) -> Iterator[h5py.File]:
         """The file of a seed. Raises ValueError naming it where it is damaged."""
-        path = self._folder / f"{seed}.hdf5"
+        path = self.episode_file(seed)
         try:
             episodes = h5py.File(path, "r")
         except OSError as error:

@@ -11,7 +11,9 @@ from trajforecast_model.data.sources.libero_hdf5 import FILE_END, LiberoFile, op
 from trajforecast_model.data.sources.names import natural
 from trajforecast_model.data.sources.orientation import check_orientation
 from trajforecast_model.data.sources.recordings import INSTRUCTION_FILE, RecordedTask, recorded_tasks
+from trajforecast_model.files.paths import files_below
 
+ENDS = (".hdf5", ".h5")
 KINDS = f"*{FILE_END} (LIBERO), demo_*.hdf5 (ATM), {INFO_FILE} (LeRobot) or {INSTRUCTION_FILE} (recordings)"
 
 
@@ -28,13 +30,13 @@ def find_sources(paths: list[Path], options: SourceOptions | None = None) -> lis
     # Links keep their names: the hub's cache stores files under hashes, and a file's name is its task.
     for path in dict.fromkeys(Path(os.path.abspath(path)) for path in paths):
         if path.is_file():
-            if path.suffix not in (".hdf5", ".h5"):
+            if path.suffix not in ENDS:
                 raise ValueError(f"{path} is not an HDF5 file; give the folder it is in, with {KINDS}")
             hdf5.append(path)
         elif path.is_dir():
-            inside = [file for file in path.rglob("*.hdf5") if _is_demo_file(file) and not _is_hidden(file, path)]
-            datasets = [place for place in _folders_with(INFO_FILE, path) if not _is_hidden(place, path)]
-            recordings = [place for place in recorded_tasks(path) if not _is_hidden(place, path)]
+            inside = [file for file in files_below(path) if file.suffix in ENDS and _is_demo_file(file)]
+            datasets = _folders_with(INFO_FILE, path)
+            recordings = recorded_tasks(path)
             if not inside and not datasets and not recordings:
                 raise ValueError(f"{path} has no demos: no {KINDS}")
             hdf5 += inside
@@ -72,13 +74,9 @@ def _one_a_task(sources: list[Source]) -> Iterable[Source]:
 
 
 def _folders_with(file: Path, inside: Path) -> list[Path]:
-    return sorted(found.parents[len(file.parts) - 1] for found in inside.rglob(str(file)))
+    depth = len(file.parts)
+    return sorted(found.parents[depth - 1] for found in files_below(inside) if found.parts[-depth:] == file.parts)
 
 
 def _is_demo_file(file: Path) -> bool:
-    return file.name.endswith(FILE_END) or file.name.startswith("demo_")
-
-
-def _is_hidden(path: Path, inside: Path) -> bool:
-    """`simulate` keeps unfinished work in a hidden folder."""
-    return any(part.startswith(".") for part in path.relative_to(inside).parts)
+    return file.stem.endswith("_demo") or file.name.startswith("demo_")

@@ -47,7 +47,7 @@ class LiberoFile:
 
     @property
     def task(self) -> str:
-        return self.place.name.removesuffix(FILE_END).removesuffix(".hdf5")
+        return self.place.stem.removesuffix("_demo")
 
     def names(self) -> list[str]:
         with opened(self.place) as hdf5:
