@@ -32,7 +32,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         if not is_full(error) or isinstance(error, DiskFull):
             raise
-        raise DiskFull(f"the disk is full: {path} could not be written") from error
+        raise DiskFull(f"the disk is full: {path} could not be written ({error.strerror})") from error
     finally:
         temporary.unlink(missing_ok=True)
 

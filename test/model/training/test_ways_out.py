@@ -39,7 +39,7 @@ def fails_at_step(number: int, error):
     return update
 
 
-@pytest.mark.parametrize("error", [CUDA_ERROR, SystemExit(3), AssertionError("a bug"), KeyError("a bug")])
+@pytest.mark.parametrize("error", [CUDA_ERROR, SystemExit(3)])
 def test_no_loader_process_outlives_an_error(error, data, tmp_path, monkeypatch):
     monkeypatch.setattr(TrainingState, "update", fails_at_step(1, error))
     with pytest.raises(type(error)) as raised:
@@ -47,9 +47,7 @@ def test_no_loader_process_outlives_an_error(error, data, tmp_path, monkeypatch)
     assert raised.value is error and not multiprocessing.active_children()
 
 
-@pytest.mark.parametrize(
-    ("error", "code"), [(MemoryError(), 2), (ConnectionError("lost"), 2), (KeyboardInterrupt(), 130)]
-)
+@pytest.mark.parametrize(("error", "code"), [(MemoryError(), 2), (KeyboardInterrupt(), 130)])
 def test_nor_one_that_is_explained(error, code, data, tmp_path, monkeypatch):
     monkeypatch.setattr(TrainingState, "update", fails_at_step(1, error))
     assert run("vae", with_a_loader(data, tmp_path / "run"), tmp_path) == code
