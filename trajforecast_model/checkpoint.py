@@ -17,6 +17,7 @@ from torch import nn
 
 from trajforecast_model.files.atomic import write_atomically
 from trajforecast_model.files.config import check_at_least, from_dict, to_dict
+from trajforecast_model.files.paths import expanded
 from trajforecast_model.flow.solvers import check_solver
 from trajforecast_model.networks.denoiser import Denoiser, DenoiserConfig
 from trajforecast_model.networks.image_encoder import ImageEncoderConfig
@@ -80,8 +81,8 @@ def checkpoint_folder(source: str | Path, allow_download: bool) -> Path:
     Raises:
         ValueError: where there is none.
     """
-    if Path(source).exists():
-        return Path(export_within(source))
+    if (folder := expanded(source)).exists():
+        return Path(export_within(folder))
     shipped = {folder.name: folder for folder in sorted(SHIPPED.iterdir())}
     if str(source) in shipped:
         return shipped[str(source)]
@@ -105,7 +106,7 @@ def checkpoint_folder(source: str | Path, allow_download: bool) -> Path:
 
 def export_within(source: str | Path) -> str | Path:
     """A training run's newest checkpoint where `source` is the run's folder, or one of those that it goes on from."""
-    folder = Path(source)
+    folder = expanded(source)
     inner = [folder / name for name in ("checkpoint", "export") if (folder / name).is_dir()]
     return source if not inner or any(folder.glob("*.safetensors")) else inner[0]
 

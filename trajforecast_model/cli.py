@@ -7,6 +7,7 @@ TRAJFORECAST_DEBUG=1 shows the traceback instead.
 
 import argparse
 import os
+import signal
 import sys
 
 from trajforecast_model.verbs import (
@@ -38,9 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"trajforecast {args.verb}: error: {line}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print(f"trajforecast {args.verb}: interrupted", file=sys.stderr)
-        return 130
+        return 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)  # as shells count
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -20,7 +20,7 @@ KINDS = {
     "atm": (TrackTransformerConfig, TrackTransformer),
     "track2act": (TrackDiffusionConfig, TrackDiffusion),
 }
-_WEIGHTS = "network.safetensors"
+WEIGHTS = "network.safetensors"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def baseline_kind(folder: Path) -> str | None:
 
 
 def save_baseline(config: BaselineConfig, network: nn.Module, folder: Path) -> None:
-    save_weights(network, folder / _WEIGHTS)
+    save_weights(network, folder / WEIGHTS)
     write_atomically(folder / CONFIG_FILE, (json.dumps(to_dict(config), indent=2) + "\n").encode())
 
 
@@ -57,5 +57,5 @@ def load_baseline(folder: Path) -> tuple[BaselineConfig, nn.Module]:
         network = network_class(from_dict(config_class, config.network, "network."))
     except ValueError as error:
         raise ValueError(f"{folder / CONFIG_FILE}: {error}") from error
-    load_weights(network, folder / _WEIGHTS)
+    load_weights(network, folder / WEIGHTS)
     return config, network.eval().requires_grad_(False)

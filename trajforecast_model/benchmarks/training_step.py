@@ -106,7 +106,7 @@ def prepare_ours(source: Path, size: str, depth: int | None, batch: int, device:
     space = LatentSpace(config, forecaster.vae)
     tracks, tokens, text = _inputs(config, batch, device)
     windows = Batch(images=torch.empty(0), tracks=tracks, instructions=[])
-    state = TrainingState(denoiser, OptimisationConfig(steps=1, batch_size=batch), fingerprint="", frozen={})
+    state = TrainingState(denoiser, OptimisationConfig(steps=1, batch_size=batch), settings={}, weights={})
     gradients = SharedGradients(state.parameters)
 
     def step() -> float:

@@ -18,7 +18,15 @@ from trajforecast_model.data.labelers.kinds import EXACT, check_labeler, make_la
 from trajforecast_model.data.labelers.trackers.interface import TrackerOptions
 from trajforecast_model.data.plan import DemoJob, describe, jobs_of, share_of, windows_of
 from trajforecast_model.data.provenance import check_records, record_of, write_records
-from trajforecast_model.data.shards import INFO_FILE, SPLITS, DatasetInfo, read_info, write_info, write_shard
+from trajforecast_model.data.shards import (
+    INFO_FILE,
+    SPLITS,
+    DatasetInfo,
+    check_windows,
+    read_info,
+    write_info,
+    write_shard,
+)
 from trajforecast_model.data.sources.find import find_sources
 from trajforecast_model.data.sources.interface import Source, SourceOptions
 from trajforecast_model.data.sources.orientation import what_is_done
@@ -26,6 +34,7 @@ from trajforecast_model.data.sources.robomimic_hdf5 import REPLAYED
 from trajforecast_model.data.words import check_words, words_of
 from trajforecast_model.files.atomic import remove_leftovers
 from trajforecast_model.files.config import to_dict
+from trajforecast_model.files.disk import RoomForTheRest
 from trajforecast_model.runtime.processes import run_in_processes
 from trajforecast_model.sim.cameras import VIEW_DATASETS
 
@@ -113,12 +122,15 @@ def prepare(
     _make_folders(out, info, records)
     remove_leftovers(job.shard for job in waiting)
     done = len(own) - len(waiting) - len(problems)
+    room = RoomForTheRest(out, (job.shard for job in own if job.shard.exists()), len(waiting))
+    room.look()
     with tqdm(total=len(own) - len(problems), initial=done, unit="demo", desc="prepare") as progress:
         queue = iter(waiting)
         make_worker = partial(_DemoWorker, info, tracker)
         notes: list[str] = []
-        for _, outcome in run_in_processes(make_worker, lambda _: next(queue, None), min(workers, len(waiting))):
+        for job, outcome in run_in_processes(make_worker, lambda _: next(queue, None), min(workers, len(waiting))):
             progress.update()
+            room.written(job.shard)
             notes += outcome.notes
             if outcome.problem:
                 broken.append(outcome.problem)
@@ -155,6 +167,7 @@ class _DemoWorker:
         try:
             demo = at_rate(job.source.read(job.demo), self._info.dt)
             windows = self._labeler.label(demo, self._info)
+            check_windows(windows, self._info)
         except (ValueError, cv2.error) as error:
             message = str(error)
             place = str(job.source.place)

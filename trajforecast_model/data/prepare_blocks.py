@@ -13,6 +13,7 @@ from tqdm import tqdm
 from trajforecast_model.data.plan import split_of
 from trajforecast_model.data.shards import SPLITS, DatasetInfo, write_info, write_shard
 from trajforecast_model.files.atomic import remove_leftovers, write_atomically
+from trajforecast_model.files.disk import RoomForTheRest
 from trajforecast_model.files.json_files import read_object
 from trajforecast_model.runtime.processes import run_in_processes
 from trajforecast_model.sim.blocks.generate import PACKAGES, SETTINGS_FILE, read_settings
@@ -77,11 +78,14 @@ def prepare_blocks(
     ]
     waiting = [job for job in jobs if not job.shard.exists()]
     remove_leftovers(job.shard for job in jobs)
+    room = RoomForTheRest(out, (job.shard for job in jobs if job.shard.exists()), len(waiting))
+    room.look()
     broken = []
     queue = iter(waiting)
     with tqdm(total=len(jobs), initial=len(jobs) - len(waiting), unit="scene", desc="prepare") as progress:
-        for _, problem in run_in_processes(_SceneLabeler, lambda _: next(queue, None), min(workers, len(waiting))):
+        for job, problem in run_in_processes(_SceneLabeler, lambda _: next(queue, None), min(workers, len(waiting))):
             progress.update()
+            room.written(job.shard)
             broken += [problem] if problem else []
     if len(broken) == len(jobs):
         raise ValueError("no scene could be prepared: " + "; ".join(broken))

@@ -92,11 +92,26 @@ class WindowRows:
 
 
 def write_shard(path: Path, windows: list[Window], info: DatasetInfo) -> None:
-    """Writes the windows of a demo; the file appears only when it is whole."""
+    """Writes the windows of a demo; the file appears only when it is whole. Raises ValueError as `check_windows`."""
+    check_windows(windows, info)
     points = query_points(info.grid, info.image_size)
     schema = _SCHEMA if info.frame_size is None else _SCHEMA.append(_FRAMES)
     rows = (pa.RecordBatch.from_pylist([_row(window, points)], schema=schema) for window in windows)
     write_rows(path, schema, rows, compression="zstd")
+
+
+def check_windows(windows: list[Window], info: DatasetInfo) -> None:
+    """Raises ValueError for windows that a training could not use: not of this shape, or not finite."""
+    for window in windows:
+        where = f"{window.demo} frame {window.start}, view {window.view}"
+        shape = (info.num_frames, *info.grid, 2)
+        if window.tracks.shape != shape or window.image.shape[:2] != tuple(info.image_size):
+            raise ValueError(
+                f"{where}: tracks {window.tracks.shape} over an image {window.image.shape[:2]}, expected {shape} over "
+                f"{tuple(info.image_size)}"
+            )
+        if not np.isfinite(window.tracks).all():
+            raise ValueError(f"{where}: its tracks are not finite numbers")
 
 
 def write_info(folder: Path, info: DatasetInfo) -> None:
@@ -172,9 +187,9 @@ class ShardDataset(Dataset):
             start=values["start"],
             view=values["view"],
             instruction=values["instruction"],
-            image=_decoded(values["image"], path, row),
+            image=self._image(values, path, row),
             num_real_frames=values["num_real_frames"],
-            **(self._tracks(values) if self._with_tracks else {"tracks": None, "visibility": None}),
+            **(self._tracks(values, path, row) if self._with_tracks else {"tracks": None, "visibility": None}),
         )
 
     def images_at(self, index: int) -> dict[str, np.ndarray]:
@@ -183,14 +198,35 @@ class ShardDataset(Dataset):
         same = (rows.task == rows.task[index]) & (rows.demo == rows.demo[index]) & (rows.start == rows.start[index])
         for other in np.flatnonzero(same):
             path, row = self.place(other)
-            images[str(rows.view[other])] = _decoded(_read_row(path, row, _WITHOUT_TRACKS)["image"], path, row)
+            images[str(rows.view[other])] = self._image(_read_row(path, row, _WITHOUT_TRACKS), path, row)
         return images
 
-    def _tracks(self, values: dict) -> dict[str, np.ndarray | None]:
+    def _image(self, values: dict, path: Path, row: int) -> np.ndarray:
+        image = _decoded(values["image"], path, row)
+        if image.shape[:2] != tuple(self.info.image_size):
+            raise ValueError(
+                f"shard {path}: the image of row {row} has {image.shape[0]} x {image.shape[1]} pixels, {INFO_FILE} says "
+                f"{self.info.image_size[0]} x {self.info.image_size[1]}; prepare this demo again"
+            )
+        return image
+
+    def tracks_at(self, index: int) -> np.ndarray:
+        """Of a window, float32 [T, H, W, 2], pixels."""
+        path, row = self.place(index)
+        return self._tracks(_read_row(path, row, ()), path, row)["tracks"]
+
+    def _tracks(self, values: dict, path: Path, row: int) -> dict[str, np.ndarray | None]:
         shape, size = (self.info.num_frames, *self.info.grid), self.info.frame_size
-        offsets = np.frombuffer(values["offsets"], np.float16).reshape(*shape, 2).astype(np.float32)
-        bits = np.unpackbits(np.frombuffer(values["visibility"], np.uint8), count=int(np.prod(shape)))
-        frames = None if size is None else np.frombuffer(values["frames"], np.uint8).reshape(shape[0], *size, 3)
+        try:
+            offsets = np.frombuffer(values["offsets"], np.float16).reshape(*shape, 2).astype(np.float32)
+            bits = np.unpackbits(np.frombuffer(values["visibility"], np.uint8), count=int(np.prod(shape)))
+            frames = None if size is None else np.frombuffer(values["frames"], np.uint8).reshape(shape[0], *size, 3)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f"shard {path}: row {row} is not of the shape that {INFO_FILE} tells ({error}); prepare this demo again"
+            ) from error
+        if not np.isfinite(offsets).all():
+            raise ValueError(f"shard {path}: the tracks of row {row} are not finite; prepare this demo again")
         return {"tracks": self._points + offsets, "visibility": bits.reshape(shape).astype(bool), "frames": frames}
 
 

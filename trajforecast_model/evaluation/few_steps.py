@@ -18,7 +18,6 @@ from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.evaluation.forecasters.points import check_dense_fit
 from trajforecast_model.evaluation.metrics.bootstrap import DemoBootstrap
 from trajforecast_model.evaluation.reports.names import distinct_names
-from trajforecast_model.evaluation.reports.output import ready_file
 from trajforecast_model.evaluation.reports.tables import Table, as_number, table_as_markdown, table_as_text
 from trajforecast_model.evaluation.scores import window_errors
 from trajforecast_model.evaluation.windows import (
@@ -29,6 +28,7 @@ from trajforecast_model.evaluation.windows import (
     stable_number,
 )
 from trajforecast_model.files.atomic import write_atomically
+from trajforecast_model.files.outputs import ready_file
 from trajforecast_model.flow.solvers import check_solver
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.tracks.grid import rescale

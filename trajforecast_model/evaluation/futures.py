@@ -18,10 +18,10 @@ from trajforecast_model.evaluation.forecasters.pixels import track_grid
 from trajforecast_model.evaluation.forecasters.points import check_dense_fit
 from trajforecast_model.evaluation.metrics import best_of_k, scene_sample_variance
 from trajforecast_model.evaluation.metrics.fvmd import clips, fvmd, fvmd_per_scene, rounded_to_eighths
-from trajforecast_model.evaluation.reports.output import ready_file
 from trajforecast_model.evaluation.reports.tables import Table, table_as_markdown, table_as_text
 from trajforecast_model.evaluation.windows import stable_number
 from trajforecast_model.files.atomic import write_atomically
+from trajforecast_model.files.outputs import ready_file
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.tracks.grid import rescale
 from trajforecast_model.tracks.motion import moving_points

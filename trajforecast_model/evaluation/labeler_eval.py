@@ -19,10 +19,10 @@ from trajforecast_model.data.labelers.trackers.registry import POINT_TRACKERS, m
 from trajforecast_model.data.sources.find import find_sources
 from trajforecast_model.data.sources.interface import Source
 from trajforecast_model.evaluation.labeler_scores import SUBSETS, score_labels
-from trajforecast_model.evaluation.reports.output import ready_file
 from trajforecast_model.evaluation.reports.tables import Table, table_as_markdown, table_as_text
 from trajforecast_model.evaluation.simulated_clips import Clip, clips_of_demo
 from trajforecast_model.files.atomic import write_atomically
+from trajforecast_model.files.outputs import ready_file
 
 NOTHING_MOVES = "nothing_moves"
 _COLUMNS = {

@@ -13,7 +13,6 @@ from tqdm import tqdm
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset
 from trajforecast_model.evaluation.forecasters.models import load_point_forecaster
 from trajforecast_model.evaluation.forecasters.points import PointForecaster
-from trajforecast_model.evaluation.reports.output import ready_file
 from trajforecast_model.evaluation.reports.report import summarise, windows_fingerprint
 from trajforecast_model.evaluation.reports.tables import as_markdown, as_text
 from trajforecast_model.evaluation.scores import WindowScores, score_window
@@ -26,6 +25,7 @@ from trajforecast_model.evaluation.windows import (
     stable_number,
 )
 from trajforecast_model.files.atomic import write_atomically
+from trajforecast_model.files.outputs import ready_file, ready_folder
 from trajforecast_model.tracks.motion import MOVING_VARIANCE
 
 WINDOWS_AT_ONCE = 8
@@ -70,7 +70,7 @@ def evaluate(
     if plots is not None:
         from trajforecast_model.evaluation.reports.plots import draw_plots  # matplotlib, which other runs do not need
 
-        Path(plots).mkdir(parents=True, exist_ok=True)
+        plots = ready_folder("plots", plots)
     dataset = ShardDataset(data, split)
     forecaster = load_point_forecaster(checkpoint, device, dtype)
     forecaster.check_fit(dataset.info)

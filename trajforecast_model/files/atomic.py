@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from trajforecast_model.files.disk import DiskFull, is_full
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes beside `path`, flushes to disk, then renames: readers see the old file or the new one, whole."""
@@ -16,13 +18,21 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A file beside `path` to write instead: it takes its place when the block ends well, and is gone otherwise."""
+    """A file beside `path` to write instead: it takes its place when the block ends well, and is gone otherwise.
+
+    Raises:
+        DiskFull: naming `path`.
+    """
     temporary = temporary_beside(path)
     try:
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if not is_full(error) or isinstance(error, DiskFull):
+            raise
+        raise DiskFull(f"the disk is full: {path} could not be written ({error.strerror})") from error
     finally:
         temporary.unlink(missing_ok=True)
 

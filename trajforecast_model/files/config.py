@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import yaml
 
+from trajforecast_model.files.paths import all_expanded, expanded
+
 Config = TypeVar("Config")
 
 
@@ -68,11 +70,11 @@ def load(cls: type[Config], path: str | Path, overrides: list[str] | None = None
     Raises:
         ValueError: for a missing file, text that is not YAML, an unknown key or a wrong type.
     """
-    values = _read(Path(path))
+    values = _read(expanded(path))
     for override in overrides or []:
         _apply_override(values, override)
     try:
-        return from_dict(cls, values)
+        return from_dict(cls, all_expanded(values))
     except ValueError as error:
         raise ValueError(f"config file {path}: {error}") from error
 
@@ -94,7 +96,7 @@ def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
     base = values.pop("extends")
     if not isinstance(base, str):
         raise ValueError(f"config file {path}: extends: expected the name of a file, got {base!r}")
-    return _merged(_read(path.parent / base, (*extended_by, path.resolve())), values)
+    return _merged(_read(path.parent / expanded(base), (*extended_by, path.resolve())), values)
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

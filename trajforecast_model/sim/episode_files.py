@@ -6,7 +6,6 @@ was killed goes on where it was.
 """
 
 import contextlib
-import errno
 import io
 import json
 import shutil
@@ -17,6 +16,7 @@ import h5py
 import numpy as np
 
 from trajforecast_model.files.atomic import remove_leftovers, replacing, write_atomically
+from trajforecast_model.files.disk import check_room
 from trajforecast_model.files.json_files import read_object
 from trajforecast_model.sim.environment import CONTROL_HZ, Task, TaskEnvironment
 from trajforecast_model.sim.episode import EpisodeRecord
@@ -73,7 +73,11 @@ class EpisodeStore:
             _write_task(file.create_group("data"), environment)
             for record in records:
                 _write_demo(file["data"].create_group(f"demo_{record.future}"), record)
-        write_atomically(self._folder / f"{seed}.hdf5", memory.getvalue())
+        write_atomically(self.episode_file(seed), memory.getvalue())
+
+    def episode_file(self, seed: int) -> Path:
+        """That of a seed which solved the task."""
+        return self._folder / f"{seed}.hdf5"
 
     def finish(self, seeds: list[int]) -> None:
         """Puts the episodes of the seeds, in their order, into one file. Raises OSError where there is no room for it."""
@@ -94,18 +98,13 @@ class EpisodeStore:
         self._remove_folder()
 
     def _check_room(self, seeds: list[int]) -> None:
-        needed = sum((self._folder / f"{seed}.hdf5").stat().st_size for seed in seeds)
-        if shutil.disk_usage(self._folder).free < 1.1 * needed + 2**20:
-            raise OSError(
-                errno.ENOSPC,
-                f"the disk is full: {self.finished_file.name} takes {needed / 2**20:.0f} MiB; what was simulated is kept, "
-                "free some space and start the same command again",
-            )
+        needed = sum(self.episode_file(seed).stat().st_size for seed in seeds)
+        check_room(self._folder, 1.1 * needed + 2**20, self.finished_file.name)
 
     @contextlib.contextmanager
     def _episodes(self, seed: int) -> Iterator[h5py.File]:
         """The file of a seed. Raises ValueError naming it where it is damaged."""
-        path = self._folder / f"{seed}.hdf5"
+        path = self.episode_file(seed)
         try:
             episodes = h5py.File(path, "r")
         except OSError as error:

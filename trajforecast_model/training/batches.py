@@ -1,7 +1,9 @@
 """Batches of prepared windows in an order that depends on seed and position alone, so that a run resumes exactly."""
 
+import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -76,6 +78,14 @@ class BatchShare:
                 f"{self.accumulate} micro-batches (optimisation.accumulate); make it a multiple of {parts}"
             )
 
+    def check_enough(self, size: int) -> None:
+        """Raises ValueError where so many windows do not fill one batch."""
+        if size < self.batch_size:
+            raise ValueError(
+                f"the training split has {size} windows, fewer than one batch of {self.batch_size}; prepare more data "
+                "or lower optimisation.batch_size"
+            )
+
     @property
     def micro_batches(self) -> list[range]:
         """Positions in the step's batch, of each micro-batch."""
@@ -92,11 +102,7 @@ class EndlessBatchSampler(Sampler[list[int]]):
     """
 
     def __init__(self, size: int, share: BatchShare, seed: int, start: int = 0):
-        if size < share.batch_size:
-            raise ValueError(
-                f"the training split has {size} windows, fewer than one batch of {share.batch_size}; prepare more data "
-                "or lower optimisation.batch_size"
-            )
+        share.check_enough(size)
         self.size, self.share, self.seed, self.start = size, share, seed, start
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -122,6 +128,28 @@ def training_batches(dataset: Dataset, share: BatchShare, seed: int, start: int,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
     )
+
+
+@contextmanager
+def loading(loader: DataLoader) -> Iterator[Iterator[Batch]]:
+    """Its batches. Its processes are gone when the block ends, however that ends.
+
+    Left to themselves they would keep the program from ending: they ignore the SIGTERM that Python then sends to them, and
+    it waits until they obey.
+    """
+    others = multiprocessing.active_children()
+    batches = None
+    try:
+        batches = iter(loader)
+        yield batches
+    finally:
+        if loader.num_workers and batches is not None:
+            # What PyTorch does once nothing refers to the batches; but a traceback may, for as long as the program lives.
+            batches._shutdown_workers()
+        for process in multiprocessing.active_children():
+            if process not in others:
+                process.kill()
+                process.join()
 
 
 def _leave_signals_to_the_run(worker: int) -> None:

@@ -9,13 +9,16 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from trajforecast_model.files.disk import check_room
 from trajforecast_model.training.configs import OptimisationConfig
 from trajforecast_model.training.distributed import World
+
+_LEAST_ROOM = 2**16  # bytes; what is logged at a time is far less
 
 
 class TrainingLog:
     def __init__(self, folder: Path, step: int, optimisation: OptimisationConfig, world: World):
-        self._world, self._batch_size = world, optimisation.batch_size
+        self._world, self._batch_size, self._folder = world, optimisation.batch_size, folder
         self._writer = SummaryWriter(str(folder), purge_step=step + 1) if world.is_first else None
         self._progress = tqdm(
             initial=step, total=optimisation.steps, unit="step", dynamic_ncols=True, disable=not world.is_first
@@ -62,6 +65,8 @@ class TrainingLog:
 
     def _write(self, group: str, figures: dict[str, float], step: int) -> None:
         if self._writer is not None:
+            # Its thread prints a traceback of its own where the disk is full.
+            check_room(self._folder, _LEAST_ROOM, str(self._folder))
             for name, value in figures.items():
                 self._writer.add_scalar(f"{group}/{name}", value, step)
 

@@ -1,8 +1,9 @@
 """The training loop, the same for every stage: what is trained and how its loss is computed comes as a Stage."""
 
+import math
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -11,11 +12,13 @@ from torch import Tensor, nn
 
 from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.files.config import to_dict
-from trajforecast_model.training.batches import Batch, BatchShare, training_batches
+from trajforecast_model.training.batches import Batch, BatchShare, loading, training_batches
+from trajforecast_model.training.checks import check_windows
 from trajforecast_model.training.configs import RunConfig
 from trajforecast_model.training.distributed import SharedGradients, World
 from trajforecast_model.training.features.frozen import weights_digest
 from trajforecast_model.training.features.kept_features import FrozenNetworks, training_windows
+from trajforecast_model.training.loader_errors import loader_errors_explained
 from trajforecast_model.training.log import TrainingLog
 from trajforecast_model.training.noise import WindowNoise
 from trajforecast_model.training.run_folder import RunFolder
@@ -26,6 +29,7 @@ from trajforecast_model.training.state import TrainingState
 class Stage(FrozenNetworks, Protocol):
     model: nn.Module  # what is trained
     validation: ShardDataset
+    reads_instructions: bool
     frozen_networks: dict[str, nn.Module]  # what the run uses and does not train, by the name that messages give it
 
     def mean_weight(self, batch: Batch) -> Tensor:
@@ -43,109 +47,197 @@ class Stage(FrozenNetworks, Protocol):
     def compile(self, model: nn.Module) -> None:
         """Compiles, in place, what the loss runs."""
 
-    def validate(self, model: nn.Module, world: World) -> dict[str, float]:
-        """Figures of the averaged model on the val split, each rank doing its share; the same on every rank."""
+    def validate(self, model: nn.Module, world: World, windows: int | None = None) -> dict[str, float]:
+        """Figures of the averaged model on the val split, each rank doing its share; the same on every rank.
+
+        Args:
+            windows: None is `logging.validation_windows`.
+        """
 
     def score(self, figures: dict[str, float]) -> float:
         """What of `validate`'s figures the best checkpoint has least; infinite where they say nothing."""
+
+    def exported(self, model: nn.Module) -> dict[str, nn.Module]:
+        """The networks of an export, by their files."""
 
     def export(self, model: nn.Module, folder: Path) -> None:
         """Writes the averaged model as a checkpoint."""
 
 
-def run_training(stage: Stage, config: RunConfig, fingerprint: str, world: World) -> None:
+_REHEARSED = 1  # window of a validation before the first step
+
+
+def run_training(stage: Stage, config: RunConfig, settings: dict, world: World) -> None:
     """Trains until `optimisation.steps`, resuming where an earlier run stopped. Called on every rank.
 
-    Ctrl-C and SIGTERM save the state before they end the run; a kill loses what came after the last checkpoint.
+    Ctrl-C and SIGTERM save the state before they end the run; a kill loses what came after the last checkpoint. However it
+    ends, no process of it is left.
+
+    Args:
+        settings: by name, what of the config makes it this run and no other.
 
     Raises:
-        ValueError: where `out` holds a run of another config or beside other frozen networks, ranks differ, or the loss
-            stops being finite.
+        ValueError: where `out` holds a run of another config or with other weights, or is in use; where data cannot be
+            trained on, ranks differ, or the loss stops being finite.
         OSError: where the disk is full, or another rank or a loader process died.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, with the signal's number.
     """
-    optimisation, logging = config.optimisation, config.logging
-    folder = RunFolder(Path(config.out), logging.keep)
-    share = BatchShare(optimisation.batch_size, optimisation.accumulate, world.rank, world.size)
-    model = stage.model.to(world.device).train()
-    frozen = {name: weights_digest(network) for name, network in stage.frozen_networks.items()}
-    state = TrainingState(model, optimisation, fingerprint, frozen)
-    if (saved := folder.load()) is not None:
-        state.load(saved)
-    if world.is_first:
-        folder.begin(to_dict(config))
-    gradients = SharedGradients(state.parameters)
-    dataset = training_windows(config.data, stage, world)
-    if (text_encoder := stage.frozen_networks.get("text encoder")) is not None:
-        if not world.is_first:
+    folder = RunFolder(Path(config.out), config.logging.keep)
+    with folder.owned() if world.is_first else nullcontext(), folder.full_disk_explained(), loader_errors_explained():
+        run = _Run(stage, config, settings, world, folder)
+        run.rehearse()
+        run.train()
+
+
+class _Run:
+    """Made from the last checkpoint, or anew."""
+
+    def __init__(self, stage: Stage, config: RunConfig, settings: dict, world: World, folder: RunFolder):
+        self._stage, self._config, self._world, self._folder = stage, config, world, folder
+        optimisation = config.optimisation
+        self._share = BatchShare(optimisation.batch_size, optimisation.accumulate, world.rank, world.size)
+        training = ShardDataset(config.data.folder, "train")
+        self._share.check_enough(len(training))
+        check_windows(training, "train", stage.reads_instructions)
+        check_windows(stage.validation, "val", stage.reads_instructions)
+        self._tell_of_words(training)
+        self._model = stage.model.to(world.device).train()
+        weights = {name: weights_digest(network) for name, network in stage.frozen_networks.items()}
+        if getattr(config, "start_from", None) is not None:
+            weights["start"] = weights_digest(self._model)
+        self._state = TrainingState(self._model, optimisation, settings, weights)
+        if world.is_first:
+            self._look_for_room()
+        if (saved := folder.load()) is not None:
+            self._state.load(saved)
+        if world.is_first:
+            folder.begin(to_dict(config))
+        world.check_same(
+            settings=settings,
+            step=self._state.step,
+            data=(len(training), len(stage.validation)),
+            weights=self._state.checksum(),
+            other_weights=weights,
+        )
+
+    def rehearse(self) -> None:
+        """What a validation would meet, it meets before the first step."""
+        if self._state.step < self._config.optimisation.steps:
+            self._stage.validate(self._state.average.model, self._world, _REHEARSED)
+
+    def train(self) -> None:
+        config, state, world = self._config, self._state, self._world
+        optimisation = config.optimisation
+        self._gradients = SharedGradients(state.parameters)
+        windows = training_windows(config.data, self._stage, world)
+        if optimisation.compile:
+            self._stage.compile(self._model)
+        loader = training_batches(windows, self._share, optimisation.seed, state.step, config.data.workers)
+        self._log = TrainingLog(self._folder.path / "tensorboard", state.step, optimisation, world)
+        self._log.note(
+            f"{len(windows)} windows, {sum(p.numel() for p in state.parameters):,} trainable parameters, "
+            f"{world.size} x {world.device.type}; run folder {self._folder.path}"
+        )
+        with _stop_signals() as received, self._log, loading(loader) as batches:
+            while True:
+                if world.any(bool(received)):
+                    self._save()
+                    world.any(False)  # torchrun kills all ranks when one has ended, the first one may still be writing
+                    raise KeyboardInterrupt(*received[:1])
+                if self._validation_is_due():
+                    self._validate()
+                if state.step >= optimisation.steps:
+                    return
+                self._step(batches)
+                if state.step % config.logging.checkpoint_every == 0 or state.step == optimisation.steps:
+                    self._save()
+
+    def _tell_of_words(self, windows: ShardDataset) -> None:
+        """Once, of those that the text encoder cannot tell apart."""
+        if (text_encoder := self._stage.frozen_networks.get("text encoder")) is None:
+            return
+        if not self._world.is_first:
             text_encoder.warn = lambda _line: None
-        text_encoder.check([*dataset.rows.instruction, *stage.validation.rows.instruction])
-    world.check_same(
-        config=fingerprint,
-        step=state.step,
-        data=(len(dataset), len(stage.validation)),
-        weights=state.checksum(),
-        frozen_networks=frozen,
-    )
-    if optimisation.compile:
-        stage.compile(model)
-    batches = iter(training_batches(dataset, share, optimisation.seed, state.step, config.data.workers))
-    log = TrainingLog(folder.path / "tensorboard", state.step, optimisation, world)
-    log.note(
-        f"{len(dataset)} windows, {sum(p.numel() for p in state.parameters):,} trainable parameters, "
-        f"{world.size} x {world.device.type}; run folder {folder.path}"
-    )
+        text_encoder.check([*windows.rows.instruction, *self._stage.validation.rows.instruction])
 
-    with _stop_signals() as received, _loader_errors_explained(), log:
-        while state.step < optimisation.steps:
-            if world.any(bool(received)):
-                _save(folder, state, stage, log, world)
-                world.any(False)  # torchrun kills all ranks when one has ended, the first one may still be writing
-                raise KeyboardInterrupt
-            parts = [next(batches).to(world.device) for _ in share.micro_batches]
-            mean_weight = world.sum(sum(stage.mean_weight(part) for part in parts) / (len(parts) * world.size))
-            gradients.zero()
-            totals: dict[str, Tensor] = {}  # of this rank
-            for part, positions in zip(parts, share.micro_batches, strict=True):
-                noise = WindowNoise(optimisation.seed, state.step, positions, world.device)
-                with torch.autocast(world.device.type, torch.bfloat16, enabled=optimisation.precision == "bfloat16"):
-                    loss, figures = stage.loss(model, part, noise, mean_weight)
-                (loss / (len(parts) * world.size)).backward()
-                for name, value in ({"loss": loss.detach()} | figures).items():
-                    totals[name] = totals.get(name, 0) + value / len(parts)
-            gradients.sum_over(world)
-            norm = nn.utils.clip_grad_norm_(state.parameters, optimisation.clip_norm)
-            if not torch.isfinite(norm):
-                raise ValueError(
-                    f"step {state.step}: loss {totals['loss'].item()} or its gradient is not finite; start anew under "
-                    "another `out` with a lower optimisation.learning_rate. The last checkpoint is whole"
-                )
-            state.update(optimisation.learning_rate * learning_rate_factor(state.step, optimisation))
+    def _step(self, batches: Iterator[Batch]) -> None:
+        optimisation, state, world = self._config.optimisation, self._state, self._world
+        with self._keeping_what_was_trained():
+            parts = [next(batches).to(world.device) for _ in self._share.micro_batches]
+        mean_weight = world.sum(sum(self._stage.mean_weight(part) for part in parts) / (len(parts) * world.size))
+        self._gradients.zero()
+        totals: dict[str, Tensor] = {}  # of this rank
+        for part, positions in zip(parts, self._share.micro_batches, strict=True):
+            noise = WindowNoise(optimisation.seed, state.step, positions, world.device)
+            with torch.autocast(world.device.type, torch.bfloat16, enabled=optimisation.precision == "bfloat16"):
+                loss, figures = self._stage.loss(self._model, part, noise, mean_weight)
+            (loss / (len(parts) * world.size)).backward()
+            for name, value in ({"loss": loss.detach()} | figures).items():
+                totals[name] = totals.get(name, 0) + value / len(parts)
+        self._gradients.sum_over(world)
+        norm = nn.utils.clip_grad_norm_(state.parameters, optimisation.clip_norm)
+        if not torch.isfinite(norm):
+            raise ValueError(
+                f"step {state.step}: loss {totals['loss'].item()} or its gradient is not finite; start anew under "
+                "another `out` with a lower optimisation.learning_rate. The last checkpoint is whole"
+            )
+        state.update(optimisation.learning_rate * learning_rate_factor(state.step, optimisation))
+        self._log.count_step()
+        if state.step % self._config.logging.log_every == 0 or state.step == optimisation.steps:
+            self._log.training(state.step, totals, norm)
 
-            last = state.step == optimisation.steps
-            log.count_step()
-            if state.step % logging.log_every == 0 or last:
-                log.training(state.step, totals, norm)
-            if state.step % logging.validate_every == 0 or last:
-                figures = stage.validate(state.average.model, world)
-                log.validation(state.step, figures)
-                score = stage.score(figures)
-                if score < state.best_score:
-                    state.best_score = score
-                    if world.is_first:
-                        folder.save_best(state.step, lambda path: stage.export(state.average.model, path))
-            if state.step % logging.checkpoint_every == 0 or last:
-                _save(folder, state, stage, log, world)
+    def _validation_is_due(self) -> bool:
+        """At these steps, after their checkpoint; also where an earlier process was stopped between the two."""
+        step, config = self._state.step, self._config
+        at_this = step % config.logging.validate_every == 0 or step == config.optimisation.steps
+        return at_this and step > self._state.validated
 
+    def _validate(self) -> None:
+        stage, state = self._stage, self._state
+        with self._keeping_what_was_trained():
+            figures = stage.validate(state.average.model, self._world)
+        self._log.validation(state.step, figures)
+        state.validated = state.step
+        better = (score := stage.score(figures)) < state.best_score
+        if better:
+            state.best_score = score
+        if self._world.is_first:
+            if better:
+                self._folder.save_best(state.step, lambda path: stage.export(state.average.model, path))
+            self._folder.note_validation(state.step, state.best_score)
 
-def _save(folder: RunFolder, state: TrainingState, stage: Stage, log: TrainingLog, world: World) -> None:
-    world.check_same(weights=state.checksum())  # ranks that drifted apart must not train on unnoticed
+    def _save(self) -> None:
+        self._world.check_same(weights=self._state.checksum())  # ranks that drifted apart must not train on unnoticed
+        if self._world.is_first:
+            self._write_checkpoint()
 
-    def export(path: Path) -> None:
-        log.flush()  # a resumed run does not log again what this checkpoint has behind it
-        stage.export(state.average.model, path)
+    def _write_checkpoint(self) -> None:
+        def export(path: Path) -> None:
+            self._log.flush()  # a resumed run does not log again what this checkpoint has behind it
+            self._stage.export(self._state.average.model, path)
 
-    if world.is_first:
-        folder.save(state.to_dict(), export)
+        self._folder.save(self._state.to_dict(), export)
+
+    @contextmanager
+    def _keeping_what_was_trained(self) -> Iterator[None]:
+        """Between two steps, where the state is whole: an error costs none of them, if only the state can be written."""
+        try:
+            yield
+        except BaseException:
+            if self._world.is_first and self._state.step > 0:
+                with suppress(Exception):  # the error before it is the one to report
+                    self._write_checkpoint()
+                    self._log.note(f"step {self._state.step}: what was trained until here is saved")
+            raise
+
+    def _look_for_room(self) -> None:
+        logging, steps = self._config.logging, self._config.optimisation.steps
+        networks = self._stage.exported(self._model).values()
+        self._folder.check_room(
+            state=self._state.num_bytes,
+            export=sum(tensor.nbytes for network in networks for tensor in network.state_dict().values()),
+            checkpoints=math.ceil(steps / logging.checkpoint_every),
+        )
 
 
 @contextmanager
@@ -161,22 +253,3 @@ def _stop_signals() -> Iterator[list[int]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _loader_errors_explained() -> Iterator[None]:
-    """Turns what PyTorch's loader raises for its processes into one line."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise OSError(
-            f"a loader process died ({str(error).splitlines()[0]}); if memory was short, lower data.workers. The same "
-            "command continues from the last checkpoint"
-        ) from error
-    except ValueError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        # The loader puts the worker's whole traceback into the message; its last line is what the worker said.
-        raise ValueError(str(error).rstrip().splitlines()[-1].removeprefix("ValueError: ")) from error

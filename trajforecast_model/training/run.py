@@ -1,8 +1,8 @@
 """`trajforecast train`: reads the YAML, builds the stage, runs the loop."""
 
-import hashlib
-import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from trajforecast_model.files.config import load, to_dict
 from trajforecast_model.training.configs import (
@@ -20,6 +20,12 @@ from trajforecast_model.training.stages.student import StudentStage
 from trajforecast_model.training.stages.track2act import Track2ActStage
 from trajforecast_model.training.stages.vae import VAEStage
 
+# On resume a run may log and store in another way, read more data, split its batches otherwise and go on for longer, but
+# not change its task. Places say nothing: what lies there is compared by its weights (TrainingState).
+_FREE = {
+    *("out", "stored_dtype", "optimisation.steps", "optimisation.accumulate", "optimisation.compile"),
+    *("vae", "start_from", "teacher", "image_encoder.source", "text_encoder.source"),
+}
 _STAGES = {
     "vae": (VAETrainConfig, VAEStage),
     "denoiser": (DenoiserTrainConfig, DenoiserStage),
@@ -41,15 +47,21 @@ def train(stage: str, config_path: Path, overrides: list[str]) -> None:
     config_class, stage_class = _STAGES[stage]
     config = load(config_class, config_path, overrides)
     built = stage_class(config)
-    # On resume a run may log and store in another way, read more data, split its batches otherwise and go on for longer,
-    # but not change its task.
-    values = to_dict(config)
-    identity = {key: value for key, value in values.items() if key not in ("logging", "data", "out", "stored_dtype")}
-    identity["optimisation"] = {
-        key: value for key, value in values["optimisation"].items() if key not in ("steps", "accumulate", "compile")
-    }
-    fingerprint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     with join_world() as world:
-        run_training(built, config, fingerprint, world)
+        run_training(built, config, {"stage": stage} | _settings(to_dict(config)), world)
         if world.is_first:
             print(f"checkpoint: {Path(config.out) / 'checkpoint'}", flush=True)
+
+
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    """What makes a run this one and no other, by names such as "optimisation.learning_rate"."""
+    groups = {name: value for name, value in config.items() if name not in ("logging", "data")}
+    return {name: value for name, value in _by_full_name(groups) if name not in _FREE}
+
+
+def _by_full_name(values: dict[str, Any], group: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _by_full_name(value, f"{group}{name}.")
+        else:
+            yield group + name, value

@@ -1,7 +1,10 @@
 """Arguments that several verbs of the command line share."""
 
 import argparse
+from pathlib import Path
 from typing import Any
+
+from trajforecast_model.files.paths import expanded
 
 
 def add_machine(parser: argparse.ArgumentParser, dtype: str = "float32", device: str = "cpu") -> None:
@@ -30,6 +33,19 @@ class ModeOptions:
         names = [action.option_strings[0] for action in self._actions if hasattr(args, action.dest)]
         if names:
             raise ValueError(f"{', '.join(names)}: {mode} would ignore this; leave it out")
+
+
+def path(text: str) -> Path:
+    """The type of an argument that names a file or a folder; a leading ~ is the home folder, as behind --out=."""
+    try:
+        return expanded(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def checkpoint(text: str) -> str:
+    """The type of an argument that is a folder, a shipped name or a hub id."""
+    return str(path(text)) if text.startswith("~") else text
 
 
 def integers(text: str) -> list[int]:

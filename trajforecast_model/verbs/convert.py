@@ -1,15 +1,16 @@
 """`trajforecast convert`: other projects' checkpoints to ours."""
 
-from pathlib import Path
+from trajforecast_model.files.outputs import ready_new_folder
+from trajforecast_model.verbs.arguments import path
 
 
 def add(verbs) -> None:
     parser = verbs.add_parser("convert", help="other projects' checkpoints to ours")
     sources = parser.add_subparsers(dest="source", required=True)
     whn = sources.add_parser("whn", help="official What-Happens-Next checkpoints")
-    whn.add_argument("--denoiser", required=True, type=Path)
-    whn.add_argument("--vae", type=Path, default=None, help="leave out for a model in track space")
-    whn.add_argument("--out", required=True, type=Path)
+    whn.add_argument("--denoiser", required=True, type=path)
+    whn.add_argument("--vae", type=path, default=None, help="leave out for a model in track space")
+    whn.add_argument("--out", required=True, type=path)
     whn.add_argument(
         "--release",
         default=None,
@@ -17,37 +18,37 @@ def add(verbs) -> None:
         help="which released model the files are of: libero-atm, libero-tramoe, kubric-s, kubric-b, kubric-l, physion, "
         "physics101, cityscapes-b or cityscapes-l",
     )
-    whn.add_argument("--config", type=Path, default=None, help="model YAML, for what neither weights nor release tell")
+    whn.add_argument("--config", type=path, default=None, help="model YAML, for what neither weights nor release tell")
     _add_weights(whn)
 
     def run(args):
         from trajforecast_model.conversion.whn import convert_whn
 
-        convert_whn(args.denoiser, args.vae, args.out, args.config, args.release, args.weights)
+        convert_whn(args.denoiser, args.vae, ready_new_folder("out", args.out), args.config, args.release, args.weights)
 
     whn.set_defaults(run=run)
     atm = sources.add_parser("atm", help="ATM's released track transformers, as the baseline")
-    atm.add_argument("--checkpoint", required=True, type=Path, help="state dict, e.g. model_best.ckpt")
-    atm.add_argument("--out", required=True, type=Path)
+    atm.add_argument("--checkpoint", required=True, type=path, help="state dict, e.g. model_best.ckpt")
+    atm.add_argument("--out", required=True, type=path)
     _add_weights(atm)
 
     def run_atm(args):
         from trajforecast_model.conversion.atm import convert_atm
 
-        convert_atm(args.checkpoint, args.out, args.weights)
+        convert_atm(args.checkpoint, ready_new_folder("out", args.out), args.weights)
 
     atm.set_defaults(run=run_atm)
     amplify = sources.add_parser("amplify", help="AMPLIFY's released checkpoints, run by AMPLIFY's own code")
-    amplify.add_argument("--checkpoint", required=True, type=Path, help="a bundle, e.g. latest.pt")
-    amplify.add_argument("--checkout", required=True, type=Path, metavar="DIR", help="its source")
+    amplify.add_argument("--checkpoint", required=True, type=path, help="a bundle, e.g. latest.pt")
+    amplify.add_argument("--checkout", required=True, type=path, metavar="DIR", help="its source")
     amplify.add_argument("--sampling", default="argmax", help="of its codes: argmax, or topk for different samples")
-    amplify.add_argument("--out", required=True, type=Path)
+    amplify.add_argument("--out", required=True, type=path)
     _add_weights(amplify)
 
     def run_amplify(args):
         from trajforecast_model.conversion.amplify import convert_amplify
 
-        convert_amplify(args.checkpoint, args.checkout, args.sampling, args.out, args.weights)
+        convert_amplify(args.checkpoint, args.checkout, args.sampling, ready_new_folder("out", args.out), args.weights)
 
     amplify.set_defaults(run=run_amplify)
 

@@ -1,14 +1,12 @@
 """`trajforecast evaluate`: errors of a checkpoint on prepared data."""
 
-from pathlib import Path
-
-from trajforecast_model.verbs.arguments import add_machine
+from trajforecast_model.verbs.arguments import add_machine, checkpoint, path
 
 
 def add(verbs) -> None:
     parser = verbs.add_parser("evaluate", help="the LIBERO protocol on prepared data, beside the paper's table")
-    parser.add_argument("--checkpoint", required=True)
-    parser.add_argument("--data", required=True, type=Path, help="folder written by prepare")
+    parser.add_argument("--checkpoint", type=checkpoint, required=True)
+    parser.add_argument("--data", required=True, type=path, help="folder written by prepare")
     parser.add_argument(
         "--protocol", default="libero", choices=["libero", "futures"], help="futures: scenes that go on in several ways"
     )
@@ -20,9 +18,9 @@ def add(verbs) -> None:
         "--max-windows", type=int, default=None, help="only this many windows a view, or scenes (futures)"
     )
     add_machine(parser)
-    parser.add_argument("--out", required=True, type=Path, help="JSON report")
-    parser.add_argument("--table", type=Path, default=None, metavar="FILE", help="also the tables, as Markdown")
-    parser.add_argument("--plots", type=Path, default=None, metavar="DIR", help="also figures, as PNG")
+    parser.add_argument("--out", required=True, type=path, help="JSON report")
+    parser.add_argument("--table", type=path, default=None, metavar="FILE", help="also the tables, as Markdown")
+    parser.add_argument("--plots", type=path, default=None, metavar="DIR", help="also figures, as PNG")
 
     def run(args):
         if args.protocol == "futures":

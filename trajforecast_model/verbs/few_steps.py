@@ -1,15 +1,15 @@
 """`trajforecast few-steps`: errors by solver and number of network evaluations."""
 
-from pathlib import Path
-
-from trajforecast_model.verbs.arguments import add_machine
+from trajforecast_model.verbs.arguments import add_machine, checkpoint, path
 
 
 def add(verbs) -> None:
     parser = verbs.add_parser("few-steps", help="errors and diversity by solver and number of network evaluations")
-    parser.add_argument("--checkpoint", required=True, help="every solver is tried on this one")
-    parser.add_argument("--student", action="append", default=[], metavar="DIR", help="with its own solver and steps")
-    parser.add_argument("--data", required=True, type=Path, help="folder written by prepare")
+    parser.add_argument("--checkpoint", type=checkpoint, required=True, help="every solver is tried on this one")
+    parser.add_argument(
+        "--student", type=checkpoint, action="append", default=[], metavar="DIR", help="with its own solver and steps"
+    )
+    parser.add_argument("--data", required=True, type=path, help="folder written by prepare")
     parser.add_argument("--solvers", nargs="*", default=["euler"], help="e.g. euler heun ab2 ab2@shift2 euler@logit")
     parser.add_argument("--evaluations", type=int, nargs="*", default=[1, 2, 3, 4, 5, 9])
     parser.add_argument("-k", type=int, default=8, help="number of sampled futures")
@@ -17,8 +17,8 @@ def add(verbs) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-windows", type=int, default=None, help="only this many windows a view")
     add_machine(parser)
-    parser.add_argument("--out", required=True, type=Path, help="JSON report")
-    parser.add_argument("--table", type=Path, default=None, metavar="FILE", help="also the table, as Markdown")
+    parser.add_argument("--out", required=True, type=path, help="JSON report")
+    parser.add_argument("--table", type=path, default=None, metavar="FILE", help="also the table, as Markdown")
 
     def run(args):
         from trajforecast_model.evaluation.few_steps import sweep

@@ -1,21 +1,19 @@
 """`trajforecast predict`: the tracks of one moment, from image files."""
 
-from pathlib import Path
-
-from trajforecast_model.verbs.arguments import add_machine
+from trajforecast_model.verbs.arguments import add_machine, checkpoint, path
 
 
 def add(verbs) -> None:
     parser = verbs.add_parser("predict", help="forecast the tracks of one moment, from image files")
-    parser.add_argument("--checkpoint", required=True, help="folder, shipped name or hub id")
+    parser.add_argument("--checkpoint", type=checkpoint, required=True, help="folder, shipped name or hub id")
     parser.add_argument("--image", action="append", required=True, metavar="VIEW=FILE", help="e.g. side=a.png")
     parser.add_argument("--instruction", required=True)
     parser.add_argument("-k", type=int, default=8, help="number of sampled futures")
     parser.add_argument("--steps", type=int, default=None, help="solver steps (default: the checkpoint's)")
     parser.add_argument("--seed", type=int, default=0)
     add_machine(parser)
-    parser.add_argument("--out", required=True, type=Path, help="npz: tracks, mean_track, medoid, spread, views")
-    parser.add_argument("--overlay", type=Path, default=None, help="PNG of the tracks drawn over the images")
+    parser.add_argument("--out", required=True, type=path, help="npz: tracks, mean_track, medoid, spread, views")
+    parser.add_argument("--overlay", type=path, default=None, help="PNG of the tracks drawn over the images")
 
     def run(args):
         from trajforecast_model.verbs.prediction import predict_files

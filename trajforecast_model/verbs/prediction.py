@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 
 from trajforecast_model.files.atomic import write_atomically
+from trajforecast_model.files.outputs import ready_file
+from trajforecast_model.files.paths import expanded
 from trajforecast_model.forecaster import Forecast, Forecaster
 from trajforecast_model.images import decode_rgb
 from trajforecast_model.tracks.overlay import OverlayStyle, compose_views, draw_forecast
@@ -42,6 +44,7 @@ def predict_files(
         raise ValueError(f"out: got {out}, expected a file name that ends in .npz")
     if overlay is not None and Path(overlay).suffix.lower() != ".png":
         raise ValueError(f"overlay: got {overlay}, expected a file name that ends in .png")
+    out, overlay = ready_file("out", out), None if overlay is None else ready_file("overlay", overlay)
     files = _parse_image_arguments(image_arguments)
     images = {view: read_rgb(path) for view, path in files.items()}
     if not instruction.strip():
@@ -55,7 +58,7 @@ def predict_files(
     views, samples, *shape, _ = forecast.tracks.shape
     written = f"wrote {out}: tracks of {views} views, k = {samples}, (T, H, W) = {tuple(shape)}, in {seconds:.2f} s"
     if overlay is not None:
-        write_atomically(Path(overlay), _encode_png(draw_overlay(images, forecast, instruction)))
+        write_atomically(overlay, _encode_png(draw_overlay(images, forecast, instruction)))
         written += f"; drawn in {overlay}"
     print(written)
     return forecast
@@ -98,7 +101,7 @@ def _parse_image_arguments(arguments: list[str]) -> dict[str, Path]:
             raise ValueError(f"image: got {argument!r}, expected VIEW=FILE, e.g. side=a.png")
         if view in files:
             raise ValueError(f"image: view {view!r} is given twice, {files[view]} and {file}")
-        files[view] = Path(file)
+        files[view] = expanded(file)
     return files
 
 

@@ -1,9 +1,9 @@
 """`trajforecast prepare`: demos to training shards."""
 
 import os
-from pathlib import Path
 
-from trajforecast_model.verbs.arguments import ModeOptions
+from trajforecast_model.files.outputs import ready_folder
+from trajforecast_model.verbs.arguments import ModeOptions, path
 
 
 def add(verbs) -> None:
@@ -11,17 +11,17 @@ def add(verbs) -> None:
     parser.add_argument(
         "demos",
         nargs="+",
-        type=Path,
+        type=path,
         help="LIBERO, robomimic or ATM HDF5, LeRobot datasets, videos; or folders; or one of block scenes",
     )
-    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--out", required=True, type=path)
     parser.add_argument("--labeler", default="exact", help="exact, lucas_kanade, alltracker, tapnext or cotracker3")
     parser.add_argument(
         "--workers", type=int, default=None, help="default: a process a core; one for a labeler on CUDA"
     )
     demos = ModeOptions(parser, "demos")
-    demos.add("--labeler-weights", type=Path, metavar="FILE", help="of a point tracker")
-    demos.add("--labeler-checkout", type=Path, metavar="DIR", help="its source, if not installed")
+    demos.add("--labeler-weights", type=path, metavar="FILE", help="of a point tracker")
+    demos.add("--labeler-checkout", type=path, metavar="DIR", help="its source, if not installed")
     demos.add("--labeler-device", help="cpu, cuda or cuda:1 (default: cpu)")
     demos.add("--stride", type=int, help="frames between the starts of two windows (default: 1)")
     demos.add("--dt", type=float, help="seconds between two frames of a window (default: 0.05)")
@@ -41,6 +41,7 @@ def add(verbs) -> None:
     def run(args):
         from trajforecast_model.data.prepare_blocks import holds_block_scenes, prepare_blocks
 
+        ready_folder("out", args.out)
         scenes = [folder for folder in args.demos if holds_block_scenes(folder)]
         if scenes:
             if len(args.demos) > 1:

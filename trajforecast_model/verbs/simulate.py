@@ -1,9 +1,9 @@
 """`trajforecast simulate`: demos of the simulator."""
 
 import os
-from pathlib import Path
 
-from trajforecast_model.verbs.arguments import ModeOptions, integers
+from trajforecast_model.files.outputs import ready_folder
+from trajforecast_model.verbs.arguments import ModeOptions, integers, path
 
 
 def add(verbs) -> None:
@@ -12,7 +12,7 @@ def add(verbs) -> None:
         "--suite", required=True, help="libero_object, libero_spatial, libero_goal, libero_90, libero_10; or blocks"
     )
     parser.add_argument("--episodes", required=True, type=int, help="successful episodes a task; scenes of blocks")
-    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--out", required=True, type=path)
     parser.add_argument(
         "--seed", type=int, default=0, help="first of the seeds; those where the expert fails are passed over"
     )
@@ -26,6 +26,7 @@ def add(verbs) -> None:
     blocks.add("--primitives", help="shapes: seen, or unseen ones to test on (default: seen)")
 
     def run(args):
+        ready_folder("out", args.out)
         if args.suite == "blocks":
             libero.refuse(args, "--suite blocks")
             from trajforecast_model.sim.blocks.generate import BlockSettings, simulate_blocks

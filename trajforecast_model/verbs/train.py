@@ -1,6 +1,6 @@
 """`trajforecast train`: the networks and the baselines."""
 
-from pathlib import Path
+from trajforecast_model.verbs.arguments import path
 
 
 def add(verbs) -> None:
@@ -8,7 +8,7 @@ def add(verbs) -> None:
         "train", help="train the track VAE, the denoiser, a few-step student of one, or a baseline"
     )
     parser.add_argument("stage", choices=["vae", "denoiser", "student", "atm", "track2act"])
-    parser.add_argument("--config", required=True, type=Path, help="YAML, see config/train/")
+    parser.add_argument("--config", required=True, type=path, help="YAML, see config/train/")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change one value of the config")
 
     def run(args):

@@ -9,6 +9,7 @@ import sys
 
 import pyarrow as pa
 import torch
+from torch.utils.data import get_worker_info
 
 from trajforecast_model import checkpoint
 from trajforecast_model.cli import main
@@ -32,6 +33,31 @@ def kill_at(
     setattr(owner, name, counted)
 
 
+def bug_at_step(number: int) -> None:
+    ordinary = TrainingState.update
+
+    def update(self, rate: float) -> None:
+        if self.step == number - 1:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        ordinary(self, rate)
+
+    TrainingState.update = update
+
+
+def in_a_loader_process(count: int, victim) -> None:
+    """Windows are read by the run itself, too, which is not counted."""
+
+    original, calls = ShardDataset.__getitem__, [0]
+
+    def counted(*arguments):
+        calls[0] += get_worker_info() is not None
+        if calls[0] == count:
+            os.kill(victim(), signal.SIGKILL)
+        return original(*arguments)
+
+    ShardDataset.__getitem__ = counted
+
+
 def half_a_file(state, file) -> None:
     file.write(b"half a state")
     file.flush()
@@ -44,8 +70,10 @@ MOMENTS = {
     "link": lambda count: kill_at(run_folder.RunFolder, "_link", count),
     "prune": lambda count: kill_at(run_folder.shutil, "rmtree", count),
     "write features": lambda count: kill_at(pa, "record_batch", count),  # a row of a file of the feature cache
-    "load": lambda count: kill_at(ShardDataset, "__getitem__", count, process=os.getppid),  # in a loader process
-    "loader": lambda count: kill_at(ShardDataset, "__getitem__", count),  # the loader process itself
+    "load": lambda count: in_a_loader_process(count, os.getppid),  # the run itself
+    "loader": lambda count: in_a_loader_process(count, os.getpid),  # that process
+    "bug": bug_at_step,
+    "bug of the second rank": lambda count: os.environ["RANK"] == "1" and bug_at_step(count),
     "second rank": lambda count: os.environ["RANK"] == "1" and kill_at(TrainingState, "update", count),
     "second rank is asked to stop": lambda count: (
         os.environ["RANK"] == "1" and kill_at(TrainingState, "update", count, number=signal.SIGTERM)

@@ -83,6 +83,10 @@ def test_a_rank_that_is_killed_or_stopped_ends_all_and_the_run_goes_on_bit_for_b
     killed = torchrun([script, "second rank", "3", *arguments])
     assert killed.returncode != 0 and "lost the other ranks" in killed.stderr
     assert steps_on_disk(tmp_path / "parts") == [1, 2]
+    failed = torchrun([script, "bug of the second rank", "3", *arguments])  # in its first step, it went on from there
+    assert failed.returncode != 0 and "RuntimeError: CUDA error" in failed.stderr
+    assert "exitcode  : 1 " in failed.stderr and "lost the other ranks" in failed.stderr
+    assert steps_on_disk(tmp_path / "parts") == [1, 2]
     stopped = torchrun([script, "second rank is asked to stop", "2", *arguments])
     assert stopped.returncode != 0 and stopped.stderr.count("trajforecast train: interrupted") == 2
     assert steps_on_disk(tmp_path / "parts") == [1, 2, 3, 4]

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_runs import denoiser_config, logged, run, same_state, state, steps_on_disk, vae_config, write_config
 
+from trajforecast_model.files.owner import owning
+from trajforecast_model.networks.text_encoder import _minilm_folder
 from trajforecast_model.training.run_folder import RunFolder
 from trajforecast_model.training.stages.vae import VAEStage, load_trained_vae
 
@@ -134,6 +137,40 @@ def test_an_old_checkpoint_goes_only_when_the_new_one_is_whole(tmp_path):
     assert steps_on_disk(tmp_path) == [2]
 
 
+@pytest.mark.parametrize("said_by", ["the file", "torch.save"])
+def test_a_state_that_cannot_be_written_names_the_checkpoint_that_is_whole(said_by, tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path, keep=1)
+    folder.save({"step": 1}, lambda path: path.mkdir())
+    state = {"step": 2, "model": torch.ones(500_000)}
+    if said_by == "torch.save":
+
+        def save(*_):
+            raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+
+        monkeypatch.setattr(torch, "save", save)
+        with pytest.raises(OSError, match=r"the disk is full: .*step_00000002 could not be .*step_00000001 is whole"):
+            folder.save(state, lambda path: path.mkdir())
+    else:
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, most))
+        try:
+            with pytest.raises(OSError, match=r"could not be written \(file too large\); .*step_00000001 is whole"):
+                folder.save(state, lambda path: path.mkdir())
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert steps_on_disk(tmp_path) == [1] and not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_run_that_will_not_fit_on_the_disk_does_not_begin(tmp_path):
+    folder = RunFolder(tmp_path, keep=2)
+    folder.save({"step": 1}, lambda path: path.mkdir())
+    folder.check_room(state=10, export=10, checkpoints=5)
+    with pytest.raises(OSError, match=r"the disk is full: .*\(logging.keep: 2\) takes .*step_00000001 is whole"):
+        folder.check_room(state=2**60, export=10, checkpoints=5)
+    with pytest.raises(OSError, match=r"the disk is full: .*step_00000002 takes .*step_00000001 is whole"):
+        folder.save({"step": 2}, None)
+
+
 def test_a_best_checkpoint_of_a_run_that_left_no_state_is_not_taken_for_another_runs(tmp_path):
     """It was killed before its first state, and the config may have changed since."""
 
@@ -155,11 +192,35 @@ def test_a_run_does_not_go_on_beside_another_vae(data, barely_trained_vae, tmp_p
     weights = load_file(vae / "vae.safetensors")
     save_file({name: 1.5 * tensor for name, tensor in weights.items()}, vae / "vae.safetensors")
     assert run("denoiser", denoiser_config(data, tmp_path / "run", vae, steps=8), tmp_path) == 2
-    assert "began with other weights of its VAE" in capsys.readouterr().err
+    assert "began with other weights of its VAE (digest of VAE was " in capsys.readouterr().err
     assert state(tmp_path / "run")["step"] == 4
 
     save_file(weights, vae / "vae.safetensors")
-    assert run("denoiser", denoiser_config(data, tmp_path / "run", vae, steps=8), tmp_path) == 0
+    linked, text = tmp_path / "linked", tmp_path / "minilm"
+    linked.symlink_to(vae)  # where the same weights lie is no matter, nor how that is spelled
+    text.symlink_to(_minilm_folder())
+    elsewhere = denoiser_config(data, tmp_path / "run", linked, steps=5)
+    elsewhere["text_encoder"] |= dict(source=str(text))
+    assert run("denoiser", elsewhere, tmp_path) == 0
+    assert state(tmp_path / "run")["step"] == 5
+
+
+def test_a_run_of_another_config_is_refused_by_what_differs(data, tmp_path, capsys):
+    config = vae_config(data, tmp_path / "run", steps=1)
+    assert run("vae", config, tmp_path) == 0
+    other = config | {"moving_weight": 2.0, "optimisation": config["optimisation"] | {"learning_rate": 1e-3}}
+    capsys.readouterr()
+    assert run("vae", other, tmp_path) == 2
+    told = capsys.readouterr().err
+    assert "optimisation.learning_rate was 0.002, is 0.001; moving_weight was 8.0, is 2.0" in told
+
+
+def test_a_run_folder_has_one_owner_at_a_time(data, tmp_path, capsys):
+    config = vae_config(data, tmp_path / "run", steps=1)
+    with owning(tmp_path / "run"):
+        assert run("vae", config, tmp_path) == 2
+    assert f"{tmp_path / 'run'} is in use by process {os.getpid()} on " in capsys.readouterr().err
+    assert run("vae", config, tmp_path) == 0
 
 
 @pytest.fixture

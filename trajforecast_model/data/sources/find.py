@@ -10,11 +10,12 @@ from trajforecast_model.data.sources.hdf5_demos import ENDS, header_of, opened
 from trajforecast_model.data.sources.interface import Source, SourceOptions
 from trajforecast_model.data.sources.lerobot.dataset import lerobot_tasks
 from trajforecast_model.data.sources.lerobot.metadata import INFO_FILE
-from trajforecast_model.data.sources.libero_hdf5 import FILE_END, LiberoFile, holds_libero
+from trajforecast_model.data.sources.libero_hdf5 import LiberoFile, holds_libero
 from trajforecast_model.data.sources.names import natural
 from trajforecast_model.data.sources.orientation import check_orientation
 from trajforecast_model.data.sources.recordings import INSTRUCTION_FILE, RecordedTask, recorded_tasks
 from trajforecast_model.data.sources.robomimic_hdf5 import RobomimicFile
+from trajforecast_model.files.paths import files_below
 
 KINDS = f"*.hdf5 with data/demo_0 (LIBERO, robomimic) or root (ATM), {INFO_FILE} (LeRobot) or {INSTRUCTION_FILE} (recordings)"
 
@@ -36,10 +37,10 @@ def find_sources(paths: list[Path], options: SourceOptions | None = None) -> lis
                 raise ValueError(f"{path} is not an HDF5 file; give the folder it is in, with {KINDS}")
             hdf5.append(path)
         elif path.is_dir():
-            files = sorted(file for end in ENDS for file in path.rglob(f"*{end}") if not _is_hidden(file, path))
+            files = [file for file in files_below(path) if file.suffix in ENDS]
             inside = [file for file in files if _holds_demos(file)]
-            datasets = [place for place in _folders_with(INFO_FILE, path) if not _is_hidden(place, path)]
-            recordings = [place for place in recorded_tasks(path) if not _is_hidden(place, path)]
+            datasets = _folders_with(INFO_FILE, path)
+            recordings = recorded_tasks(path)
             if not inside and not datasets and not recordings:
                 raise ValueError(f"{path} has no demos: no {KINDS}")
             if others := [file.name for file in files if file not in inside]:
@@ -84,7 +85,8 @@ def _one_a_task(sources: list[Source]) -> Iterable[Source]:
 
 
 def _folders_with(file: Path, inside: Path) -> list[Path]:
-    return sorted(found.parents[len(file.parts) - 1] for found in inside.rglob(str(file)))
+    depth = len(file.parts)
+    return sorted(found.parents[depth - 1] for found in files_below(inside) if found.parts[-depth:] == file.parts)
 
 
 def _holds_demos(file: Path) -> bool:
@@ -93,9 +95,4 @@ def _holds_demos(file: Path) -> bool:
         with opened(file) as hdf5:
             return "root" in hdf5 or "data" in hdf5
     except ValueError:
-        return file.name.endswith(FILE_END) or file.name.startswith("demo_")
-
-
-def _is_hidden(path: Path, inside: Path) -> bool:
-    """`simulate` keeps unfinished work in a hidden folder."""
-    return any(part.startswith(".") for part in path.relative_to(inside).parts)
+        return file.stem.endswith("_demo") or file.name.startswith("demo_")

@@ -22,6 +22,7 @@ from trajforecast_model.data.sources.pictures import (
     read_video,
     video_length_and_fps,
 )
+from trajforecast_model.files.paths import files_below
 
 INSTRUCTION_FILE = "instruction.txt"
 
@@ -144,7 +145,8 @@ class RecordedTask:
 
 def recorded_tasks(folder: Path) -> list[Path]:
     """The task folders in `folder`, itself included."""
-    return sorted((file.parent for file in folder.rglob(INSTRUCTION_FILE)), key=lambda place: natural(place.as_posix()))
+    places = (file.parent for file in files_below(folder) if file.name == INSTRUCTION_FILE)
+    return sorted(places, key=lambda place: natural(place.as_posix()))
 
 
 def _episode_name(path: Path) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from trajforecast_model.evaluation.metrics.bootstrap import LEVEL, DemoBootstrap
 from trajforecast_model.evaluation.reports.names import distinct_names
-from trajforecast_model.evaluation.reports.output import ready_file
 from trajforecast_model.evaluation.reports.paper_figures import PAPER_K, PAPER_VIEWS, paper_ratios
 from trajforecast_model.evaluation.reports.tables import (
     HEADINGS,
@@ -19,6 +18,7 @@ from trajforecast_model.evaluation.reports.tables import (
     table_as_text,
 )
 from trajforecast_model.files.atomic import write_atomically
+from trajforecast_model.files.outputs import ready_file
 
 METRICS = ("mean_t", "mean", "min")
 # What may differ between two reports that are compared: how a model samples is part of the model.

@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from trajforecast_model.files.atomic import remove_leftovers, write_atomically
+from trajforecast_model.files.disk import RoomForTheRest
 from trajforecast_model.files.json_files import read_object
 from trajforecast_model.runtime.processes import run_in_processes
 from trajforecast_model.sim.blocks.primitives import PRIMITIVES
@@ -49,10 +50,13 @@ def simulate_blocks(scenes: int, settings: BlockSettings, out: Path, seed: int =
     jobs = [SceneJob(number, settings, out / scene_file_name(number)) for number in range(seed, seed + scenes)]
     waiting = [job for job in jobs if not job.file.exists()]
     remove_leftovers(job.file for job in waiting)
+    room = RoomForTheRest(out, (job.file for job in jobs if job.file.exists()), len(waiting))
+    room.look()
     queue = iter(waiting)
     with tqdm(total=len(jobs), initial=len(jobs) - len(waiting), unit="scene", desc="simulate blocks") as progress:
-        for _ in run_in_processes(SceneSimulator, lambda _: next(queue, None), min(workers, len(waiting))):
+        for job, _ in run_in_processes(SceneSimulator, lambda _: next(queue, None), min(workers, len(waiting))):
             progress.update()
+            room.written(job.file)
 
 
 def read_settings(folder: Path) -> dict:

@@ -19,6 +19,8 @@ from torch.utils.data import Dataset
 
 from trajforecast_model.data.shards import ShardDataset, Window, fingerprint
 from trajforecast_model.files.arrow_files import naming_damage, open_rows, write_rows
+from trajforecast_model.files.disk import check_room
+from trajforecast_model.files.outputs import ready_folder
 
 FORMAT_VERSION = 2
 
@@ -34,6 +36,12 @@ class FeatureCache:
         """
         self.folder, self.key, self.content = Path(folder), key, content
         self._networks = networks
+
+    def check_room(self, rows_of_shard: dict[Path, int], row_bytes: int) -> None:
+        """Raises ValueError or OSError where what the folder lacks of these shards cannot be written or does not fit."""
+        ready_folder(self.key, self.folder)
+        rows = sum(rows for shard, rows in rows_of_shard.items() if not self.holds(shard))
+        check_room(self.folder, rows * row_bytes, f"{self.key} for {rows} windows in {self.folder}")
 
     def fill(self, shards: Iterable[Path], make: Callable[[Path], Features]) -> None:
         """Writes those shards that are not in the folder yet. May be killed, and go on later.

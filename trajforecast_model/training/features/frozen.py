@@ -1,6 +1,9 @@
 """Networks that a run uses and does not train: which they are, and what tells their weights from others."""
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from torch import nn
 
@@ -16,3 +19,12 @@ def weights_digest(network: nn.Module) -> str:
         weights.update(name.encode())
         weights.update(tensor.detach().float().cpu().numpy().tobytes())
     return weights.hexdigest()[:16]
+
+
+def same_network(build: Callable[[Any], nn.Module], ours: Any, theirs: Any) -> bool:
+    """Whether two configs of a network mean the same one, though its place may have another name in each."""
+    if ours == theirs:
+        return True
+    if ours is None or theirs is None or replace(ours, source=theirs.source) != theirs:
+        return False
+    return weights_digest(build(ours)) == weights_digest(build(theirs))

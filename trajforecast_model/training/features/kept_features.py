@@ -1,5 +1,7 @@
 """The training windows, with what frozen networks make of them where the config names a folder to keep it in."""
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -66,7 +68,8 @@ def _token_cache(folder: str, windows: ShardDataset, encoder: nn.Module | None, 
         tokens = [encoder(standardise(part.to(world.device), encoder.config.input_size)).float() for part in parts]
         return {"image_tokens": torch.cat(tokens).cpu().numpy()}
 
-    _fill(cache, windows, make, world)
+    row_bytes = 2 * encoder.config.grid[0] * encoder.config.grid[1] * encoder.config.dim  # float16
+    _fill(cache, windows, row_bytes, make, world)
     return cache
 
 
@@ -100,11 +103,16 @@ def _latent_cache(
         parts = list(batches(shard))
         return {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in parts[0]}
 
-    _fill(cache, windows, make, world)
+    vae = space.vae.config
+    row_bytes = 2 * 2 * vae.latent_frames * vae.latent_channels * math.prod(vae.latent_grid)  # mean, deviation; float16
+    _fill(cache, windows, row_bytes + math.prod(windows.info.grid) // 8, make, world)
     return cache
 
 
-def _fill(cache: FeatureCache, windows: ShardDataset, make: Callable[[Path], Features], world: World) -> None:
+def _fill(
+    cache: FeatureCache, windows: ShardDataset, row_bytes: int, make: Callable[[Path], Features], world: World
+) -> None:
+    cache.check_room(Counter(windows.place(index)[0] for index in range(len(windows))), row_bytes)
     share = windows.shards[world.rank :: world.size]
     cache.fill(tqdm(share, desc=cache.content, unit="demo", disable=not world.is_first), make)
     world.any(False)  # the shares of the others are there, too

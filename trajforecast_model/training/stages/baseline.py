@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from trajforecast_model.baselines.checkpoint import KINDS, BaselineConfig, save_baseline
+from trajforecast_model.baselines.checkpoint import KINDS, WEIGHTS, BaselineConfig, save_baseline
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset
 from trajforecast_model.evaluation.forecasters.baselines import FORECASTERS
 from trajforecast_model.files.config import to_dict
@@ -27,6 +27,7 @@ class BaselineStage:
     kind: str
     image_encoder = None  # none whose tokens could be kept: it is trained along
     latent_space = None
+    reads_instructions = True
 
     def __init__(self, config: ATMTrainConfig | Track2ActTrainConfig):
         self.config = config
@@ -47,12 +48,15 @@ class BaselineStage:
     def compile(self, model: nn.Module) -> None:
         model.compile()
 
-    def validate(self, model: nn.Module, world: World) -> dict[str, float]:
+    def validate(self, model: nn.Module, world: World, windows: int | None = None) -> dict[str, float]:
         forecaster = FORECASTERS[self.kind](self._baseline_config(), model, self.text_encoder, device=world.device)
-        return validate_points(forecaster, self.validation, self.config.logging, world)
+        return validate_points(forecaster, self.validation, self.config.logging, world, windows)
 
     def score(self, figures: dict[str, float]) -> float:
         return best_error(figures)
+
+    def exported(self, model: nn.Module) -> dict[str, nn.Module]:
+        return {WEIGHTS: model}
 
     def export(self, model: nn.Module, folder: Path) -> None:
         save_baseline(self._baseline_config(), model, folder)

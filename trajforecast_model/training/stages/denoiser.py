@@ -23,7 +23,7 @@ from trajforecast_model.networks.text_encoder import BertTextEncoder
 from trajforecast_model.training.batches import Batch, collate, spread_evenly
 from trajforecast_model.training.configs import DenoiserTrainConfig
 from trajforecast_model.training.distributed import World
-from trajforecast_model.training.features.frozen import is_frozen
+from trajforecast_model.training.features.frozen import is_frozen, same_network
 from trajforecast_model.training.features.image_tokens import image_tokens
 from trajforecast_model.training.noise import WindowNoise
 from trajforecast_model.training.stages.flow_matching import FlowSpace, LatentSpace, TrackSpace, flow_matching_loss
@@ -103,6 +103,10 @@ class DenoiserStage:
         self.text_encoder = None if config.text_encoder is None else BertTextEncoder(config.text_encoder)
 
     @property
+    def reads_instructions(self) -> bool:
+        return self.text_encoder is not None
+
+    @property
     def frozen_networks(self) -> dict[str, nn.Module]:
         encoder = self.image_encoder if is_frozen(self.image_encoder) else None
         networks = {"VAE": self.vae, "image encoder": encoder, "text encoder": self.text_encoder}
@@ -134,7 +138,7 @@ class DenoiserStage:
         model.denoiser.image_context = torch.compile(model.denoiser.image_context)
         model.denoiser.velocity = torch.compile(model.denoiser.velocity)
 
-    def validate(self, model: DenoiserWithEncoder, world: World) -> dict[str, float]:
+    def validate(self, model: DenoiserWithEncoder, world: World, windows: int | None = None) -> dict[str, float]:
         """MeanT and Min over all moving points of some val windows, px^2 summed over x and y, beside nothing moves.
 
         Per view. Min takes each window's best sample.
@@ -143,13 +147,13 @@ class DenoiserStage:
         forecaster = DENSE_FORECASTERS[self.config.target](
             self.forecast_config, model.denoiser, self.vae, model.image_encoder, self.text_encoder, device=world.device
         )
-        chosen = spread_evenly(len(self.validation), logging.validation_windows)
+        chosen = spread_evenly(len(self.validation), windows or logging.validation_windows)
         sums = {}
         for view in self.forecast_config.views:
-            windows = [index for index in chosen if self.validation.rows.view[index] == view]
+            of_view = [index for index in chosen if self.validation.rows.view[index] == view]
             mean_t, best, still, count = 0.0, 0.0, 0.0, 0
             # A window's place among all is its seed, so that its forecasts are the same on any number of ranks.
-            share = list(enumerate(windows))[world.rank :: world.size]
+            share = list(enumerate(of_view))[world.rank :: world.size]
             for part in (share[start : start + 16] for start in range(0, len(share), 16)):
                 batch = collate([self.validation[index] for _, index in part])
                 tracks = forecaster.predict_batch(
@@ -174,20 +178,26 @@ class DenoiserStage:
     def score(self, figures: dict[str, float]) -> float:
         return best_error(figures)
 
+    def exported(self, model: DenoiserWithEncoder) -> dict[str, nn.Module]:
+        networks: dict[str, nn.Module] = {"denoiser.safetensors": model.denoiser}
+        if self.vae is not None:
+            networks["vae.safetensors"] = self.vae
+        if self.forecast_config.image_encoder.kind == "patch":
+            networks["image_encoder.safetensors"] = model.image_encoder
+        return networks
+
     def export(self, model: DenoiserWithEncoder, folder: Path) -> None:
         dtype = getattr(torch, self.config.stored_dtype)
-        save_weights(model.denoiser, folder / "denoiser.safetensors", dtype)
-        if self.vae is not None:
-            save_weights(self.vae, folder / "vae.safetensors", dtype)
-        if self.forecast_config.image_encoder.kind == "patch":
-            save_weights(model.image_encoder, folder / "image_encoder.safetensors", dtype)
+        for name, network in self.exported(model).items():
+            save_weights(network, folder / name, dtype)
         save_config(self.forecast_config, folder)
 
     def _load_start(self, start: ForecastConfig) -> None:
         folder = Path(export_within(self.config.start_from))
-        for part in ("denoiser", "image_encoder", "text_encoder"):
+        builders = {"denoiser": None, "image_encoder": build_image_encoder, "text_encoder": BertTextEncoder}
+        for part, build in builders.items():
             ours, theirs = getattr(self.forecast_config, part), getattr(start, part)
-            if ours != theirs:
+            if ours != theirs and (build is None or not same_network(build, ours, theirs)):
                 raise ValueError(
                     f"start_from: the networks of {folder} are not those of this config; {part} is {theirs} there, "
                     f"{ours} here"

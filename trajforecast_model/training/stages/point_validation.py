@@ -11,10 +11,14 @@ _BATCH = 16
 
 
 def validate_points(
-    forecaster: PointForecaster, dataset: ShardDataset, logging: LoggingConfig, world: World
+    forecaster: PointForecaster, dataset: ShardDataset, logging: LoggingConfig, world: World, at_most: int | None = None
 ) -> dict[str, float]:
-    """MeanT and Min of some val windows, px^2 summed over x and y, beside nothing moves; per view."""
-    per_view = max(1, logging.validation_windows // len(dataset.info.views))
+    """MeanT and Min of some val windows, px^2 summed over x and y, beside nothing moves; per view.
+
+    Args:
+        at_most: windows; None is `logging.validation_windows`.
+    """
+    per_view = max(1, (at_most or logging.validation_windows) // len(dataset.info.views))
     windows = list(moving_windows(dataset, per_view, lambda: None))
     k = logging.validation_samples
     sums = {

@@ -53,6 +53,7 @@ class VAEWithEncoder(nn.Module):
 
 class VAEStage:
     latent_space = None  # its own VAE is being trained
+    reads_instructions = False
 
     def __init__(self, config: VAETrainConfig):
         self.config = config
@@ -93,10 +94,10 @@ class VAEStage:
         model.vae.decode = torch.compile(model.vae.decode)
 
     @torch.no_grad()
-    def validate(self, model: VAEWithEncoder, world: World) -> dict[str, float]:
+    def validate(self, model: VAEWithEncoder, world: World, windows: int | None = None) -> dict[str, float]:
         """Squared reconstruction error of moving points, px^2 summed over x and y, beside nothing moves."""
         size = self.config.vae.image_size
-        chosen = spread_evenly(len(self.validation), self.config.logging.validation_windows)
+        chosen = spread_evenly(len(self.validation), windows or self.config.logging.validation_windows)
         error = still = count = 0
         for batch in _loader(self.validation, chosen[world.rank :: world.size]):
             batch = batch.to(world.device)
@@ -112,12 +113,17 @@ class VAEStage:
     def score(self, figures: dict[str, float]) -> float:
         return figures.get("moving_points_px2", math.inf)
 
+    def exported(self, model: VAEWithEncoder) -> dict[str, nn.Module]:
+        networks: dict[str, nn.Module] = {"vae.safetensors": model.vae}
+        if model.image_encoder is not None and self.trained.image_encoder.kind == "patch":
+            networks["image_encoder.safetensors"] = model.image_encoder
+        return networks
+
     @torch.no_grad()
     def export(self, model: VAEWithEncoder, folder: Path) -> None:
         trained = replace(self.trained, latent_std=self._latent_std(model))
-        save_weights(model.vae, folder / "vae.safetensors")
-        if model.image_encoder is not None and trained.image_encoder.kind == "patch":
-            save_weights(model.image_encoder, folder / "image_encoder.safetensors")
+        for name, network in self.exported(model).items():
+            save_weights(network, folder / name)
         write_atomically(folder / CONFIG_FILE, (json.dumps(to_dict(trained), indent=2) + "\n").encode())
 
     def _latent_std(self, model: VAEWithEncoder) -> tuple[float, ...]:
