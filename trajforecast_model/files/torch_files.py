@@ -1,18 +1,27 @@
 """Files of tensors that come from elsewhere, read without running anything that is pickled in them."""
 
 import argparse
+import contextlib
 import pathlib
 import pickle
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-# Classes that trainings keep beside their weights. They hold values and run nothing.
-_HARMLESS = [argparse.Namespace, pathlib.PosixPath]
+# What trainings keep beside their weights: settings, paths and numpy's numbers. These hold values and run nothing.
+_NUMBERS = (np.float64(0), np.float32(0), np.int64(0))
+_HARMLESS = [
+    argparse.Namespace,
+    pathlib.PosixPath,
+    np.dtype,
+    _NUMBERS[0].__reduce__()[0],  # what makes one of them again
+    *(type(number.dtype) for number in _NUMBERS),
+]
 
 
 def read_plain(path: Path) -> Any:
@@ -26,10 +35,16 @@ def read_plain(path: Path) -> Any:
     try:
         if _is_safetensors(path):
             return load_file(path)
-        with torch.serialization.safe_globals(_HARMLESS):
+        with _allowed(_HARMLESS):
             return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, KeyError, ValueError, TypeError) as error:
         raise ValueError(f"{path} is not a file of plain tensors ({_reason(error)})") from error
+
+
+def _allowed(classes: list) -> contextlib.AbstractContextManager:
+    """PyTorch 2.4 cannot allow more than its own classes for one file: there such a file is refused."""
+    allow = getattr(torch.serialization, "safe_globals", None)
+    return contextlib.nullcontext() if allow is None else allow(classes)
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -46,6 +47,7 @@ OF_A_TRAINING = {
     "rng": {"cpu": torch.get_rng_state()},
     "step": torch.tensor(7.0),
     "epoch": 3,
+    "best": [np.float64(0.5), np.float32(0.5), np.int64(2)],
     "args": argparse.Namespace(lr=0.1, out=Path("runs")),
     "wandb": {"run": {"id": "abc"}},
 }
