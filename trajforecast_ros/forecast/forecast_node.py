@@ -33,6 +33,8 @@ from trajforecast_msgs.srv import Predict
 
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.runtime.threads import on_passing_thread
+from trajforecast_ros import PROCESS_BEGAN
+from trajforecast_ros.every_publisher import EveryPublisher
 from trajforecast_ros.forecast import parameters
 from trajforecast_ros.forecast.observing import Observer
 from trajforecast_ros.forecast.outputs import Outputs
@@ -41,7 +43,7 @@ from trajforecast_ros.forecast.parameters import ForecastParameters
 from trajforecast_ros.forecast.statistics import Published, Standing, Statistics
 from trajforecast_ros.forecast.thread import ForecastThread, Result
 from trajforecast_ros.messages import nanoseconds
-from trajforecast_ros.qos import LATCHED, NEWEST_IMAGE
+from trajforecast_ros.qos import NEWEST_IMAGE
 from trajforecast_ros.running import run
 
 HOUSEKEEPING_PERIOD = 0.1  # seconds
@@ -67,8 +69,9 @@ class ForecastNode(LifecycleNode):
         self._last_housekeeping = time.monotonic()
         self._skipped_judging = False
 
-        # For the node's life: one made anew would be given the latched instruction again, over newer parameters.
-        self.create_subscription(String, "~/instruction", self._on_instruction, LATCHED)
+        self._said_instruction = EveryPublisher(self, String, "~/instruction", self._on_instruction)
+        if self._settings.instruction.strip():
+            self._said_instruction.overrule(PROCESS_BEGAN)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # A clock of its own: simulated time may stand still, and a camera that is missing then is missing too.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -298,6 +301,8 @@ class ForecastNode(LifecycleNode):
             _check_budget(settings, self._forecaster)
 
     def _apply(self, settings: ForecastParameters) -> None:
+        if settings.instruction != self._settings.instruction:
+            self._said_instruction.overrule(time.time_ns())
         if settings.instruction.strip() and settings.instruction != self._settings.instruction:
             self.get_logger().info(f"instruction: {settings.instruction.strip()}")
         self._settings = settings
