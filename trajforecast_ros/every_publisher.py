@@ -16,6 +16,7 @@ from rclpy.node import Node
 from trajforecast_ros.qos import SAID_BEFORE, SAID_NOW
 
 REMEMBERED = 64  # messages, of which another subscription may still bring the copy
+OLD = 1.0  # seconds; what is younger may be such a copy
 
 
 class EveryPublisher:
@@ -54,13 +55,12 @@ class EveryPublisher:
         this = (said_at, info["publication_sequence_number"])
         if this in self._heard:
             return
+        now = time.time_ns()
         if latched and said_at <= self._said_at:
-            age = (self._said_at - said_at) / 1e9
-            self._logger.info(
-                f"left out what a publisher of {self._topic} had said {age:.1f} s before what counts now",
-                throttle_duration_sec=5.0,
-            )
+            ago = (now - said_at) / 1e9
+            if ago > OLD:
+                self._logger.info(f"left out what was said on {self._topic} {ago:.0f} s ago, before what counts now")
             return
         self._heard.append(this)
         self._callback(message)
-        self._said_at = said_at if latched else time.time_ns()
+        self._said_at = said_at if latched else max(said_at, now)
