@@ -276,7 +276,7 @@ class Pairing:
             if frame is not camera.newest or camera.spacing is None:
                 continue
             closer = _spread({**times, view: times[view] + camera.spacing.stamps}) < _spread(times) / 2
-            if closer and now - frame.arrived < LATER_THAN_USUAL * camera.spacing.arrivals:
+            if closer and now - frame.arrived < min(LATER_THAN_USUAL * camera.spacing.arrivals, self.history):
                 return True
         return False
 
