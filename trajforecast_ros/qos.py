@@ -14,8 +14,16 @@ RESULT = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=Reliab
 # Drawings: one message a view, which must not push each other out.
 RESULT_OF_EACH_VIEW = QoSProfile(depth=10, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 
-# The instruction: who comes late gets the last one.
+# What is said once, as the instruction: who comes late gets the last one.
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+# The same at the other end, from any publisher. What was said before comes through the first alone, from each publisher,
+# and depth 1 would keep one publisher's; what is said now comes through the others, and only the newest counts.
+SAID_BEFORE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+SAID_NOW = (
+    QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE),
+    QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT),
+)
 
 # A replayed camera: reliable, for recorders that want every frame.
 EVERY_IMAGE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)

@@ -58,7 +58,7 @@ class Report:
     images_received: int
     images_forecast: int
     images_dropped: dict[str, int]
-    images_unaccounted: int  # neither forecast nor dropped, nor one of the few that still wait
+    images_unaccounted: int  # neither forecast nor dropped, and waiting no more
     parameter_changes: int
     refused_parameter_changes: int
     parameter_answer_s: tuple[float, float]  # median and 99th percentile, while it forecasts
@@ -111,8 +111,7 @@ class Soak:
             images_received=received,
             images_forecast=forecast,
             images_dropped=dropped,
-            # Each camera's newest image may still wait for its partner.
-            images_unaccounted=max(0, abs(received - forecast - sum(dropped.values())) - len(SIZES)),
+            images_unaccounted=abs(received - forecast - sum(dropped.values()) - int(values.get("images waiting", 0))),
             parameter_changes=self.answers["accepted"],
             refused_parameter_changes=self.answers["refused"],
             parameter_answer_s=_percentiles(self.answer_times),

@@ -34,6 +34,8 @@ from trajforecast_msgs.srv import Predict
 
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.runtime.threads import on_passing_thread
+from trajforecast_ros import PROCESS_BEGAN
+from trajforecast_ros.every_publisher import EveryPublisher
 from trajforecast_ros.forecast import parameters
 from trajforecast_ros.forecast.observing import Observer
 from trajforecast_ros.forecast.outputs import Outputs
@@ -45,7 +47,6 @@ from trajforecast_ros.forecast.transports import message_and_qos
 from trajforecast_ros.images import ImageRefused
 from trajforecast_ros.images.video import VideoDecoder, VideoImage
 from trajforecast_ros.messages import nanoseconds
-from trajforecast_ros.qos import LATCHED
 from trajforecast_ros.running import run
 from trajforecast_ros.starting.arguments import Command
 
@@ -73,8 +74,9 @@ class ForecastNode(LifecycleNode):
         self._last_housekeeping = time.monotonic()
         self._skipped_judging = False
 
-        # For the node's life: one made anew would be given the latched instruction again, over newer parameters.
-        self.create_subscription(String, "~/instruction", self._on_instruction, LATCHED)
+        self._said_instruction = EveryPublisher(self, String, "~/instruction", self._on_instruction)
+        if self._settings.instruction.strip():
+            self._said_instruction.overrule(PROCESS_BEGAN)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # A clock of its own: simulated time may stand still, and a camera that is missing then is missing too.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -320,6 +322,7 @@ class ForecastNode(LifecycleNode):
     def _apply(self, settings: ForecastParameters) -> None:
         before, self._settings = self._settings, settings
         if settings.instruction != before.instruction:
+            self._said_instruction.overrule(time.time_ns())
             self._say_instruction()
         if self._thread is not None:
             self._thread.update(settings)

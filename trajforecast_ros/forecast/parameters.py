@@ -82,6 +82,14 @@ class ForecastParameters:
     max_pair_skew: float = field(
         default=0.05, metadata=meaning("Seconds that the stamps of a pair of images may lie apart", low=0.0, high=10.0)
     )
+    pair_history: float = field(
+        default=0.5,
+        metadata=meaning(
+            "Seconds that an image waits for those of the other cameras, for a camera whose images come later",
+            low=0.0,
+            high=10.0,
+        ),
+    )
     max_image_age: float = field(
         default=0.0,
         metadata=meaning("Seconds that an image's stamp may lie in the past; 0 takes any age", low=0.0, high=3600.0),

@@ -1,4 +1,4 @@
-"""What /diagnostics reports about the forecasts: how fast, how old, how many images were left out."""
+"""What /diagnostics reports: whether forecasts come and of which cameras, how fast, how old, how many images were left out."""
 
 import threading
 from collections import Counter, deque
@@ -10,14 +10,28 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 # What the node may be waiting for without anything being wrong.
 AT_REST = ("configure", "activate", "~/enable", "a subscriber")
 
+# A forecast that takes so long, and three times as long as they do, holds the images that come meanwhile up.
+HELD_UP_SECONDS = 3.0
+# As long without a forecast, and no reason known, is a reason to say so.
+NOTHING_SECONDS = 5.0
+
 
 @dataclass(frozen=True)
 class Standing:
     """How the node stands: what it waits for, and what became of the images that came."""
 
     waiting_for: str | None  # what keeps it from forecasting, if anything does
-    silent_cameras: list[str] = field(default_factory=list)
+    obstacle: str = ""  # what keeps it from using any image
+    left_out: dict[str, str] = field(
+        default_factory=dict
+    )  # why a camera's images are not used, by view; "" if they are
+    seconds_since_used: dict[str, float] = field(default_factory=dict)  # by view; without those that never were
+    seconds_without: float = 0.0  # a forecast, while there should have been some
+    seconds_between: float = 0.0  # forecasts, as max_rate has it
+    working_on: str = ""  # what the thread is at, if it does not wait
+    working_for: float = 0.0  # seconds, since the last forecast at most
     images_received: int = 0
+    images_waiting: int = 0  # for a partner, or for the forecast that is under way to end
     images_dropped: dict[str, int] = field(default_factory=dict)  # before they were looked at, by reason
 
 
@@ -91,23 +105,15 @@ class Statistics:
             all_not_scored = self._not_scored + Counter(not_scored)
             images = self._images
             received = self._received + standing.images_received
-        status = DiagnosticStatus(name=name, hardware_id="")
-        # Nobody listening, or a node that was not activated, is as somebody wants it.
-        trouble = standing.silent_cameras or standing.waiting_for
-        at_rest = standing.waiting_for in AT_REST
-        status.level = DiagnosticStatus.WARN if trouble and not at_rest else DiagnosticStatus.OK
-        if standing.waiting_for:
-            status.message = f"waiting for {standing.waiting_for}"
-        elif standing.silent_cameras:
-            status.message = f"no images from {', '.join(standing.silent_cameras)}"
-        else:
-            status.message = "forecasting"
+        latencies = [forecast.latency for forecast in published]
+        median_latency = float(np.median(latencies)) if latencies else 0.0
+        level, message = _summary(standing, median_latency)
+        status = DiagnosticStatus(name=name, hardware_id="", level=level, message=message)
         window = min(self.RATE_WINDOW, max(now - self._started, 1e-3))
         recent = sum(now - at <= window for at in times)
         values = {"forecasts": str(total), "rate (1/s)": f"{recent / window:.2f}"}
         if published:
-            latencies = [forecast.latency for forecast in published]
-            values["latency, median (s)"] = f"{np.percentile(latencies, 50):.3f}"
+            values["latency, median (s)"] = f"{median_latency:.3f}"
             values["latency, 99th percentile (s)"] = f"{np.percentile(latencies, 99):.3f}"
             values["compute time, last (s)"] = f"{published[-1].compute_time:.3f}"
             if published[-1].image_age is not None:
@@ -118,9 +124,41 @@ class Statistics:
             values["device memory (MiB)"] = f"{device_memory / 2**20:.0f}"
         values["images received"] = str(received)
         values["images forecast"] = str(images)
+        values["images waiting"] = str(standing.images_waiting)
         for reason, count in sorted(dropped.items()):
             values[f"images dropped: {reason}"] = str(count)
         for reason, count in sorted(all_not_scored.items()):
             values[f"forecasts not scored: {reason}"] = str(count)
+        for view, why in standing.left_out.items():
+            values[f"camera {view}"] = _camera(why, standing.seconds_since_used.get(view))
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
         return status
+
+
+def _summary(standing: Standing, median_latency: float) -> tuple[bytes, str]:
+    """The level and the message: what is forecast, or why nothing is."""
+    left_out = {view: why for view, why in standing.left_out.items() if why}
+    used = [view for view in standing.left_out if view not in left_out]
+    reasons = "; ".join(f"{view}: {why}" for view, why in left_out.items())
+    if standing.waiting_for:
+        # Nobody listening, or a node that was not activated, is as somebody wants it.
+        at_rest = standing.waiting_for in AT_REST
+        return DiagnosticStatus.OK if at_rest else DiagnosticStatus.WARN, f"waiting for {standing.waiting_for}"
+    if standing.working_for > max(HELD_UP_SECONDS, 3 * median_latency):
+        return DiagnosticStatus.STALE, (
+            f"{standing.working_on} has held the images up for {standing.working_for:.1f} s; nothing new is forecast"
+        )
+    if standing.obstacle:
+        return DiagnosticStatus.ERROR, standing.obstacle
+    if left_out and not used:
+        return DiagnosticStatus.ERROR, f"nothing is forecast; {reasons}"
+    if standing.seconds_without > max(NOTHING_SECONDS, 3 * median_latency) + standing.seconds_between:
+        return DiagnosticStatus.ERROR, f"nothing was forecast for {standing.seconds_without:.1f} s, though images come"
+    if left_out:
+        return DiagnosticStatus.WARN, f"forecasting {' and '.join(used)} alone; {reasons}"
+    return DiagnosticStatus.OK, f"forecasting {' and '.join(used)}".strip()
+
+
+def _camera(left_out: str, seconds_since_used: float | None) -> str:
+    last = "never used" if seconds_since_used is None else f"last used {seconds_since_used:.1f} s ago"
+    return f"{left_out}; {last}" if left_out else last

@@ -24,6 +24,7 @@ from trajforecast_ros.forecast.fitting import fit, to_source_pixels
 from trajforecast_ros.forecast.pairing import CameraChange, Frame, Pairing
 from trajforecast_ros.forecast.parameters import MAX_SAMPLES, MAX_SOLVER_STEPS, ForecastParameters
 from trajforecast_ros.forecast.statistics import Standing, Statistics
+from trajforecast_ros.forecast.usage import Usage
 from trajforecast_ros.images import ImageRefused, to_rgb
 from trajforecast_ros.messages import Circumstances, Source
 
@@ -89,8 +90,14 @@ class ForecastThread:
         self._settings = settings
         now = time.monotonic()
         self._pairing = Pairing(
-            settings.views, settings.max_pair_skew, settings.max_image_age, settings.camera_timeout, now
+            settings.views,
+            settings.max_pair_skew,
+            settings.max_image_age,
+            settings.camera_timeout,
+            now,
+            settings.pair_history,
         )
+        self._usage = Usage()
         self._requests: deque[Job] = deque()
         self._earliest_next = now
         self._judged_at = now  # the moment as of which cameras are judged silent
@@ -143,6 +150,7 @@ class ForecastThread:
             self._settings = settings
             self._pairing.max_skew = settings.max_pair_skew
             self._pairing.max_age = settings.max_image_age
+            self._pairing.history = settings.pair_history
             self._pairing.camera_timeout = settings.camera_timeout
             self._wake.notify()
 
@@ -181,8 +189,11 @@ class ForecastThread:
             return self._pairing.changes(self._judged_at), self._pairing.warnings(self._judged_at, self._clock())
 
     def standing(self) -> Standing:
+        now = time.monotonic()
         with self._wake:
-            heard = self._pairing.newest(self._judged_at)
+            heard = self._pairing.heard(self._judged_at)
+            silence = self._pairing.silence(self._judged_at)
+            late = [view for view in self._pairing.waited_for(self._judged_at) if view in silence]
             waiting_for = None
             if self._thread is None:
                 waiting_for = "activate"
@@ -194,10 +205,22 @@ class ForecastThread:
                 waiting_for = "images"
             elif not self._anybody_listens():
                 waiting_for = "a subscriber"
+            elif late:
+                waiting_for = "images from " + " and ".join(f"{view} ({silence[view]})" for view in late)
+            refusals = {view: f"refused, {why}" for view, why in self._usage.refused.items()}
+            working_on, working_for = self._usage.working(now)
+            rate = self._settings.max_rate
             return Standing(
                 waiting_for=waiting_for,
-                silent_cameras=[view for view in self._settings.views if view not in heard],
+                obstacle=self._pairing.obstacle(self._judged_at, self._clock()) or self._usage.failure,
+                left_out={view: {**refusals, **silence}.get(view, "") for view in self._settings.views},
+                seconds_since_used=self._usage.seconds_since_used(now),
+                seconds_without=self._usage.seconds_without(now, wanted=waiting_for is None),
+                seconds_between=1 / rate if rate else 0.0,
+                working_on=working_on,
+                working_for=working_for,
                 images_received=self._pairing.received,
+                images_waiting=self._pairing.waiting,
                 images_dropped=dict(self._pairing.dropped),
             )
 
@@ -242,6 +265,8 @@ class ForecastThread:
         """Counts the images of a failed forecast, logs each reason once until one succeeds, and gives the reason."""
         self._count_dropped(job, "failed", images)
         reason = "".join(traceback.format_exception_only(error)).strip()
+        if job.answer is None:
+            self._usage.failure = f"the forecast failed: {reason}"
         if reason not in self._failures_said:
             self._failures_said.add(reason)
             self._logger.error("the forecast failed:\n" + "".join(traceback.format_exception(error)))
@@ -255,6 +280,7 @@ class ForecastThread:
 
     def _next_job(self) -> Job | None:
         """Waits for a request or a new pair of images; None when the thread is to stop."""
+        self._usage.rest()
         with self._wake:
             while not self._stopping:
                 if self._requests:
@@ -312,6 +338,8 @@ class ForecastThread:
         made = time.monotonic()
         response = self._deliver(Result(job, images, forecast, circumstances))
         self._failures_said.clear()
+        if job.answer is None:
+            self._usage.used(forecast.views)
         self._publishing_times.append(time.monotonic() - made)
         return response
 
@@ -325,7 +353,8 @@ class ForecastThread:
 
     def _decode(self, job: Job) -> dict[str, np.ndarray]:
         """The pictures that can be used, uint8 [height, width, 3]; the others are named once."""
-        images = {}
+        self._usage.begin(is_call=job.answer is not None)
+        images, refused = {}, {}
         for view, frame in job.frames.items():
             kind = getattr(frame.message, "encoding", None) or getattr(frame.message, "format", "")
             try:
@@ -333,9 +362,11 @@ class ForecastThread:
                 self._refused = {refused for refused in self._refused if refused[0] != view}
             except ImageRefused as error:
                 self._count_dropped(job, "refused", 1)
+                refused[view] = str(error).partition(";")[0]  # what is wrong; the log also says what to do
                 if (view, kind) not in self._refused:
                     self._refused.add((view, kind))
                     self._logger.error(f"images of camera {view} are refused: {error}")
+        self._usage.refused = refused
         return images
 
 

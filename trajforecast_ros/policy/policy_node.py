@@ -16,9 +16,10 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Float32MultiArray
 from trajforecast_msgs.msg import TrackSummary
 
+from trajforecast_ros.every_publisher import EveryPublisher
 from trajforecast_ros.messages import SummaryArrays, nanoseconds, read_summary
 from trajforecast_ros.policy.calibration import Calibration
-from trajforecast_ros.qos import LATCHED, RESULT
+from trajforecast_ros.qos import RESULT
 from trajforecast_ros.running import run
 from trajforecast_ros.starting.arguments import Command
 from trajforecast_ros.starting.parameters import declare, meaning
@@ -51,9 +52,9 @@ class PolicyNode(Node):
         self._camera_info = self._camera_pose = self._gripper = None
         self._answered = None  # the newest forecast's stamp
         self._actions = self.create_publisher(Float32MultiArray, "simulator_node/action", RESULT)
-        self.create_subscription(CameraInfo, f"{VIEW}/camera_info", self._on_camera_info, LATCHED)
-        self.create_subscription(PoseStamped, f"{VIEW}/camera_pose", self._on_camera_pose, LATCHED)
-        self.create_subscription(PoseStamped, "gripper_pose", self._on_gripper, RESULT)
+        EveryPublisher(self, CameraInfo, f"{VIEW}/camera_info", self._on_camera_info)
+        EveryPublisher(self, PoseStamped, f"{VIEW}/camera_pose", self._on_camera_pose)
+        EveryPublisher(self, PoseStamped, "gripper_pose", self._on_gripper)
         self.create_subscription(TrackSummary, "predicted_tracks/summary", self._on_summary, RESULT)
 
     def _on_camera_info(self, message: CameraInfo) -> None:

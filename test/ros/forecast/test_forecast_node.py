@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
 from robot import FORECAST_SECONDS, NODE, RELIABLE, SAMPLES, SIZES, Robot, header, picture, settings
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool
@@ -104,6 +105,37 @@ def test_diagnostics_report_latency_rate_and_drops(running_node, listener):
 
     listener.wait_for(reported, "full diagnostics")
     assert robot.diagnostics[-1].status[0].name == "/forecast_node"
+
+
+def test_diagnostics_say_what_is_used_and_why_the_rest_is_not(running_node, listener):
+    _, robot = running_node
+    robot.forecast_of(stamp=200)
+
+    def show(view: str, encoding: str = "rgb8", ahead: int = 0) -> None:
+        message = to_message(picture(view), header(view, 201 + ahead))
+        message.encoding = encoding
+        robot.cameras[view].publish(message)
+
+    def wait_for(level: bytes, *texts: str, **cameras: dict) -> None:
+        def said() -> bool:
+            for view in SIZES:
+                show(view, **cameras.get(view, {}))
+            if not robot.diagnostics:
+                return False
+            status = robot.diagnostics[-1].status[0]
+            return status.level == level and all(text in status.message for text in texts)
+
+        listener.wait_for(said, f"diagnostics with {texts}", FORECAST_SECONDS)
+
+    wait_for(DiagnosticStatus.OK, "forecasting side and effector")
+    refused = {"encoding": "16UC1"}
+    wait_for(DiagnosticStatus.WARN, "forecasting effector alone", "side: refused, encoding '16UC1'", side=refused)
+    values = {value.key: value.value for value in robot.diagnostics[-1].status[0].values}
+    assert values["camera side"].startswith("refused, encoding '16UC1'") and "last used" in values["camera side"]
+    assert values["camera effector"].startswith("last used")
+    wait_for(DiagnosticStatus.ERROR, "nothing is forecast", "side: ", "effector: ", side=refused, effector=refused)
+    wait_for(DiagnosticStatus.ERROR, "stamps of side and effector are 5.020 s apart", effector={"ahead": 5})
+    wait_for(DiagnosticStatus.OK, "forecasting side and effector")
 
 
 def test_overlay_only_when_somebody_listens(running_node, listener):

@@ -1,13 +1,14 @@
 """forecast_node started with other parameters, remappings and endings, a process for each test."""
 
 import signal
+import time
 
 import cv2
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from rclpy.qos import qos_profile_sensor_data
-from robot import FORECAST_SECONDS, NODE, RELIABLE, SIZES, Robot, header, picture, settings
+from robot import FORECAST_SECONDS, LATCHED, NODE, RELIABLE, SIZES, Robot, header, picture, settings
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header, String
 from tiny_checkpoint import FRAMES, GRID
@@ -16,7 +17,7 @@ from trajforecast_msgs.srv import Predict
 from visualization_msgs.msg import Marker
 
 from trajforecast_ros.images import to_message
-from trajforecast_ros.messages import read_summary, read_tracks
+from trajforecast_ros.messages import nanoseconds, read_summary, read_tracks
 
 
 @pytest.fixture
@@ -44,6 +45,68 @@ def test_it_waits_for_an_instruction_and_says_so_once(forecast_node, listener):
 
     assert message.instruction == "open the drawer"
     assert node.output.count("waiting for an instruction") == 1
+
+
+def test_an_instruction_counts_from_any_publisher_but_not_one_that_was_latched_before(forecast_node, listener):
+    robot = Robot(listener)
+    robot.instruct.publish(String(data="said before"))
+    node = forecast_node(instruction="given at the start")
+    robot.wait_until_connected(node)
+    listener.wait_for(lambda: node.said("left out what was said on /forecast_node/instruction"), "what is left out")
+    assert robot.forecast_of(stamp=1)[0].instruction == "given at the start"
+
+    def follows(instruction: str) -> bool:
+        robot.see(stamp=2)
+        return robot.tracks[-1].instruction == instruction
+
+    for qos in (10, qos_profile_sensor_data, LATCHED):
+        operator = listener.node.create_publisher(String, "/forecast_node/instruction", qos)
+        listener.wait_for(operator.get_subscription_count, "the node's subscription")
+
+        def told(text=f"by an operator with {qos}", operator=operator) -> bool:
+            operator.publish(String(data=text))
+            return follows(text)
+
+        listener.wait_for(told, f"a forecast for an operator with {qos}", FORECAST_SECONDS)
+
+
+def test_a_camera_that_is_late_is_forecast_with_what_the_other_saw_then(forecast_node, listener):
+    """And after a pause the first forecast has both."""
+    robot = Robot(listener)
+    node = forecast_node(instruction="go", camera_timeout=3.0, max_pair_skew=0.02)
+    robot.wait_until_connected(node)
+    began, shown = time.monotonic(), 0
+
+    def show(view: str, number: int) -> None:
+        stamp = Time(sec=100 + number // 20, nanosec=number % 20 * 50_000_000)
+        robot.cameras[view].publish(to_message(picture(view), Header(stamp=stamp, frame_id=view)))
+
+    def see_at_20_hz() -> None:
+        """The side camera is two images late."""
+        nonlocal shown
+        if time.monotonic() < began + shown / 20:
+            return
+        shown += 1
+        show("effector", shown)
+        if shown > 2:
+            show("side", shown - 2)
+
+    def pairs_came() -> bool:
+        see_at_20_hz()
+        return sum(len(message.views) == 2 for message in robot.tracks) >= 5
+
+    listener.wait_for(pairs_came, "forecasts of both", FORECAST_SECONDS)
+    pairs = [
+        [nanoseconds(view.header) for view in message.views] for message in robot.tracks if len(message.views) == 2
+    ]
+    assert all(side == effector for side, effector in pairs)
+
+    for view in SIZES:
+        listener.wait_for(lambda view=view: node.said(f"no image from camera {view}"), "the pause")
+    robot.tracks.clear()
+    began = time.monotonic() - shown / 20
+    listener.wait_for(lambda: see_at_20_hz() or robot.tracks, "a forecast after the pause", FORECAST_SECONDS)
+    assert len(robot.tracks[0].views) == 2
 
 
 def test_one_camera_missing_is_announced_once_and_the_other_goes_on(forecast_node, listener):

@@ -129,3 +129,60 @@ def test_a_call_takes_no_image_that_is_too_old(caller):
 
     calls.now = 7_000_000_000
     assert calls.call() == "the newest image of side and effector is older than max_image_age (1.0 s)"
+
+
+def test_a_call_that_holds_the_images_up_is_named_until_it_ends(caller, monkeypatch):
+    calls = caller()
+    asked, go_on = threading.Event(), threading.Event()
+
+    def held(*given, **options):
+        asked.set()
+        assert go_on.wait(ANSWER_SECONDS)
+        raise ValueError("no forecast")
+
+    monkeypatch.setattr(Forecaster, "predict", held)
+    job = calls.thread.request(Predict.Request())
+    calls.listened = True
+    assert asked.wait(ANSWER_SECONDS)
+
+    standing = calls.thread.standing()
+    assert standing.waiting_for is None
+    assert standing.working_on == "a ~/predict call" and standing.working_for > 0
+    calls.listened = False
+    go_on.set()
+    assert not _result(job.answer).success
+    calls.call()
+    assert calls.thread.standing().obstacle == "", "a call's failure is its caller's"
+
+
+def test_why_no_forecast_comes_of_a_camera_or_of_any_is_known_until_one_does(caller, monkeypatch):
+    calls = caller(max_rate=1000.0)
+    delivered = []
+    monkeypatch.setattr(calls.thread, "_deliver", lambda result: delivered.append(result) or Predict.Response())
+    predict = Forecaster.predict
+    calls.listened = True
+
+    def forecast(stamp: int, until, **images) -> Standing:
+        """Shows images until `until` holds of how the thread stands."""
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while not until(standing := calls.thread.standing()):
+            assert time.monotonic() < deadline, standing
+            calls.see(stamp, **images)
+            threading.Event().wait(0.01)
+        return standing
+
+    standing = forecast(10, lambda standing: "side" in standing.seconds_since_used)
+    assert standing.left_out == {"side": "", "effector": ""}
+    standing = forecast(11, lambda standing: standing.left_out["side"], unreadable="side")
+    assert standing.left_out == {
+        "side": "refused, encoding 'no such encoding' is not an image that the model can see",
+        "effector": "",
+    }
+
+    def fails(*given, **options):
+        raise ValueError("no forecast")
+
+    monkeypatch.setattr(Forecaster, "predict", fails)
+    assert forecast(12, lambda standing: standing.obstacle).obstacle == "the forecast failed: ValueError: no forecast"
+    monkeypatch.setattr(Forecaster, "predict", predict)
+    assert forecast(13, lambda standing: not standing.obstacle).left_out == {"side": "", "effector": ""}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
+from rclpy.qos import qos_profile_sensor_data
 from robot import RELIABLE
 from sensor_msgs.msg import CameraInfo
 from simulated_robot import LOCKSTEP, POLICY, SIMULATOR, Simulation, everything_moves
@@ -43,15 +44,18 @@ class Bystander:
     """A camera that looks along the world's x, with image right = world -y and image down = world -z; a gripper in
     front of it; and a forecaster."""
 
-    def __init__(self, listener):
+    def __init__(self, listener, qos=LATCHED):
         node = listener.node
         self.listener = listener
         self.actions = []
-        self._info = node.create_publisher(CameraInfo, "side/camera_info", LATCHED)
-        self._pose = node.create_publisher(PoseStamped, "side/camera_pose", LATCHED)
-        self._gripper = node.create_publisher(PoseStamped, "gripper_pose", RELIABLE)
+        self._info = node.create_publisher(CameraInfo, "side/camera_info", qos)
+        self._pose = node.create_publisher(PoseStamped, "side/camera_pose", qos)
+        self._gripper = node.create_publisher(PoseStamped, "gripper_pose", qos)
         self._summaries = node.create_publisher(TrackSummary, "predicted_tracks/summary", RELIABLE)
         node.create_subscription(Float32MultiArray, "simulator_node/action", self.actions.append, RELIABLE)
+        self.calibrate()
+
+    def calibrate(self) -> None:
         centre = SIZE / 2 - 0.5
         self._info.publish(CameraInfo(k=[FOCAL, 0.0, centre, 0.0, FOCAL, centre, 0.0, 0.0, 1.0]))
         half = Quaternion(x=0.5, y=-0.5, z=0.5, w=-0.5)
@@ -68,14 +72,19 @@ class Bystander:
         self._summaries.publish(everything_moves(header(milliseconds), velocity, SIZE))
 
 
-def test_the_action_goes_where_the_forecast_goes(start_node, listener):
+@pytest.mark.parametrize(
+    "qos", [LATCHED, RELIABLE, qos_profile_sensor_data], ids=["latched", "reliable", "sensor data"]
+)
+def test_the_action_goes_where_the_forecast_goes(start_node, listener, qos):
     node = start_node(POLICY, {"gripper": 1.0})
-    bystander = Bystander(listener)
+    bystander = Bystander(listener, qos)
     bystander.wait_until_connected()
 
     def answered() -> bool:
-        # The latched calibration and the forecast take different ways; until it has both it answers nothing.
+        # The calibration and the forecast take different ways; until it has both it answers nothing.
         if not bystander.actions:
+            if qos is not LATCHED:
+                bystander.calibrate()
             bystander.forecast(1000, (0.5, -0.25))
         return bool(bystander.actions)
 
