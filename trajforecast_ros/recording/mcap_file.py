@@ -1,11 +1,11 @@
-"""An MCAP file that is whole at every moment between two writes.
+"""An MCAP file that is whole at every moment.
 
 Neither of the packaged writers is used (rosbags 0.11, mcap 1.6): both leave a file without its end when the process is
 killed or the disk is full, which rosbags then refuses to read, and both copy every message four times before it is
 written, with Python's lock held; two 1080p cameras are 370 MB a second. Here a chunk goes to the disk from where its
-messages lie in memory, by one call, with the shortest end that the format allows behind it. The next chunk takes that
-end's place. Where a write fails, the file is cut back to the chunk before and gets its end again. `finish` adds what
-lets a reader find messages without reading all of the file.
+messages lie in memory, and the shortest end that the format allows stands behind it, where it is written first. Until the
+chunk is whole, its place is a record of a kind that readers skip. Where a write fails, the file is cut back to the chunk
+before. `finish` adds what lets a reader find messages without reading all of the file.
 
 The format: https://mcap.dev/spec
 """
@@ -20,6 +20,7 @@ from typing import NamedTuple
 MAGIC = b"\x89MCAP0\r\n"
 HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, MESSAGE_INDEX, CHUNK_INDEX = range(1, 9)
 STATISTICS, METADATA, METADATA_INDEX, SUMMARY_OFFSET, DATA_END = 0x0B, 0x0C, 0x0D, 0x0E, 0x0F
+UNFINISHED = 0x80  # the first of the kinds that are left to applications
 RECORD_START = 9  # bytes: what it is, and its length
 MESSAGE_START = 22  # bytes of a message before its data
 
@@ -36,7 +37,7 @@ class Message(NamedTuple):
 @dataclass(frozen=True)
 class Schema:
     name: str  # sensor_msgs/msg/Image
-    definition: str  # of the message and all messages in it, as rosbag2 joins them
+    definition: str  # of the message and all messages in it, as rosbag2 joins them; may be empty
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,9 @@ class McapFile:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         self._end = 0  # of the last whole chunk
         try:
-            self._append([MAGIC, record(HEADER, _text("ros2") + _text(library))])
+            header = MAGIC + record(HEADER, _text("ros2") + _text(library))
+            self._write_at(0, [header, SHORTEST_END])
+            self._end = len(header)
         except OSError:
             os.close(self._file)
             path.unlink()
@@ -130,7 +133,7 @@ class McapFile:
             + _text("")
             + pack("<QQ", size, size),
         )
-        self._append([pack("<BQ", CHUNK, len(before) + size) + before, *pieces, *indices])
+        self._append(pack("<BQ", CHUNK, len(before) + size), [before, *pieces, *indices])
         self._new.clear()
         self._chunk_indices.append(chunk_index)
         for channel, entries in places.items():
@@ -153,7 +156,10 @@ class McapFile:
             OSError: when there is no room for it; the file is then whole without, and closed.
         """
         try:
-            self._append(self._summary(metadata), end=b"")
+            self._write_at(self._end, self._summary(metadata))
+        except OSError:
+            self._take_back()
+            raise
         finally:
             self.close()
 
@@ -162,14 +168,23 @@ class McapFile:
             os.close(self._file)
             self._file = -1
 
-    def _append(self, pieces: list[bytes], end: bytes = SHORTEST_END) -> None:
+    def _append(self, beginning: bytes, rest: list[bytes]) -> None:
+        """Writes a record of which the first bytes are `beginning`, and what belongs to it."""
+        size = len(beginning) + sum(map(len, rest))
         try:
-            self._write_at(self._end, [*pieces, end])
+            self._write_at(self._end, [pack("<BQ", UNFINISHED, size - RECORD_START)])
+            self._write_at(self._end + size, [SHORTEST_END])
+            self._write_at(self._end + len(beginning), rest)
+            self._write_at(self._end, [beginning])
         except OSError:
-            os.ftruncate(self._file, self._end)
-            self._write_at(self._end, [SHORTEST_END] if self._end else [])
+            self._take_back()
             raise
-        self._end += sum(map(len, pieces))
+        self._end += size
+
+    def _take_back(self) -> None:
+        """Cuts off what was written since the last chunk."""
+        os.ftruncate(self._file, self._end)
+        self._write_at(self._end, [SHORTEST_END])
 
     def _write_at(self, offset: int, pieces: list[bytes]) -> None:
         pieces = list(filter(None, pieces))
@@ -211,7 +226,8 @@ class McapFile:
 
     def _schema_record(self, schema: Schema) -> bytes:
         number = self._schemas.index(schema) + 1
-        return record(SCHEMA, pack("<H", number) + _text(schema.name) + _text("ros2msg") + _text(schema.definition))
+        encoding = _text("ros2msg" if schema.definition else "")
+        return record(SCHEMA, pack("<H", number) + _text(schema.name) + encoding + _text(schema.definition))
 
     def _channel_record(self, channel: Channel) -> bytes:
         number, schema = self._channels.index(channel) + 1, self._schemas.index(channel.schema) + 1
