@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from rosbags.rosbag2.storage_mcap import McapReader
 from trajforecast_ros.recording.mcap_file import DATA_END, FOOTER, MAGIC, SHORTEST_END, whole_records
 
 FILES = ("*.mcap", "*.db3")
+# rosbags tells most of what is wrong with a file by the first of these, and stumbles over the rest.
+BROKEN = (ReaderError, OSError, AssertionError, ValueError, TypeError, LookupError, struct.error)
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Bag:
                 for reader in reversed(self._readers)
                 for each in reversed(reader.connections)
             }
-        except (ReaderError, OSError) as error:
+        except BROKEN as error:
             self.close()
             raise ValueError(f"{path} is no bag that can be read: {error}") from error
 
@@ -73,7 +76,7 @@ class Bag:
                 read = reader.storage.messages_scan if _lacks_index(reader.storage) else reader.messages
                 for connection, time, data in read(wanted) if wanted else ():
                     yield BagMessage(connection.topic, connection.msgtype, time, bytes(data))
-        except (ReaderError, OSError) as error:
+        except BROKEN as error:
             raise ValueError(f"{self.path} cannot be read to its end: {error}") from error
 
     def close(self) -> None:
@@ -89,13 +92,13 @@ class Bag:
         """One of the folder as its metadata tells it, or where that cannot be, one a file."""
         if not self.path.is_dir():
             return [self._open_file(self.path)]
-        told = ReaderError("it has neither a metadata.yaml nor a .mcap or .db3 file")
+        told: Exception = ReaderError("it has neither a metadata.yaml nor a .mcap or .db3 file")
         if (self.path / "metadata.yaml").exists():
             try:
                 reader = self._open.enter_context(Reader(self.path))
                 if not any(map(_lacks_index, reader.storage.storages)):
                     return [reader]
-            except ReaderError as error:
+            except BROKEN as error:
                 told = error
         # The parts of a bag are numbered: the tenth comes after the ninth.
         files = sorted(
@@ -108,7 +111,7 @@ class Bag:
     def _open_file(self, file: Path) -> Reader:
         try:
             return self._open.enter_context(Reader(file))
-        except ReaderError:
+        except BROKEN:
             if file.suffix != ".mcap":
                 raise
             whole = WholePart(file)

@@ -75,7 +75,7 @@ class BagWriter:
         """Ends the bag. Raises OSError when there is no room; the bag is readable all the same."""
         is_there = self._mcap.is_there()
         self._mcap.finish(yaml.safe_dump(self._information(), sort_keys=False))
-        if is_there:
+        if is_there:  # or the folder would be made again
             self._write_metadata()
 
     def _look_for_room(self, needed: int) -> None:

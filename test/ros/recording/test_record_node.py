@@ -35,8 +35,16 @@ class Recorder:
         self.node = RecordNode(parameter_overrides=[Parameter(name, value=value) for name, value in given.items()])
 
     def recorded(self, topic: str) -> list[bytes]:
-        with Bag(self.folder) as bag:
+        return recorded(self.folder, topic)
+
+
+def recorded(folder, topic: str) -> list[bytes]:
+    """What is in a bag so far, while it is written."""
+    try:
+        with Bag(folder) as bag:
             return [message.data for message in bag.messages([topic])]
+    except ValueError:  # read in the moment of a write
+        return []
 
 
 @pytest.fixture
@@ -86,7 +94,8 @@ def test_an_instruction_that_was_said_before_is_recorded_and_a_volatile_one_afte
     latched.publish(String(data="before"))
 
     def texts() -> list[str]:
-        return [message.data for _, _, message in read_with_rosbags(recorder.folder)]
+        words = recorder.recorded("/forecast_node/instruction")
+        return [deserialize_message(word, String).data for word in words]
 
     listener.wait_for(lambda: texts() == ["before"], "the latched instruction")
     volatile = listener.node.create_publisher(String, "forecast_node/instruction", QoSProfile(depth=1))
@@ -171,12 +180,12 @@ def start_recorder(start_node, listener, tmp_path):
     def start():
         node = start_node(RECORD, {"output": folder})
 
-        def recorded() -> bool:
+        def came() -> bool:
             assert node.process.poll() is None, node.output
             camera.publish(message)
-            return any(file.stat().st_size > 2 * BIG.nbytes for file in folder.glob("*.mcap"))
+            return len(recorded(folder, "/side/image_raw")) >= 2
 
-        listener.wait_for(recorded, "images on disk", 300)
+        listener.wait_for(came, "images on disk", 300)
         return node
 
     def publish_until_it_ends(node) -> int:
