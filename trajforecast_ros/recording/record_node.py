@@ -12,6 +12,7 @@ from pathlib import Path
 from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import InvalidTopicNameException, ParameterException
+from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
@@ -69,16 +70,16 @@ class RecordNode(Node):
         for recorded in self._recorded.values():
             recorded.stop(self)
         self._writer.close(END_SECONDS)
-        if self.failure:
-            self.get_logger().error(
-                f"the recording ended: {self.failure}; what came before is whole in {self._bag.folder}"
-            )
-        self.get_logger().info(
-            f"recorded {self._bag.messages} messages of {len(self._recorded)} topics into {self._bag.folder}"
-        )
-        if losses := self._losses():
-            self.get_logger().warning(f"lost: {_listed(losses)}")
+        losses, failure, bag = self._losses(), self.failure, self._bag
         self.destroy_node()
+        # A node's own logger complains of a context that is shut down, as it is after SIGINT.
+        logger = get_logger("record_node")
+        logger.info(f"recorded {bag.messages} messages of {len(self._recorded)} topics into {bag.folder}")
+        if losses:
+            logger.warning(f"lost: {_listed(losses)}")
+        if failure:
+            kept = f"; what came before is whole in {bag.folder}" if bag.folder.exists() else ""
+            logger.error(f"the recording ended: {failure}{kept}")
 
     def _declared(self, name: str, default, description: str, values: IntegerRange | None = None):
         descriptor = ParameterDescriptor(description=description, read_only=True)

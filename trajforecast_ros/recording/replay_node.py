@@ -20,12 +20,12 @@ from std_msgs.msg import Header, String
 from trajforecast_model.data.episode import Episode
 from trajforecast_ros.images import to_message
 from trajforecast_ros.qos import EVERY_IMAGE, LATCHED
-from trajforecast_ros.recording.bag_reader import Bag, is_bag
 from trajforecast_ros.recording.message_definitions import message_class
 from trajforecast_ros.resources import shipped_episode
 from trajforecast_ros.running import run
 
 CAMERA_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+BAG_FILES = (".mcap", ".db3")
 INSTRUCTION = "forecast_node/instruction"
 WAITING_SECONDS = 0.05  # between two looks whether the subscribers are there
 LONGEST_WAIT = 100_000_000  # nanoseconds
@@ -79,6 +79,12 @@ class BagPlayer:
     """
 
     def __init__(self, node: Node, path: Path):
+        try:
+            from trajforecast_ros.recording.bag_reader import Bag
+        except ImportError as error:
+            raise ValueError(
+                f'playing a bag takes the extra bags: pip install "trajforecast[bags]" ({error})'
+            ) from error
         self._bag = Bag(path)
         if self._bag.cut_off:
             node.get_logger().warning(f"{', '.join(self._bag.cut_off)} is cut off; what is whole of it is played")
@@ -177,10 +183,8 @@ class ReplayNode(Node):
 
 
 def _player(node: Node, path: Path, start_stamp: int) -> EpisodePlayer | BagPlayer:
-    if is_bag(path):
+    if path.is_dir() or path.suffix in BAG_FILES:
         return BagPlayer(node, path)
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder without a bag; name a bag's folder, or an episode file")
     return EpisodePlayer(node, path, start_stamp)
 
 

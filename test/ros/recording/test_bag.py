@@ -16,7 +16,7 @@ from std_msgs.msg import String
 from trajforecast_msgs.msg import PredictedTracks
 
 from trajforecast_ros.images import to_message
-from trajforecast_ros.recording.bag_reader import Bag, is_bag
+from trajforecast_ros.recording.bag_reader import Bag
 from trajforecast_ros.recording.bag_writer import BagWriter
 from trajforecast_ros.recording.mcap_file import whole_records
 
@@ -177,7 +177,6 @@ def test_bags_of_others_are_read(tmp_path, storage, compression):
             message = store.types["std_msgs/msg/String"](text)
             writer.write(connection, index, store.serialize_cdr(message, "std_msgs/msg/String"))
 
-    assert is_bag(tmp_path / "bag")
     assert read(tmp_path / "bag") == ["a", "b", "c"]
 
 

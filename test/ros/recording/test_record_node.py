@@ -224,7 +224,7 @@ def test_a_folder_that_is_removed_ends_it_with_one_line(start_recorder):
 
     assert publish_until_it_ends(node) == 2
     [line] = errors(node)
-    assert "removed" in line
+    assert "removed" in line and "whole" not in line
     assert "Traceback" not in node.output
     assert not folder.exists()
 
@@ -244,6 +244,7 @@ def test_a_recorder_that_is_asked_to_end_says_what_it_has(start_recorder):
     node = start()
 
     assert node.stop() == 0, node.output
+    assert "rosout" not in node.output
     assert f"recorded {len(read_with_rosbags(folder))} messages of 1 topics" in node.output
 
 

@@ -62,7 +62,7 @@ def test_it_plays_again_when_told_to_loop(start_node, listener, episode_file):
     [
         ({"episode": "/no/such.npz"}, "/no/such.npz"),
         ({"episode": "/no/such.mcap"}, "/no/such.mcap"),
-        ({"episode": "/proc/self/fd"}, "a folder without a bag"),
+        ({"episode": "/proc/self/fd"}, "neither a metadata.yaml nor"),
         ({"speed": 0.0}, "speed"),
     ],
 )
