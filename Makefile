@@ -31,8 +31,7 @@ MESSAGE_BUILD_WHEELS := catkin-pkg \
 
 ifeq ($(ROS_SOURCED),yes)
   VENV_OPTIONS := --system-site-packages
-  # The installed ROS 2 and its cv_bridge were compiled for the system's numpy.
-  NUMPY := "numpy<2"
+  NUMPY := "$(shell PYTHON="$(PYTHON)" tools/numpy_for_ros.sh)"
   MESSAGE_CMAKE_OPTIONS :=
   export AMENT_PREFIX_PATH := $(VENV):$(AMENT_PREFIX_PATH)
   export LD_LIBRARY_PATH := $(VENV)/lib:$(LD_LIBRARY_PATH)

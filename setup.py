@@ -46,13 +46,25 @@ setup(
         "transformers",
     ],
     extras_require={
-        "train": [*LABELING, "tensorboard"],
+        "train": [*LABELING, "matplotlib>=3.8", "tensorboard"],
         "sim": SIMULATOR,
         "blocks": ["mujoco==3.3.7", *LABELING],
         "bags": BAGS,
         "demo": ["imageio-ffmpeg", *BAGS],
+        "video": ["av"],
         "export": ["onnx", "onnxscript", "onnxruntime"],
-        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff", "rosbags-image", *BAGS, "colcon-common-extensions"],
+        "test": [
+            *BAGS,
+            "av",
+            "import-linter",
+            "pre-commit",
+            "pytest",
+            "pytest-xdist",
+            "hypothesis",
+            "ruff",
+            "rosbags-image",
+            "colcon-common-extensions",
+        ],
     },
     entry_points={
         "console_scripts": [

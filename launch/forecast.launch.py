@@ -3,8 +3,10 @@
 ros2 launch trajforecast_ros forecast.launch.py instruction:="open the drawer" side_image:=/front/image_raw
 """
 
+import difflib
+
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
@@ -25,7 +27,7 @@ PARAMETERS = {
     "score": (bool, "Whether forecasts are compared with what then happened"),
     "latency_budget": (float, "Seconds from an image's arrival to its forecast; 0 is no limit"),
     "max_rate": (float, "Most forecasts a second; 0 forecasts as fast as it can"),
-    "image_transport": (str, "raw, or compressed for the image topics' /compressed"),
+    "image_transport": (str, "raw, compressed or ffmpeg; for each camera as side:raw,effector:compressed"),
     "image_fit": (str, "stretch, or crop for images of another aspect than the model's"),
     "autostart": (bool, "Whether the node configures and activates itself; false leaves that to a lifecycle manager"),
     "use_sim_time": (bool, "Take the time from /clock"),
@@ -49,17 +51,28 @@ def generate_launch_description() -> LaunchDescription:
         ),
         DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node and its topics"),
     ]
-    # Images and tracks are larger than Fast DDS lets through by default. Kilted reads the first variable, Jazzy the
-    # second. The cameras' processes need the same.
+    # Images and tracks are larger than Fast DDS lets through by default. Kilted and Lyrical read the first variable,
+    # Jazzy the second. The cameras' processes need the same.
     profile = PathJoinSubstitution([CONFIG, "fastdds.xml"])
     return LaunchDescription(
         [
             *arguments,
             SetEnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", profile),
             SetEnvironmentVariable("FASTRTPS_DEFAULT_PROFILES_FILE", profile),
+            OpaqueFunction(function=_misspelt, args=[[argument.name for argument in arguments]]),
             OpaqueFunction(function=_forecast_node),
         ]
     )
+
+
+def _misspelt(context: LaunchContext, known: list[str]) -> list[LogInfo]:
+    """A line for each argument that is nearly one of ours: launch takes what it does not know without a word, and files
+    that include this one may have others of their own."""
+    notes = []
+    for name in context.launch_configurations:
+        nearest = [] if name in known else difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+        notes += [LogInfo(msg=f"nobody reads the argument {name}; did you mean {hint}?") for hint in nearest]
+    return notes
 
 
 def _forecast_node(context: LaunchContext) -> list[LifecycleNode]:

@@ -6,17 +6,13 @@ python tools/loss_curves.py runs/blocks_tiny_vae runs/blocks_tiny --out loss_cur
 import argparse
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from trajforecast_model.evaluation.reports.chart import COLOURS, Chart, Curve, draw_chart
-from trajforecast_model.files.atomic import write_atomically
+from trajforecast_model.evaluation.reports.panels import BLUE, GREEN, GREY, Curve, Panel, draw_panels, write_png
 
 POINTS = 40  # of a curve of losses, each the average of as many steps
 MANY = 12  # a curve of fewer points shows them
-
-_BLUE, _, _GREEN, _GREY = COLOURS
 
 
 def main() -> None:
@@ -24,13 +20,12 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="run folders of `trajforecast train`")
     parser.add_argument("--out", required=True, type=Path, help="PNG")
     args = parser.parse_args()
-    charts = [chart for run in args.runs for chart in charts_of(run)]
-    picture = np.concatenate([draw_chart(chart, 420, 320) for chart in charts], axis=1)
-    write_atomically(args.out, cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+    panels = [panel for run in args.runs for panel in panels_of(run)]
+    write_png(draw_panels(panels, size=(4.2, 3.2)), args.out)
     print(f"wrote {args.out}")
 
 
-def charts_of(run: Path) -> list[Chart]:
+def panels_of(run: Path) -> list[Panel]:
     """The loss of a run, and its validation where that is in squared pixels."""
     events = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0}).Reload()
     scalars = {
@@ -39,12 +34,12 @@ def charts_of(run: Path) -> list[Chart]:
     }
     if "train/loss" not in scalars:
         raise SystemExit(f"{run} has no training loss: is it the run folder of `trajforecast train`?")
-    charts = [Chart(run.name, "step", "training loss", [_curve("loss", averaged(scalars["train/loss"]), _BLUE)])]
+    panels = [Panel(run.name, "step", "training loss", [_curve("loss", averaged(scalars["train/loss"]), BLUE)])]
     names = {
-        "nothing_moves_px2": ("nothing moves", _GREY),
-        "moving_points_px2": ("decoded", _BLUE),
-        "mean_t_px2": ("MeanT", _BLUE),
-        "min_px2": ("Min", _GREEN),
+        "nothing_moves_px2": ("nothing moves", GREY),
+        "moving_points_px2": ("decoded", BLUE),
+        "mean_t_px2": ("MeanT", BLUE),
+        "min_px2": ("Min", GREEN),
     }
     errors = [
         _curve(words, scalars[tag], colour)
@@ -53,8 +48,8 @@ def charts_of(run: Path) -> list[Chart]:
         if tag.startswith("val/") and tag.endswith(end)
     ]
     if errors:
-        charts.append(Chart(f"{run.name}, validation", "step", "error, px^2", errors))
-    return charts
+        panels.append(Panel(f"{run.name}, validation", "step", "error, px^2", errors))
+    return panels
 
 
 def averaged(curve: np.ndarray) -> np.ndarray:
@@ -63,7 +58,7 @@ def averaged(curve: np.ndarray) -> np.ndarray:
     return np.stack([part.mean(axis=1) for part in parts], axis=1)
 
 
-def _curve(name: str, points: np.ndarray, colour: tuple[int, int, int]) -> Curve:
+def _curve(name: str, points: np.ndarray, colour: str) -> Curve:
     return Curve(name, points[0].tolist(), points[1].tolist(), colour, markers=points.shape[1] < MANY)
 
 

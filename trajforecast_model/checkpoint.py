@@ -26,6 +26,7 @@ from trajforecast_model.networks.track_vae import TrackVAE, TrackVAEConfig
 CONFIG_FILE = "config.json"
 SHIPPED = Path(__file__).parent / "checkpoints"
 _EXPORTS = ("checkpoint", "checkpoint_best", "export")  # what a training run calls them, see training/run_folder.py
+_VAE_CONFIG_FILE = "vae.json"  # of a VAE alone, see training/stages/vae.py
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,14 @@ class ForecastConfig:
 
 
 def checkpoint_folder(source: str | Path, allow_download: bool) -> Path:
-    """The folder of a checkpoint: itself, or that of a shipped one's name or of a hub id in the local hub cache.
+    """The folder of a checkpoint: itself, a run's newest, or that of a shipped one's name or of a hub id in the local hub
+    cache.
 
     Raises:
         ValueError: where there is none.
     """
     if Path(source).exists():
-        return Path(source)
+        return Path(export_within(source))
     shipped = {folder.name: folder for folder in sorted(SHIPPED.iterdir())}
     if str(source) in shipped:
         return shipped[str(source)]
@@ -101,6 +103,13 @@ def checkpoint_folder(source: str | Path, allow_download: bool) -> Path:
     )
 
 
+def export_within(source: str | Path) -> str | Path:
+    """A training run's newest checkpoint where `source` is the run's folder, or one of those that it goes on from."""
+    folder = Path(source)
+    inner = [folder / name for name in ("checkpoint", "export") if (folder / name).is_dir()]
+    return source if not inner or any(folder.glob("*.safetensors")) else inner[0]
+
+
 def checkpoint_name(source: str | Path) -> str:
     """The folder's name, with that of the run before it where the folder is called as every training run's export is."""
     folder = Path(source)
@@ -114,6 +123,10 @@ def save_config(config: ForecastConfig, folder: Path) -> None:
 def load_config(folder: Path) -> ForecastConfig:
     """Raises ValueError where the folder is no checkpoint or its config is not ours."""
     path = folder / CONFIG_FILE
+    if (folder / "checkpoints").is_dir() and not any(folder.glob("*.safetensors")):
+        raise ValueError(f"{folder} is a training run that has no checkpoint yet; let it train until there is one")
+    if (folder / _VAE_CONFIG_FILE).is_file():
+        raise ValueError(f"{folder} is a track VAE alone, which forecasts nothing; train a denoiser on its latents")
     if not path.is_file():
         raise ValueError(f"{folder} is not a checkpoint folder: it has no {CONFIG_FILE}")
     try:

@@ -20,33 +20,37 @@ from trajforecast_model.checkpoint import (
     build_vae,
     checkpoint_folder,
     checkpoint_name,
+    export_within,
     load_config,
     load_weights,
 )
-from trajforecast_model.flow.noise import sample_noise
-from trajforecast_model.flow.solvers import integrate
 from trajforecast_model.forecast import Forecast
-from trajforecast_model.images import check_image, resize_images
+from trajforecast_model.images import check_image
+from trajforecast_model.inference import budget
+from trajforecast_model.inference.budget import Effort
+from trajforecast_model.inference.effort import Deadlines, checked_effort
+from trajforecast_model.inference.encoding import Encoders
+from trajforecast_model.inference.sampling import Sampler, to_pixels
 from trajforecast_model.networks.denoiser import Denoiser
-from trajforecast_model.networks.image_encoder import build_image_encoder, standardise
-from trajforecast_model.networks.text_encoder import BertTextEncoder
+from trajforecast_model.networks.image_encoder import build_image_encoder
+from trajforecast_model.networks.text_encoder import BertTextEncoder, warn_on_stderr
 from trajforecast_model.networks.track_vae import TrackVAE
-from trajforecast_model.runtime import budget
-from trajforecast_model.runtime.compilation import compiled
 from trajforecast_model.runtime.device import checked_device
-from trajforecast_model.tracks.grid import normalise, query_points, rescale
+from trajforecast_model.tracks.grid import query_points, rescale
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class Forecaster:
-    """A loaded model. Not safe for use from several threads at once.
+    """A loaded model. Not safe for use from several threads at once. `warn` is told of words that it does not understand.
 
     Raises:
         ValueError: for a dtype or device that there is not, and for a checkpoint that generates something else.
     """
 
     generates = "tracks"
+    sampler = Sampler
+    warn: Callable[[str], None] = staticmethod(warn_on_stderr)
 
     def __init__(
         self,
@@ -72,22 +76,15 @@ class Forecaster:
         self.model_id = model_id
         self.device = checked_device(device)
         self.dtype = DTYPES[dtype]
-        self.denoiser = self._place(denoiser)
-        self.vae = None if vae is None else self._place(vae)
-        self.latent_std = torch.tensor(config.latent_std, device=self.device)  # [C]
-        self._image_encoder = None if image_encoder is None else self._place(image_encoder)
-        self._text_encoder = None if text_encoder is None else text_encoder.to(self.device)
-        self._allow_download = allow_download
-        self._query_points = query_points(config.grid, config.image_size)  # [H, W, 2], pixels
-        self._first_frame: Tensor | None = None  # of a VAE that does not look at the image
-        self._is_compiled = False
-        self._costs: dict[tuple[int, int | None], budget.CostModel] = {}  # see `_costs_key`
+        self._encoders = Encoders(config, self.device, self.dtype, image_encoder, text_encoder, allow_download)
+        self._sampler = self.sampler(config, denoiser, vae, self.device, self.dtype)
+        self._deadlines = Deadlines()
 
     @classmethod
     def from_pretrained(
         cls, source: str | Path, device: str = "cpu", dtype: str = "float32", *, allow_download: bool = False
     ) -> "Forecaster":
-        """Loads a checkpoint: a folder, the name of a shipped one, or a hub id that is in the local hub cache.
+        """Loads a checkpoint: a folder, a training run's, the name of a shipped one, or a hub id in the local hub cache.
 
         Args:
             allow_download: fetch a hub id and the encoders' weights where they are not on this machine.
@@ -106,7 +103,7 @@ class Forecaster:
             build_denoiser(config, folder),
             build_vae(config, folder),
             image_encoder,
-            model_id=checkpoint_name(source),
+            model_id=checkpoint_name(export_within(source)),
             device=device,
             dtype=dtype,
             allow_download=allow_download,
@@ -142,23 +139,23 @@ class Forecaster:
         started = budget.clock()
         self._check_views(images)
         views = tuple(images)
-        effort = budget.Effort(self.config.steps if steps is None else steps, k)
-        self._check_effort(effort)
+        effort = checked_effort(self.config.steps if steps is None else steps, k)
         if deadline_ms is not None:
             effort = self._effort_within(deadline_ms, started, effort, len(views), instruction, solver)
         begun = budget.clock()
+        num_views = len(views)
         tracks = self._forecast(
             list(images.values()),
-            [instruction] * len(views),
+            [instruction] * num_views,
             effort.k,
             effort.steps,
-            [seed] * len(views),
+            [seed] * num_views,
             list(views),
             solver,
         )
         ended = budget.clock()
         if deadline_ms is not None:
-            self._costs[self._costs_key(len(views), effort.k)].note(effort, ended - begun)
+            self._deadlines.note(num_views, effort, ended - begun)
         return Forecast(
             views=views,
             tracks=tracks,
@@ -183,11 +180,8 @@ class Forecaster:
         Raises:
             ValueError: for a mode that there is not.
         """
-        self.denoiser.velocity = compiled(self.denoiser.velocity, mode, backend)
-        if self.vae is not None:
-            self.vae.decode = compiled(self.vae.decode, mode, backend)
-        self._is_compiled = True
-        self._costs.clear()
+        self._sampler.compile(mode, backend)
+        self._deadlines.compiled()
 
     def calibrate(self, num_views: int, k: int = 8, steps: int | None = None, solver: str | None = None) -> None:
         """Measures what forecasts cost on this machine, for `predict` with a deadline: nine forecasts of blank images.
@@ -195,18 +189,14 @@ class Forecaster:
         Args:
             k, steps: the most that will be asked for. Compiled networks are measured, by five forecasts, for this k alone.
         """
-        effort = budget.Effort(self.config.steps if steps is None else steps, k)
-        self._check_effort(effort)
         blank = [np.zeros((*self.config.image_size, 3), dtype=np.uint8)] * num_views
 
-        def measure(effort: budget.Effort) -> float:
-            begun = budget.clock()
+        def forecast(effort: Effort) -> None:
             self._forecast(
                 blank, ["stay"] * num_views, effort.k, effort.steps, [0] * num_views, [""] * num_views, solver
             )
-            return budget.clock() - begun
 
-        self._costs[self._costs_key(num_views, k)] = budget.CostModel(measure, effort, same_k=self._is_compiled)
+        self._deadlines.measure(num_views, checked_effort(self.config.steps if steps is None else steps, k), forecast)
 
     def predict_batch(
         self,
@@ -227,42 +217,47 @@ class Forecaster:
         """
         return self._forecast(list(images), instructions, k, steps, seeds, [""] * len(images), solver)
 
-    @property
-    def image_encoder(self) -> nn.Module:
-        """Loaded when first asked for, unless it is part of the checkpoint."""
-        if self._image_encoder is None:
-            self._image_encoder = self._place(build_image_encoder(self.config.image_encoder, self._allow_download))
-        return self._image_encoder
-
     def device_memory(self) -> int | None:
         """Bytes that PyTorch holds on the GPU; None on a CPU, where they are the process's."""
         return torch.cuda.memory_allocated(self.device) if self.device.type == "cuda" else None
 
     def release(self) -> None:
         """Gives the networks' memory back; nothing can be forecast afterwards."""
-        self.denoiser = self.vae = self._image_encoder = self._text_encoder = None
+        self._encoders = self._sampler = None
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    @torch.inference_mode()
+    # The networks behind it, for those who need them.
+
+    @property
+    def image_encoder(self) -> nn.Module:
+        return self._encoders.image_encoder
+
+    @property
+    def denoiser(self) -> Denoiser:
+        return self._sampler.denoiser
+
+    @property
+    def vae(self) -> TrackVAE | None:
+        return self._sampler.vae
+
+    @property
+    def latent_std(self) -> Tensor:
+        """[C], by which latents are divided."""
+        return self._sampler.latent_std
+
     def encode_images(self, images: list[np.ndarray]) -> Tensor:
         """Image tokens [B, M, D] of RGB uint8 images of any size."""
-        pixels = torch.from_numpy(resize_images(images, self.config.image_size)).to(self.device)
-        return self.image_encoder(standardise(pixels, self.config.image_encoder.input_size, self.dtype))
+        return self._encoders.encode_images(images)
 
-    @torch.inference_mode()
     def encode_text(self, instructions: list[str | None]) -> Tensor | None:
         """Text embeddings [B, E], or None for a model without text."""
-        if self.config.text_encoder is None:
-            return None
-        for instruction in instructions:
-            if not isinstance(instruction, str) or not instruction.strip():
-                raise ValueError(f"instruction: got {instruction!r}, expected what the robot is told to do, as text")
-        if self._text_encoder is None:
-            self._text_encoder = BertTextEncoder(self.config.text_encoder, self._allow_download).to(self.device)
-        return self._text_encoder(instructions).to(self.dtype)
+        return self._encoders.encode_text(instructions, self.warn)
 
-    @torch.inference_mode()
+    def first_frame(self, image_tokens: Tensor) -> Tensor:
+        """See `Sampler.first_frame`."""
+        return self._sampler.first_frame(image_tokens)
+
     def sample_latents(
         self,
         image_tokens: Tensor,
@@ -272,57 +267,12 @@ class Forecaster:
         solver: str | None = None,
         first: Tensor | None = None,
     ) -> Tensor:
-        """Integrates the flow for k samples of each image.
+        """See `Sampler.sample_latents`."""
+        return self._sampler.sample_latents(image_tokens, text_embedding, noise, steps, solver, first)
 
-        Args:
-            image_tokens: [B, M, D]
-            text_embedding: [B, E], or None.
-            noise: [B, k, T - 1, C, h, w], the start of every unknown latent frame.
-            first: [B, 1, C, h, w], the known first frame (default: `first_frame` of the tokens).
-
-        Returns:
-            [B, k, T, C, h, w] scaled latents (tracks without a VAE), the clean first frame in slot 0.
-        """
-        context = self.denoiser.image_context(image_tokens, text_embedding)
-        first = self.first_frame(image_tokens) if first is None else first
-        first = first.unsqueeze(1).expand(-1, noise.shape[1], -1, -1, -1, -1)
-
-        def velocity(x: Tensor, t: Tensor) -> Tensor:
-            known = torch.cat([first, x], dim=2).to(self.dtype)
-            times = t.expand(len(x), 1)
-            return self.denoiser.velocity(known, times, context)[:, :, 1:].float()
-
-        unknown = integrate(velocity, noise.to(self.device), steps or self.config.steps, solver or self.config.solver)
-        return torch.cat([first, unknown], dim=2)
-
-    @torch.inference_mode()
-    def first_frame(self, image_tokens: Tensor) -> Tensor:
-        """The known first frame: slot 0 of the scaled latent of tracks that never move, [B, 1, C, h, w] float32."""
-        batch = len(image_tokens)
-        if self.vae is None:
-            points = torch.from_numpy(self._query_points).to(self.device)
-            first = normalise(points, self.config.image_size).movedim(-1, 0).expand(batch, 1, -1, -1, -1)
-            return first / self.latent_std.view(-1, 1, 1)
-        if self.vae.config.image_conditioned:
-            return self._encode_first_frame(image_tokens)
-        if self._first_frame is None:  # the same in every image
-            self._first_frame = self._encode_first_frame(image_tokens[:1])
-        return self._first_frame.expand(batch, -1, -1, -1, -1)
-
-    def _encode_first_frame(self, image_tokens: Tensor) -> Tensor:
-        mean, _ = self.vae.encode_static(len(image_tokens), image_tokens)
-        first = mean[:, :1].float() / self.latent_std
-        return first.unflatten(2, self.config.denoiser.grid).movedim(-1, 2)
-
-    @torch.inference_mode()
     def decode_latents(self, latents: Tensor, image_tokens: Tensor) -> Tensor:
-        """Scaled latents [B, k, T, C, h, w] to normalised tracks, float32 [B, k, T, 2, H, W]."""
-        batch = len(latents)
-        unscaled = latents * self.latent_std.view(-1, 1, 1)
-        if self.vae is None:
-            return unscaled.float()
-        tokens = unscaled.flatten(0, 1).flatten(3).transpose(2, 3).to(self.dtype)  # [B * k, T, h * w, C]
-        return self.vae.decode(tokens, image_tokens).unflatten(0, (batch, -1))
+        """See `Sampler.decode_latents`."""
+        return self._sampler.decode_latents(latents, image_tokens)
 
     def _forecast(
         self,
@@ -337,16 +287,17 @@ class Forecaster:
         """float32 [B, k, T, H, W, 2], each image's in its own pixels."""
         for stream, image in zip(streams, images, strict=True):
             check_image(image, stream or "image")
-        self._check_effort(budget.Effort(self.config.steps if steps is None else steps, k))
-        if any(seed < 0 for seed in seeds):
-            raise ValueError(f"seed: got {min(seeds)}, expected a number of at least 0")
+        effort = checked_effort(self.config.steps if steps is None else steps, k)
+        for seed in seeds:
+            if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+                raise ValueError(f"seed: got {seed!r}, expected a whole number of at least 0")
         text = self.encode_text(instructions)
         image_tokens = self.encode_images(images)
-        known = self._known_frame(images, image_tokens)
-        noise = self._noise(k, seeds, streams)  # 7 ms for the paper's B, while a GPU still encodes the images
-        latents = self.sample_latents(image_tokens, text, noise, steps, solver, known)
+        known = self._sampler.known_frame(images, image_tokens)
+        noise = self._sampler.noise(k, seeds, streams)  # 7 ms for the paper's B, while a GPU still encodes the images
+        latents = self.sample_latents(image_tokens, text, noise, effort.steps, solver, known)
         sizes = [image.shape[:2] for image in images]
-        pixels = _pixels(self.decode_latents(latents, image_tokens), sizes)
+        pixels = to_pixels(self.decode_latents(latents, image_tokens), sizes)
         is_finite = math.isfinite(pixels.sum())  # one number tells: NaN and infinity survive a sum
         tracks = pixels.cpu().numpy()
         if self.config.anchor_first_frame:
@@ -359,70 +310,38 @@ class Forecaster:
             )
         return tracks
 
-    def _noise(self, k: int, seeds: list[int], streams: list[str]) -> Tensor:
-        """[B, k, T - 1, C, h, w]"""
-        shape = (self.config.denoiser.num_frames - 1, self.config.denoiser.channels, *self.config.denoiser.grid)
-        return torch.stack([sample_noise(seed, stream, k, shape) for seed, stream in zip(seeds, streams, strict=True)])
-
-    def _known_frame(self, images: list[np.ndarray], image_tokens: Tensor) -> Tensor:
-        """[B, 1, C, h, w]"""
-        return self.first_frame(image_tokens)
-
     def _effort_within(
         self,
         deadline_ms: float,
         started: float,
-        wanted: budget.Effort,
+        wanted: Effort,
         num_views: int,
         instruction: str | None,
         solver: str | None,
-    ) -> budget.Effort:
+    ) -> Effort:
         if not deadline_ms > 0:
             raise ValueError(f"deadline_ms: got {deadline_ms!r}, expected milliseconds above 0")
         if (solver or self.config.solver) == "dopri5":
             raise ValueError("deadline_ms: dopri5 chooses its own steps and keeps no deadline; take another solver")
         self.encode_text([instruction])  # once an instruction: not among the costs, but among this call's time
-        key = self._costs_key(num_views, wanted.k)
-        if key not in self._costs:
+        if not self._deadlines.are_known(num_views, wanted.k):
             self.calibrate(num_views, wanted.k, wanted.steps, solver)
-        left = deadline_ms / 1000 - (budget.clock() - started)
-        return self._costs[key].choose(wanted, left)
-
-    def _costs_key(self, num_views: int, k: int) -> tuple[int, int | None]:
-        """Compiled networks cost what they do for their own k: another one would first have to be compiled."""
-        return num_views, k if self._is_compiled else None
-
-    def _check_effort(self, effort: budget.Effort) -> None:
-        for name, value in (("k", effort.k), ("steps", effort.steps)):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise ValueError(f"{name}: got {value!r}, expected a whole number of at least 1")
+        return self._deadlines.choose(num_views, wanted, deadline_ms / 1000 - (budget.clock() - started))
 
     def _check_views(self, images: dict[str, np.ndarray]) -> None:
+        if not isinstance(images, dict):
+            raise ValueError(
+                f"images: got a {type(images).__name__}, expected a dict of one image a view, such as "
+                f"{{{self.config.views[0]!r}: image}}"
+            )
         if not images:
             raise ValueError(f"no image given; expected one or more of the views {', '.join(self.config.views)}")
         for view in images:
             if view not in self.config.views:
                 raise ValueError(f"view {view!r} is unknown; this model's views are {', '.join(self.config.views)}")
 
-    def _place(self, module: nn.Module) -> nn.Module:
-        return module.to(self.device, self.dtype).eval().requires_grad_(False)
-
 
 @lru_cache(8)  # a forecast would take 0.1 ms to compute them again, for each view
 def _query_points_at(grid: tuple[int, int], image_size: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
     """[H, W, 2], pixels of an image of `size` (height, width)."""
     return rescale(query_points(grid, image_size), image_size, size)
-
-
-@torch.inference_mode()
-def _pixels(normalised: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
-    """Normalised tracks [B, k, T, 2, H, W] to pixels [B, k, T, H, W, 2] of images of (height, width), in their own memory.
-
-    As `denormalise` does, in one pass over what is the largest array of a forecast, and without a second one.
-    """
-    pixels = normalised.movedim(3, -1)
-    for samples, (height, width) in zip(pixels, sizes, strict=True):
-        middle = samples.new_empty(samples.shape[2:])  # of the image, for every point: broadcasting over two is slow
-        middle[..., 0], middle[..., 1] = width / 2, height / 2
-        torch.addcmul(middle, samples, middle, out=samples)
-    return pixels.contiguous()

@@ -17,12 +17,27 @@ def check_image(image: np.ndarray, name: str) -> None:
 
 
 def decode_rgb(data: bytes) -> np.ndarray | None:
-    """An encoded picture as uint8 RGB [H, W, 3]; None where it is none, is damaged, or claims to be too large."""
+    """An encoded picture as uint8 RGB [H, W, 3]; None where it is none, is damaged, or claims to be too large.
+
+    Raises:
+        ValueError: where its values are not of 8 bits, as those of depth maps: what they mean as colours is not known.
+    """
+    image = _decoded(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if image is None:
+        image = _decoded(data, cv2.IMREAD_UNCHANGED)  # floats of one channel have no colours to become
+    if image is not None and image.dtype != np.uint8:
+        raise ValueError(
+            f"has {image.dtype} values, as a depth map has, or a picture of 16 bits; expected 8 bits a channel: take the "
+            "colour camera's picture, or convert it"
+        )
+    return None if image is None or image.ndim != 3 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _decoded(data: bytes, flags: int) -> np.ndarray | None:
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error:
         return None
-    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def resize_images(images: list[np.ndarray], size: tuple[int, int]) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from std_msgs.msg import Header
 from trajforecast_msgs.msg import PredictedTracks, TrackSummary, ViewInfo
 
-from trajforecast_ros.forecast.reduction import EVERYTHING, Reduction, reduce_samples, reduce_summary
+from trajforecast_ros.reduction import EVERYTHING, Reduction, reduce_samples, reduce_summary
 
 if TYPE_CHECKING:  # so that a policy that only reads forecasts does not load PyTorch
     from trajforecast_model.forecaster import Forecast

@@ -187,6 +187,7 @@ def _profile_node(
     from rclpy.parameter import Parameter
 
     from trajforecast_model import forecaster
+    from trajforecast_model.inference import encoding
     from trajforecast_ros.forecast import outputs
     from trajforecast_ros.forecast import thread as forecasting
     from trajforecast_ros.forecast.forecast_node import ForecastNode
@@ -196,7 +197,7 @@ def _profile_node(
     timer.time(forecasting, "to_rgb", "images to RGB")
     timer.time(forecasting, "fit", "fitting and bringing back")
     timer.time(forecasting, "to_source_pixels", "fitting and bringing back")
-    timer.time(forecaster, "resize_images", "resizing")
+    timer.time(encoding, "resize_images", "resizing")
     for name in ("encode_text", "encode_images", "sample_latents", "decode_latents"):
         timer.time(forecaster.Forecaster, name, NETWORKS)
     efforts, predict = [], forecaster.Forecaster.predict

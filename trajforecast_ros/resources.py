@@ -16,7 +16,7 @@ def share_folder() -> Path:
 
 
 def dds_settings() -> dict[str, str]:
-    """Environment variables with which large messages arrive: Kilted reads the first, Jazzy the second."""
+    """Environment variables with which large messages arrive: Kilted and Lyrical read the first, Jazzy the second."""
     profile = str(share_folder() / "config" / "fastdds.xml")
     return {"FASTDDS_DEFAULT_PROFILES_FILE": profile, "FASTRTPS_DEFAULT_PROFILES_FILE": profile}
 

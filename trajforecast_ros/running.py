@@ -7,13 +7,15 @@ import sys
 from collections.abc import Callable
 
 import rclpy
-from rclpy._rclpy_pybind11 import RCLError, UnknownROSArgsError
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 from trajforecast_ros.memory import keep_freed_memory
 from trajforecast_ros.resources import dds_settings
+from trajforecast_ros.starting import ros
+from trajforecast_ros.starting.arguments import Command, help_wanted, understand, usage
 
 
 def run(
@@ -21,19 +23,31 @@ def run(
     arguments: list[str] | None = None,
     close: Callable[[Node], None] = Node.destroy_node,
     finished: Callable[[Node], bool] = lambda node: False,
+    command: Command | None = None,
 ) -> int:
     """Makes the node and spins it until it has finished or the process is asked to end.
 
+    Args:
+        arguments: the program's name first; None takes the process's own.
+        command: what the arguments are understood by; without one they are ROS's as they come.
+
     Returns:
-        The exit code: 0 also after SIGINT and SIGTERM, 2 when the arguments are not ROS's, a parameter is
-        of another type, or `make_node` raises ValueError or OSError, which is then told in one line.
+        The exit code: 0 also after SIGINT, SIGTERM and --help, 2 when there are arguments that nobody reads, ROS does
+        not start, a parameter is of another type, or `make_node` raises ValueError or OSError, which is then told in
+        one line.
     """
-    _let_large_messages_through()
-    keep_freed_memory()
+    arguments = sys.argv if arguments is None else arguments
+    if command is not None and help_wanted(arguments):
+        print(usage(command))
+        return 0
     try:
-        rclpy.init(args=arguments)
-    except (RCLError, UnknownROSArgsError) as error:
-        print(f"error: ROS does not take these arguments: {error}", file=sys.stderr)
+        if command is not None:
+            arguments = _understood(arguments, command)
+        _let_large_messages_through()
+        keep_freed_memory()
+        ros.start(arguments)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
     node = None
     try:
@@ -64,6 +78,13 @@ def run(
             close(node)
         rclpy.try_shutdown()
     return 0
+
+
+def _understood(arguments: list[str], command: Command) -> list[str]:
+    understood = understand(arguments, command)
+    for warning in understood.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return understood.arguments
 
 
 def _let_large_messages_through() -> None:

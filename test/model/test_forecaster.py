@@ -8,6 +8,7 @@ import torch
 
 from trajforecast_model import Forecaster
 from trajforecast_model.checkpoint import checkpoint_folder
+from trajforecast_model.evaluation.forecasters.models import load_point_forecaster
 from trajforecast_model.tracks.grid import query_points, rescale
 
 INSTRUCTION = "pick up the milk and place it in the basket"
@@ -130,7 +131,18 @@ def test_outputs_of_cuda_graphs_are_kept(forecaster, tiny_checkpoint, monkeypatc
         (dict(k=0), "k: got 0"),
         (dict(steps=0), "steps: got 0"),
         (dict(steps=2.5), "steps: got 2.5"),
-        (dict(seed=-1), "seed"),
+        (dict(seed=-1), "seed: got -1"),
+        (dict(seed=None), "seed: got None, expected a whole number"),
+        (dict(seed=1.5), "seed: got 1.5"),
+        (dict(seed="0"), "seed: got '0'"),
+        (dict(k=None), "k: got None"),
+        (
+            dict(images=[picture(8, 8)]),
+            "images: got a list, expected a dict of one image a view, such as {'side': image}",
+        ),
+        (dict(images=picture(8, 8)), "images: got a ndarray, expected a dict"),
+        (dict(images=None), "images: got a NoneType, expected a dict"),
+        (dict(images={"side": [picture(8, 8)]}), "image 'side': expected a numpy array .* got list"),
         (dict(instruction=""), "instruction"),
         (dict(instruction="  "), "instruction"),
         (dict(instruction=None), "instruction"),
@@ -157,6 +169,33 @@ def test_a_shipped_checkpoint_is_found_by_its_name_unless_a_folder_here_has_it(t
 
     Path("libero_object_tiny").mkdir()
     assert not checkpoint_folder("libero_object_tiny", allow_download=False).is_absolute()
+
+
+def write_run(folder: Path, checkpoint: Path) -> Path:
+    """As a training leaves it: the settings, the newest checkpoint within what it goes on from, and a link to it."""
+    step = folder / "checkpoints" / "step_00000004"
+    shutil.copytree(checkpoint, step / "export")
+    (step / "state.pt").write_bytes(b"")
+    (folder / "config.json").write_text(json.dumps({"out": str(folder)}))
+    (folder / "checkpoint").symlink_to(Path("checkpoints") / step.name / "export")
+    return folder
+
+
+def test_a_run_s_folder_stands_for_its_newest_checkpoint(tiny_checkpoint, tmp_path):
+    run = write_run(tmp_path / "runs" / "x", tiny_checkpoint)
+    for folder in (run, run / "checkpoint", run / "checkpoints" / "step_00000004"):
+        assert Forecaster.from_pretrained(folder).config == Forecaster.from_pretrained(tiny_checkpoint).config
+        assert load_point_forecaster(folder, "cpu", "float32").model_id
+    assert Forecaster.from_pretrained(run).model_id == "x/checkpoint"
+
+    (run / "checkpoint").unlink()
+    for folder in (run, run / "checkpoints" / ".."):
+        with pytest.raises(ValueError, match="is a training run that has no checkpoint yet"):
+            Forecaster.from_pretrained(folder)
+    (tmp_path / "vae").mkdir()
+    (tmp_path / "vae" / "vae.json").write_text("{}")
+    with pytest.raises(ValueError, match="is a track VAE alone, which forecasts nothing"):
+        Forecaster.from_pretrained(tmp_path / "vae")
 
 
 def test_damaged_checkpoints_are_named(tiny_checkpoint, tmp_path):

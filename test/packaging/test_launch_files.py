@@ -11,6 +11,7 @@ from launch.launch_description_sources import (
     get_launch_description_from_python_launch_file,
     load_python_launch_file_as_module,
 )
+from launch_ros.utilities import evaluate_parameters, normalize_parameters
 
 LAUNCH = Path(__file__).parents[2] / "launch"
 
@@ -24,14 +25,38 @@ def test_every_argument_is_described(file):
     assert all(argument.description for argument in arguments)
 
 
-@pytest.mark.parametrize("given", [{}, {"use_sim_time": "true"}, {"num_samples": "4", "use_sim_time": "false"}])
-def test_what_is_not_given_is_left_to_the_parameter_file(given, monkeypatch):
+def forecast_launch(monkeypatch, given: dict[str, str]):
+    """The module, and a context in which its arguments have these values."""
     module = load_python_launch_file_as_module(str(LAUNCH / "forecast.launch.py"))
     monkeypatch.setattr(module, "LifecycleNode", dict)
     context = LaunchContext()
     arguments = module.generate_launch_description().get_launch_arguments()
     context.launch_configurations.update({argument.name: "" for argument in arguments} | given)
+    return module, context
+
+
+@pytest.mark.parametrize("given", [{}, {"use_sim_time": "true"}, {"num_samples": "4", "use_sim_time": "false"}])
+def test_what_is_not_given_is_left_to_the_parameter_file(given, monkeypatch):
+    module, context = forecast_launch(monkeypatch, given)
 
     [node] = module._forecast_node(context)
     _, chosen = node["parameters"]
     assert chosen.keys() == given.keys()
+
+
+@pytest.mark.parametrize("text", ["pick up #3", "put it in: the basket", "[careful] lift", "on", "123", "1.5", "null"])
+def test_text_is_text_to_the_node_whatever_yaml_would_make_of_it(text, monkeypatch):
+    module, context = forecast_launch(monkeypatch, {"instruction": text, "max_rate": "30"})
+
+    [node] = module._forecast_node(context)
+    [chosen] = evaluate_parameters(context, normalize_parameters(node["parameters"][1:]))
+    assert dict(chosen) == {"instruction": text, "max_rate": 30.0}
+
+
+@pytest.mark.parametrize(("name", "meant"), [("instrution", "instruction"), ("num_sample", "num_samples")])
+def test_an_argument_that_is_nearly_one_of_ours_is_named(name, meant, monkeypatch):
+    module, context = forecast_launch(monkeypatch, {name: "x", "speed": "1.0", "task": "3"})
+    known = [argument.name for argument in module.generate_launch_description().get_launch_arguments()]
+
+    [note] = module._misspelt(context, known)
+    assert [f"nobody reads the argument {name}; did you mean {meant}?"] == [part.text for part in note.msg]

@@ -41,7 +41,7 @@ def test_package_xml_names_every_ros_package_that_is_imported():
     imported = {node.module.split(".")[0] for node in statements if isinstance(node, ast.ImportFrom)}
     imported |= {name.name.split(".")[0] for node in statements if isinstance(node, ast.Import) for name in node.names}
     ros = {name for name in imported if name.endswith(("_msgs", "_interfaces", "_srvs", "launch", "_ros"))} | {"rclpy"}
-    used_where_it_is_there = {"foxglove_msgs"}
+    used_where_it_is_there = {"foxglove_msgs", "ffmpeg_image_transport_msgs"}
 
     depends = {dependency.name for dependency in parse_package(str(ROOT / "package.xml")).exec_depends}
     assert {"rosgraph_msgs", "launch_ros"} <= ros

@@ -10,8 +10,8 @@ from trajforecast_msgs.msg import PredictedTracks, TrackSummary
 from trajforecast_msgs.srv import Predict
 
 from trajforecast_model.forecaster import Forecast
-from trajforecast_ros.forecast.reduction import Reduction
 from trajforecast_ros.messages import Circumstances, Source, read_summary, read_tracks, summary_message, tracks_message
+from trajforecast_ros.reduction import Reduction
 
 VIEWS, SAMPLES, STEPS, ROWS, COLUMNS = 2, 3, 4, 5, 6
 

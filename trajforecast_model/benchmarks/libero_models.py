@@ -11,8 +11,8 @@ from torch import Tensor
 
 from trajforecast_model.benchmarks.formula_weights import formula_weights
 from trajforecast_model.checkpoint import ForecastConfig
-from trajforecast_model.conversion.whn import LIBERO_LATENT_STD
 from trajforecast_model.conversion.whn_keys import denoiser_weights, vae_weights
+from trajforecast_model.conversion.whn_releases import LIBERO_LATENT_STD
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.networks.denoiser import Denoiser, DenoiserConfig
 from trajforecast_model.networks.image_encoder import ImageEncoderConfig

@@ -23,6 +23,7 @@ from trajforecast_model.checkpoint import CONFIG_FILE
 from trajforecast_model.conversion.borrowed import Origin, fill, import_source, weights_file
 from trajforecast_model.files.atomic import new_folder, write_atomically
 from trajforecast_model.files.config import from_dict, to_dict
+from trajforecast_model.files.state_dicts import find_state_dict
 from trajforecast_model.files.torch_files import read_plain
 
 KIND = "amplify"
@@ -45,6 +46,7 @@ class AmplifyConfig:
     sampling: Literal["argmax", "topk"] = "argmax"  # of codes: the likeliest each, or drawn from the ten likeliest
     dt: float = 0.05  # seconds between frames
     views: dict[str, str] = field(default_factory=lambda: {"agentview": "side", "eye_in_hand": "effector"})  # by camera
+    entry: str | None = None  # of several sets of weights in the bundle: model, ema, or a name
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,11 @@ class Amplify:
     num_frames: int
 
 
-def convert_amplify(checkpoint: Path, checkout: Path, sampling: str, out: Path) -> None:
+def convert_amplify(checkpoint: Path, checkout: Path, sampling: str, out: Path, weights: str | None = None) -> None:
     """Writes the checkpoint folder `out`. Runs none of AMPLIFY's code.
+
+    Args:
+        weights: "model" or "ema", or an entry of the bundle; None takes the moving average where there is one.
 
     Raises:
         ValueError: where the checkout or the bundle is not there, or is something else; where `out` holds something.
@@ -70,16 +75,18 @@ def convert_amplify(checkpoint: Path, checkout: Path, sampling: str, out: Path) 
         "checkout": str(checkout.expanduser().resolve()),
         "weights": str(checkpoint.expanduser().resolve()),
         "sampling": sampling,
+        "entry": weights,
     }
     config = from_dict(AmplifyConfig, values)
     if not (Path(config.checkout) / "amplify" / "amplify.py").is_file():
         raise ValueError(
             f"{checkout} is no checkout of AMPLIFY: it has no amplify/amplify.py; git clone {ORIGIN.repository}"
         )
-    _views(config, read_bundle(config)["config"])
+    bundle = read_bundle(config)
+    _views(config, bundle["config"])
     with new_folder(out) as folder:
         write_atomically(folder / CONFIG_FILE, (json.dumps(to_dict(config), indent=2) + "\n").encode())
-    print(f"wrote {out}: {config.weights} by the code in {config.checkout}, {sampling}")
+    print(f"wrote {out}: {config.weights}, {bundle['model']}, by the code in {config.checkout}, {sampling}")
 
 
 def load_amplify(folder: Path, device: torch.device) -> tuple[AmplifyConfig, Amplify]:
@@ -100,7 +107,7 @@ def load_amplify(folder: Path, device: torch.device) -> tuple[AmplifyConfig, Amp
         grids = import_source(ORIGIN, "amplify.utils.kp_utils.query_utils", config.checkout)
         model, text_encoder = _build(source, bundle["config"])
         queries = grids.grid_queries(1, tokenizer["num_tracks"], "cpu").standard()[0]
-    fill(ORIGIN, model, bundle["model"])
+    fill(ORIGIN, model, bundle["model"].tensors)
     if not hasattr(text_encoder.tokenizer, "batch_encode_plus"):
         raise ValueError(f"{KIND}: its T5 calls batch_encode_plus, which transformers 5 has not; install one below 5")
     return config, Amplify(
@@ -114,16 +121,18 @@ def load_amplify(folder: Path, device: torch.device) -> tuple[AmplifyConfig, Amp
 
 
 def read_bundle(config: AmplifyConfig) -> dict[str, Any]:
-    """`config`, nested dicts, and `model`, a state dict. Raises ValueError where the file is no bundle."""
+    """`config`, nested dicts, and `model`, a StateDict. Raises ValueError where the file is no bundle."""
     path = weights_file(ORIGIN, config.weights)
     bundle = read_plain(path)
     parts = bundle.get("config") if isinstance(bundle, dict) else None
-    if not isinstance(parts, dict) or not {*_CONFIGS, *_ENCODER_CONFIGS} <= parts.keys() or "model" not in bundle:
+    if not isinstance(parts, dict) or not {*_CONFIGS, *_ENCODER_CONFIGS} <= parts.keys():
         raise ValueError(
             f"{KIND}: {path} is no bundle of all its networks. What its training programs write is put together by "
             "its own `python -m amplify.bundle_amplify`"
         )
-    return bundle
+    weights = {name: value for name, value in bundle.items() if name != "config"}
+    model = find_state_dict(weights, path, config.entry, remedy="choose one by --weights NAME")
+    return {"config": parts, "model": model}
 
 
 def _views(config: AmplifyConfig, parts: dict[str, Any]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from trajforecast_model.baselines.checkpoint import BaselineConfig, save_baselin
 from trajforecast_model.baselines.track_transformer import TrackTransformer, TrackTransformerConfig
 from trajforecast_model.files.atomic import new_folder
 from trajforecast_model.files.config import to_dict
-from trajforecast_model.files.torch_files import read_state_dict
+from trajforecast_model.files.state_dicts import read_state_dict
 from trajforecast_model.networks.text_encoder import TextEncoderConfig
 
 _ENDS = {
@@ -31,24 +31,30 @@ _OF_A_BLOCK = {
     "1.net.3.bias": "mlp.4.bias",
 }
 _LAYERS = "transformer.layers."
+_SIGN = "track_proj_encoder.conv.weight"
 
 
-def convert_atm(checkpoint: Path, out: Path) -> None:
-    """Writes the checkpoint folder `out` from a state dict of ATM's (`model_best.ckpt`).
+def convert_atm(checkpoint: Path, out: Path, weights: str | None = None) -> None:
+    """Writes the checkpoint folder `out` from a state dict of ATM's (`model_best.ckpt`), however it was saved.
 
     Instructions are embedded as ATM does: the pooler of bert-base-cased, 25 tokens.
+
+    Args:
+        weights: "model" or "ema", or an entry of the file; None takes the moving average where there is one.
 
     Raises:
         ValueError: for a file that is no such state dict; where `out` holds something.
     """
     with new_folder(out) as folder:
-        config, network = _converted(checkpoint)
+        config, network = _converted(checkpoint, weights)
         save_baseline(BaselineConfig("atm", to_dict(config), TextEncoderConfig(dim=config.text_dim)), network, folder)
     print(f"wrote {out}: {config.depth} blocks of width {config.dim}, {config.num_frames} frames")
 
 
-def _converted(checkpoint: Path) -> tuple[TrackTransformerConfig, TrackTransformer]:
-    official = read_state_dict(checkpoint)
+def _converted(checkpoint: Path, choice: str | None) -> tuple[TrackTransformerConfig, TrackTransformer]:
+    found = read_state_dict(checkpoint, choice, _SIGN, "choose one by --weights NAME")
+    print(f"{checkpoint}: {found}")
+    official = found.tensors
     try:
         config, weights = _config(official), _weights(official)
     except KeyError as error:
@@ -64,7 +70,7 @@ def _converted(checkpoint: Path) -> tuple[TrackTransformerConfig, TrackTransform
 
 
 def _config(official: dict[str, Tensor]) -> TrackTransformerConfig:
-    dim, _, track_patch = official["track_proj_encoder.conv.weight"].shape
+    dim, _, track_patch = official[_SIGN].shape
     image_patch = official["img_proj_encoder.proj.weight"].shape[-1]
     side = round(official["img_embed"].shape[1] ** 0.5) * image_patch
     return TrackTransformerConfig(

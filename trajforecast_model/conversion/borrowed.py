@@ -14,7 +14,7 @@ from types import ModuleType
 
 from torch import Tensor, nn
 
-from trajforecast_model.files.torch_files import read_state_dict
+from trajforecast_model.files.state_dicts import read_state_dict, shared_prefix
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,22 @@ def weights_file(origin: Origin, weights: Path | None) -> Path:
 
 
 def read_weights(origin: Origin, weights: Path | None) -> dict[str, Tensor]:
-    """The tensors of the weights file. Raises ValueError where it is missing or holds anything else."""
-    return read_state_dict(weights_file(origin, weights))
+    """The network's tensors in the weights file, however it was saved.
+
+    Raises:
+        ValueError: where the file is missing, holds objects or no network, or several of which none is the one.
+    """
+    found = read_state_dict(weights_file(origin, weights))
+    if found.entry or found.prefix:
+        print(f"{origin.model}: {weights}, {found}", file=sys.stderr)
+    return found.tensors
 
 
 def fill(origin: Origin, model: nn.Module, weights: dict[str, Tensor]) -> None:
     """Loads `weights` into the model. Raises ValueError unless they are exactly its own."""
+    own = shared_prefix(list(model.state_dict()))  # the network's own `model.`, which is no wrapping
     try:
-        model.load_state_dict(weights)
+        model.load_state_dict({own + key: value for key, value in weights.items()})
     except RuntimeError as error:
         first = " ".join(str(error).splitlines()[:2])[:200]
         raise ValueError(f"{origin.model}: these are not its weights, expected {origin.weights} ({first})") from error

@@ -11,6 +11,7 @@ class Demo:
 
     images: by view and frame number, uint8 [height, width, 3], RGB, upright; frames without a recorded image are not
     there. states: float64 [num_frames, 1 + nq + nv] and model_xml, the scene they are of, where the recording has them.
+    notes: what there is to say of how it was read.
     """
 
     task: str
@@ -21,6 +22,7 @@ class Demo:
     images: dict[str, dict[int, np.ndarray]] = field(default_factory=dict)
     states: np.ndarray | None = None
     model_xml: str | None = None
+    notes: tuple[str, ...] = ()
 
     def image(self, view: str, frame: int) -> np.ndarray | None:
         """The recorded image, or None."""

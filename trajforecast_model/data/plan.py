@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trajforecast_model.data.demo import frames_at_rate
-from trajforecast_model.data.labelers.kinds import num_windows
+from trajforecast_model.data.labelers.kinds import EXACT, num_windows
 from trajforecast_model.data.shards import DatasetInfo
 from trajforecast_model.data.sources.interface import Source
+from trajforecast_model.data.sources.names import file_name_of
+from trajforecast_model.data.sources.orientation import what_is_done
 
 TRAIN_SHARE = 0.9
 
@@ -34,7 +36,9 @@ def split_of(number: int, count: int) -> str:
 def jobs_of(source: Source, names: list[str], out: Path) -> list[DemoJob]:
     """One job a demo. A demo's split and file do not depend on which demos are broken."""
     return [
-        DemoJob(source, name, out / split_of(number, len(names)) / f"{source.task}__demo_{number:04d}.arrow")
+        DemoJob(
+            source, name, out / split_of(number, len(names)) / f"{file_name_of(source.task)}__demo_{number:04d}.arrow"
+        )
         for number, name in enumerate(names)
     ]
 
@@ -60,6 +64,11 @@ def windows_of(job: DemoJob, info: DatasetInfo) -> int:
         num_frames = len(frames_at_rate(outline.num_frames, outline.fps, info.dt))
     except ValueError as error:
         raise ValueError(f"{job.source.place}: {job.demo}: {error}") from error
+    if info.labeler != EXACT and outline.views_without_images:
+        raise ValueError(
+            f"{job.source.place}: {job.demo} has no images of {' and '.join(outline.views_without_images)}, and a point "
+            "tracker needs them; name the cameras with --view, or use --labeler exact where the recording has states"
+        )
     return num_windows(info.labeler, num_frames, outline.first_image, info)
 
 
@@ -81,7 +90,7 @@ def describe(all_jobs: list[DemoJob], own: list[DemoJob], out: Path, info: Datas
         in_train = sum(job.split == "train" for job in jobs)
         there = sum(job.shard.exists() for job in jobs)
         lines.append(
-            f"{task}: {source.kind}, images {source.orientation}, {source.place}: {len(jobs)} demos "
+            f"{task}: {source.kind}, {what_is_done(source.orientation, source.because)}, {source.place}: {len(jobs)} demos "
             f"({in_train} train, {len(jobs) - in_train} val), {there} there already, {windows} windows to make"
         )
     lines.append(f"would prepare {total_demos} demos, {total_windows} windows, labelled by {info.labeler}, in {out}")

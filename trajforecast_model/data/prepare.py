@@ -6,6 +6,7 @@ A shard appears only when it is complete, so the same command continues a run th
 import math
 import os
 import sys
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,11 +16,14 @@ from tqdm import tqdm
 from trajforecast_model.data.demo import at_rate
 from trajforecast_model.data.labelers.kinds import EXACT, check_labeler, make_labeler
 from trajforecast_model.data.labelers.trackers.interface import TrackerOptions
-from trajforecast_model.data.plan import DemoJob, describe, jobs_of, share_of
+from trajforecast_model.data.plan import DemoJob, describe, jobs_of, share_of, windows_of
 from trajforecast_model.data.provenance import check_records, record_of, write_records
 from trajforecast_model.data.shards import INFO_FILE, SPLITS, DatasetInfo, read_info, write_info, write_shard
 from trajforecast_model.data.sources.find import find_sources
 from trajforecast_model.data.sources.interface import Source, SourceOptions
+from trajforecast_model.data.sources.orientation import what_is_done
+from trajforecast_model.data.sources.robomimic_hdf5 import REPLAYED
+from trajforecast_model.data.words import check_words, words_of
 from trajforecast_model.files.atomic import remove_leftovers
 from trajforecast_model.files.config import to_dict
 from trajforecast_model.runtime.processes import run_in_processes
@@ -85,6 +89,8 @@ def prepare(
     listed, broken = _list_demos(sources)
     if not listed:
         raise ValueError("; ".join(broken))
+    words = words_of(listed)
+    check_words(words, reading.instruction)
     records = {source.task: record_of(source, names) for source, names in listed}
     check_records(out, records)
     jobs = [job for source, names in listed for job in jobs_of(source, names, out)]
@@ -96,19 +102,30 @@ def prepare(
             raise ValueError("no demo could be prepared: " + "; ".join(more_broken))
         return _report(broken + more_broken)
 
+    waiting, problems = _sound([job for job in own if not job.shard.exists()], info)
+    broken += problems
+    if own and len(problems) == len(own):
+        raise ValueError("no demo could be prepared: " + "; ".join(broken))
+    for line in dict.fromkeys(
+        f"{source.place}: {what_is_done(source.orientation, source.because)}" for source in sources
+    ):
+        print(line)
     _make_folders(out, info, records)
-    waiting = [job for job in own if not job.shard.exists()]
     remove_leftovers(job.shard for job in waiting)
-    done = len(own) - len(waiting)
-    with tqdm(total=len(own), initial=done, unit="demo", desc="prepare") as progress:
+    done = len(own) - len(waiting) - len(problems)
+    with tqdm(total=len(own) - len(problems), initial=done, unit="demo", desc="prepare") as progress:
         queue = iter(waiting)
         make_worker = partial(_DemoWorker, info, tracker)
-        for _, problem in run_in_processes(make_worker, lambda _: next(queue, None), min(workers, len(waiting))):
+        notes: list[str] = []
+        for _, outcome in run_in_processes(make_worker, lambda _: next(queue, None), min(workers, len(waiting))):
             progress.update()
-            if problem:
-                broken.append(problem)
+            notes += outcome.notes
+            if outcome.problem:
+                broken.append(outcome.problem)
             else:
                 done += 1
+    for note in notes:
+        print(f"prepared all the same: {note}", file=sys.stderr)
     if own and not done:
         raise ValueError("no demo could be prepared: " + "; ".join(broken))
     return _report(broken)
@@ -119,6 +136,14 @@ def default_workers(tracker: TrackerOptions) -> int:
     return 1 if tracker.device.startswith("cuda") else os.cpu_count() or 1
 
 
+@dataclass(frozen=True)
+class _Outcome:
+    """problem: what is wrong with a demo, None when its shard is written. notes: what there is to say of it."""
+
+    problem: str | None
+    notes: tuple[str, ...] = ()
+
+
 class _DemoWorker:
     """What runs in each process: prepares one demo a call. Raises ValueError where the labeler cannot be made."""
 
@@ -126,24 +151,35 @@ class _DemoWorker:
         self._info = info
         self._labeler = make_labeler(info.labeler, tracker)
 
-    def __call__(self, job: DemoJob) -> str | None:
-        """Returns what is wrong with the demo, or None when its shard is written."""
+    def __call__(self, job: DemoJob) -> _Outcome:
         try:
             demo = at_rate(job.source.read(job.demo), self._info.dt)
             windows = self._labeler.label(demo, self._info)
         except (ValueError, cv2.error) as error:
             message = str(error)
             place = str(job.source.place)
-            return message if place in message else f"{place}: {job.demo}: {message}"
+            return _Outcome(message if place in message else f"{place}: {job.demo}: {message}")
         # Outside: a full disk is not the demo's fault and ends the run.
         write_shard(job.shard, windows, self._info)
-        return None
+        return _Outcome(None, demo.notes)
 
 
 def _report(broken: list[str]) -> int:
     for problem in broken:
         print(f"not prepared: {problem}", file=sys.stderr)
     return 1 if broken else 0
+
+
+def _sound(jobs: list[DemoJob], info: DatasetInfo) -> tuple[list[DemoJob], list[str]]:
+    """The jobs of which nothing wrong shows before their images are decoded, and what is wrong with the others."""
+    sound, problems = [], []
+    for job in jobs:
+        try:
+            windows_of(job, info)
+            sound.append(job)
+        except ValueError as error:
+            problems.append(str(error))
+    return sound, problems
 
 
 def _list_demos(sources: list[Source]) -> tuple[list[tuple[Source, list[str]]], list[str]]:
@@ -164,7 +200,7 @@ def _check_can_be_labelled(sources: list[Source], info: DatasetInfo, reading: So
     if unknown:
         raise ValueError(f"--view {unknown[0]}: --labeler exact knows the views {', '.join(VIEW_DATASETS)}")
     for view, camera in reading.cameras.items():
-        if camera not in (None, VIEW_DATASETS[view]):
+        if camera not in (None, VIEW_DATASETS[view], REPLAYED[view]):
             raise ValueError(
                 f"--view {view}={camera}: --labeler exact replays the camera of {VIEW_DATASETS[view]}, whatever the images "
                 "are of; leave the name out, or use a point tracker"
@@ -172,7 +208,8 @@ def _check_can_be_labelled(sources: list[Source], info: DatasetInfo, reading: So
     for source in sources:
         if not source.replayable:
             raise ValueError(
-                f"{source.place}: {source.kind} holds no simulator states, which --labeler exact replays; use a point "
+                f"{source.place}: {source.kind} holds no simulator states, which --labeler exact replays as "
+                "LIBERO's cameras see them; use a point "
                 "tracker, for example --labeler lucas_kanade, which needs nothing else"
             )
 

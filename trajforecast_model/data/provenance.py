@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from trajforecast_model.data.sources.interface import Source
+from trajforecast_model.data.sources.names import file_name_of, former_name
 from trajforecast_model.files.atomic import write_atomically
 from trajforecast_model.files.json_files import read_object
 
@@ -24,13 +25,19 @@ def record_of(source: Source, names: list[str]) -> dict:
 def check_records(out: Path, records: dict[str, dict]) -> None:
     """Raises ValueError where `out` has a task of other demos: they would be mixed, or skipped as done."""
     for task, record in records.items():
-        file = out / FOLDER / f"{task}.json"
+        file = out / FOLDER / f"{file_name_of(task)}.json"
         known = _read(file) if file.exists() else record
         if not _may_be_the_same(known, record):
             raise ValueError(
                 f"{out} already holds {task} from {len(known['demos'])} other demos ({known['kind']}, images "
                 f"{known['orientation']}); prepare these {len(record['demos'])} ({record['kind']}, images "
                 f"{record['orientation']}) into another --out"
+            )
+        former = out / FOLDER / f"{file_name_of(former_name(task))}.json"
+        if former_name(task) != task and former.exists() and _share_a_demo(_read(former), record):
+            raise ValueError(
+                f"{out} holds demos of {task} as {former.stem}, which may be several tasks in one: it was prepared when names "
+                "kept ASCII letters alone; prepare into another --out"
             )
 
 
@@ -50,7 +57,11 @@ def _may_be_the_same(known: dict, record: dict) -> bool:
     ) and all(before == now or before is None or now is None for before, now in pairs)
 
 
+def _share_a_demo(known: dict, record: dict) -> bool:
+    return bool({*known["demos"].items()} & {*record["demos"].items()})
+
+
 def write_records(out: Path, records: dict[str, dict]) -> None:
     """Machines that share the work write the same, so it does not matter which is last."""
     for task, record in records.items():
-        write_atomically(out / FOLDER / f"{task}.json", (json.dumps(record, indent=2) + "\n").encode())
+        write_atomically(out / FOLDER / f"{file_name_of(task)}.json", (json.dumps(record, indent=2) + "\n").encode())

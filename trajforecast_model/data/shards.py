@@ -209,7 +209,10 @@ def fingerprint(shard: Path) -> str:
 
 
 def _decoded(png: bytes, shard: Path, row: int) -> np.ndarray:
-    image = decode_rgb(png)
+    try:
+        image = decode_rgb(png)
+    except ValueError as error:
+        raise ValueError(f"shard {shard}: the image of row {row} {error}") from error
     if image is None:
         raise ValueError(f"shard {shard}: the image of row {row} does not decode; prepare this demo again")
     return image

@@ -14,7 +14,6 @@ from trajforecast_model.data.shards import DatasetInfo, ShardDataset
 from trajforecast_model.evaluation.forecasters.models import load_point_forecaster
 from trajforecast_model.evaluation.forecasters.points import PointForecaster
 from trajforecast_model.evaluation.reports.output import ready_file
-from trajforecast_model.evaluation.reports.plots import draw_plots
 from trajforecast_model.evaluation.reports.report import summarise, windows_fingerprint
 from trajforecast_model.evaluation.reports.tables import as_markdown, as_text
 from trajforecast_model.evaluation.scores import WindowScores, score_window
@@ -69,6 +68,8 @@ def evaluate(
     out = ready_file("out", out)
     table = None if table is None else ready_file("table", table)
     if plots is not None:
+        from trajforecast_model.evaluation.reports.plots import draw_plots  # matplotlib, which other runs do not need
+
         Path(plots).mkdir(parents=True, exist_ok=True)
     dataset = ShardDataset(data, split)
     forecaster = load_point_forecaster(checkpoint, device, dtype)

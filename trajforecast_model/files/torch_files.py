@@ -1,15 +1,22 @@
-"""Files of torch.save that come from elsewhere, read without running anything that is pickled in them."""
+"""Files of tensors that come from elsewhere, read without running anything that is pickled in them."""
 
+import argparse
+import pathlib
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+# Classes that trainings keep beside their weights. They hold values and run nothing.
+_HARMLESS = [argparse.Namespace, pathlib.PosixPath]
 
 
 def read_plain(path: Path) -> Any:
-    """What a .pt file holds, where that is tensors, numbers, text, and lists and dicts of these; on the CPU.
+    """What a .pt or .safetensors file holds, where that is tensors, numbers, text, and lists and dicts of these; on the CPU.
 
     Raises:
         ValueError: for a missing or damaged file, or one with other objects in it.
@@ -17,25 +24,23 @@ def read_plain(path: Path) -> Any:
     if not path.is_file():
         raise ValueError(f"weights file {path} does not exist")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is not a file of plain tensors ({reason})") from error
+        if _is_safetensors(path):
+            return load_file(path)
+        with torch.serialization.safe_globals(_HARMLESS):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, KeyError, ValueError, TypeError) as error:
+        raise ValueError(f"{path} is not a file of plain tensors ({_reason(error)})") from error
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .pt file, where they lie as people save them.
+def _is_safetensors(path: Path) -> bool:
+    """By its beginning: the length of a header, eight bytes, and the header's brace. No pickle and no archive has one."""
+    with open(path, "rb") as file:
+        return file.read(9)[8:] == b"{"
 
-    Raises:
-        ValueError: for a missing or damaged file, one with other objects in it, or one without a state dict.
-    """
-    content = read_plain(path)
-    for wrapper in ("ema", "model", "state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}, expected a state dict")
-    tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
-    if not tensors:
-        raise ValueError(f"{path} holds no tensors, expected a state dict")
-    return {key.removeprefix("module.").removeprefix("_orig_mod."): value for key, value in tensors.items()}
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    foreign = re.search(r"GLOBAL (\S+)", text)
+    if foreign:
+        return f"it has objects of {foreign[1]} in it, which are not run; save its tensors alone"
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,7 +1,10 @@
 """Denoiser: the velocity of noisy track latents, given the image and the instruction (WHN section 3.3).
 
-Tokens carry their images apart from their samples, [N images, S samples, T frames, L positions, D], so that what
-depends on the image alone is computed once an image: the keys and values of its tokens, and its text embedding.
+Tokens carry their images apart from their samples, so that what depends on the image alone is computed once an image:
+the keys and values of its tokens, and its text embedding.
+
+A name's letters after the underscore are its shape: N images, S samples of each (1 where all are alike), T latent frames,
+C channels of h x w cells, L positions of a frame, D width of the network, M tokens of an image.
 """
 
 from dataclasses import dataclass
@@ -129,29 +132,28 @@ class Denoiser(nn.Module):
         Args:
             t: [N, S], or [N, 1] where all samples of an image are at the same time: then conditioning is computed once.
         """
-        images, samples = x.shape[:2]
         skipped = int(self.config.skip_first_frame)
-        x = x[:, :, skipped:]
-        frames = x.shape[2]
-        condition = self.timestep_embedding(timestep_features(t).to(x.dtype))  # [N, S or 1, D]
+        x_NSTChw = x[:, :, skipped:]
+        shape_NST = x_NSTChw.shape[:3]
+        condition_NSD = self.timestep_embedding(timestep_features(t).to(x.dtype))
         if context.text is not None:
-            condition = condition + context.text[:, None]
-        condition = F.silu(condition)[:, :, None, None]  # [N, S or 1, 1, 1, D]
+            condition_NSD = condition_NSD + context.text[:, None]
+        condition_NS11D = F.silu(condition_NSD)[:, :, None, None]
 
-        tokens = self.patch_embedding(self.track_encoding(x.flatten(0, 2)))
-        tokens = tokens.unflatten(0, (images, samples, frames)) + self.grid_positions  # [N, S, T, L, D]
+        tokens = self.patch_embedding(self.track_encoding(x_NSTChw.flatten(0, 2)))
+        tokens_NSTLD = tokens.unflatten(0, shape_NST) + self.grid_positions
         if context.aligned is not None:
-            tokens = tokens + context.aligned[:, None, None]
+            tokens_NSTLD = tokens_NSTLD + context.aligned[:, None, None]
         for i, block in enumerate(self.blocks):
             if i == 1:
-                tokens = tokens + self.time_positions[skipped:]
-            tokens = block(tokens, condition, context.keys_values[i])
+                tokens_NSTLD = tokens_NSTLD + self.time_positions[skipped:]
+            tokens_NSTLD = block(tokens_NSTLD, condition_NS11D, context.keys_values[i])
 
-        shift, scale = self.final_modulation(condition).chunk(2, dim=-1)
-        tokens = self.final_linear(_modulate(self.final_norm(tokens), shift, scale))
-        velocity = unpatchify(tokens.flatten(0, 2), self.config.patch_size, self.token_rows)
-        velocity = velocity.unflatten(0, (images, samples, frames))
-        return F.pad(velocity, (0, 0, 0, 0, 0, 0, skipped, 0))
+        shift, scale = self.final_modulation(condition_NS11D).chunk(2, dim=-1)
+        tokens_NSTLD = self.final_linear(_modulate(self.final_norm(tokens_NSTLD), shift, scale))
+        velocity = unpatchify(tokens_NSTLD.flatten(0, 2), self.config.patch_size, self.token_rows)
+        velocity_NSTChw = velocity.unflatten(0, shape_NST)
+        return F.pad(velocity_NSTChw, (0, 0, 0, 0, 0, 0, skipped, 0))
 
     def _initialise(self) -> None:
         for module in self.modules():

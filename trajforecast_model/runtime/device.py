@@ -1,14 +1,18 @@
 """Where tensors live: the name of a device, checked."""
 
 import torch
+from torch import nn
 
 
 def checked_device(device: str | torch.device) -> torch.device:
-    """Raises ValueError for a name that PyTorch does not know and for a GPU that it does not see."""
+    """Raises ValueError for anything but a CPU or CUDA device, and for a GPU that PyTorch does not see."""
     try:
-        device = torch.device(device)
-    except RuntimeError as error:
+        checked = torch.device(device)
+    except (RuntimeError, TypeError) as error:
         raise ValueError(f"device: got {device!r}, expected cpu, cuda or cuda:N") from error
+    if checked.type not in ("cpu", "cuda"):  # mps and others that PyTorch knows, which nothing here was tried on
+        raise ValueError(f"device: got {str(device)!r}, expected cpu, cuda or cuda:N: the networks run on no other")
+    device = checked
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise ValueError("device: cuda asked for, but this PyTorch sees no GPU; use cpu or install a CUDA build")
@@ -18,3 +22,8 @@ def checked_device(device: str | torch.device) -> torch.device:
                 f"device: got {device}, but this PyTorch sees {number} GPU(s); the last is cuda:{number - 1}"
             )
     return device
+
+
+def placed(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """The module there, for use and not for training."""
+    return module.to(device, dtype).eval().requires_grad_(False)

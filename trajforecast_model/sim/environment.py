@@ -1,6 +1,6 @@
 """One LIBERO task as a MuJoCo environment: found by suite and number, reset from a seed, stepped by actions.
 
-LIBERO (Liu et al. 2023) sits on robosuite. Its environments are made here without a renderer: sim/rendering.py draws.
+LIBERO (Liu et al. 2023) sits on robosuite. Its environments are made here without a renderer: sim/scene/rendering.py draws.
 """
 
 import contextlib

@@ -129,7 +129,7 @@ class StudentTrainConfig:
     data: DataConfig
     optimisation: OptimisationConfig
     start_from: str | None = None  # checkpoint folder of another student of this teacher, to go on from
-    method: Literal["endpoint", "reflow"] = "endpoint"  # see training/student_stage.py
+    method: Literal["endpoint", "reflow"] = "endpoint"  # see training/stages/student.py
     teacher_steps: int = 9  # evaluations of the solutions that the student learns from
     teacher_solver: str = "euler"  # see flow/solvers.py
     sampling_steps: int = 2  # evaluations of the student, in training (endpoint) and in the exported checkpoint

@@ -2,8 +2,8 @@
 
 import copy
 
-import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class ExponentialMovingAverage:
@@ -19,10 +19,8 @@ class ExponentialMovingAverage:
         ]
         self.model.requires_grad_(False)
 
-    @torch.no_grad()
     def update(self, step: int) -> None:
         # Early on the average must not hold on to the random start.
         decay = min(self.decay, (1 + step) / (10 + step))
-        averaged, current = zip(*self._pairs, strict=True)
-        torch._foreach_mul_(averaged, decay)
-        torch._foreach_add_(averaged, current, alpha=1 - decay)
+        averaged, current = map(list, zip(*self._pairs, strict=True))
+        get_ema_multi_avg_fn(decay)(averaged, current, step)

@@ -75,6 +75,10 @@ def run_training(stage: Stage, config: RunConfig, fingerprint: str, world: World
         folder.begin(to_dict(config))
     gradients = SharedGradients(state.parameters)
     dataset = training_windows(config.data, stage, world)
+    if (text_encoder := stage.frozen_networks.get("text encoder")) is not None:
+        if not world.is_first:
+            text_encoder.warn = lambda _line: None
+        text_encoder.check([*dataset.rows.instruction, *stage.validation.rows.instruction])
     world.check_same(
         config=fingerprint,
         step=state.step,

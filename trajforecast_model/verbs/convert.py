@@ -10,22 +10,31 @@ def add(verbs) -> None:
     whn.add_argument("--denoiser", required=True, type=Path)
     whn.add_argument("--vae", type=Path, default=None, help="leave out for a model in track space")
     whn.add_argument("--out", required=True, type=Path)
-    whn.add_argument("--config", type=Path, default=None, help="model YAML, for what the weights do not tell")
+    whn.add_argument(
+        "--release",
+        default=None,
+        metavar="NAME",
+        help="which released model the files are of: libero-atm, libero-tramoe, kubric-s, kubric-b, kubric-l, physion, "
+        "physics101, cityscapes-b or cityscapes-l",
+    )
+    whn.add_argument("--config", type=Path, default=None, help="model YAML, for what neither weights nor release tell")
+    _add_weights(whn)
 
     def run(args):
         from trajforecast_model.conversion.whn import convert_whn
 
-        convert_whn(args.denoiser, args.vae, args.out, args.config)
+        convert_whn(args.denoiser, args.vae, args.out, args.config, args.release, args.weights)
 
     whn.set_defaults(run=run)
     atm = sources.add_parser("atm", help="ATM's released track transformers, as the baseline")
     atm.add_argument("--checkpoint", required=True, type=Path, help="state dict, e.g. model_best.ckpt")
     atm.add_argument("--out", required=True, type=Path)
+    _add_weights(atm)
 
     def run_atm(args):
         from trajforecast_model.conversion.atm import convert_atm
 
-        convert_atm(args.checkpoint, args.out)
+        convert_atm(args.checkpoint, args.out, args.weights)
 
     atm.set_defaults(run=run_atm)
     amplify = sources.add_parser("amplify", help="AMPLIFY's released checkpoints, run by AMPLIFY's own code")
@@ -33,10 +42,21 @@ def add(verbs) -> None:
     amplify.add_argument("--checkout", required=True, type=Path, metavar="DIR", help="its source")
     amplify.add_argument("--sampling", default="argmax", help="of its codes: argmax, or topk for different samples")
     amplify.add_argument("--out", required=True, type=Path)
+    _add_weights(amplify)
 
     def run_amplify(args):
         from trajforecast_model.conversion.amplify import convert_amplify
 
-        convert_amplify(args.checkpoint, args.checkout, args.sampling, args.out)
+        convert_amplify(args.checkpoint, args.checkout, args.sampling, args.out, args.weights)
 
     amplify.set_defaults(run=run_amplify)
+
+
+def _add_weights(parser) -> None:
+    parser.add_argument(
+        "--weights",
+        default=None,
+        metavar="model|ema",
+        help="where the file has several: the model, its moving average, or the name of an entry (default: the average "
+        "where there is one)",
+    )

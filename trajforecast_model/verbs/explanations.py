@@ -3,6 +3,7 @@
 # What an environment without an extra lacks, and the extra that brings it.
 EXTRAS = {
     "h5py": "train",
+    "matplotlib": "train",
     "pyarrow": "train",
     "scipy": "train",
     "tensorboard": "train",

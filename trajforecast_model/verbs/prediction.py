@@ -62,14 +62,17 @@ def predict_files(
 
 
 def read_rgb(path: Path) -> np.ndarray:
-    """An image file as RGB uint8 [H, W, 3]; grey becomes RGB, 16-bit values keep their upper byte, alpha is dropped.
+    """An image file as RGB uint8 [H, W, 3]; grey becomes RGB, alpha is dropped.
 
     Raises:
-        ValueError: for a file that is missing or no image.
+        ValueError: for a file that is missing or no image, and for values that are not of 8 bits, as in depth maps.
     """
     if not path.is_file():
         raise ValueError(f"image {path} does not exist" if not path.exists() else f"image {path} is not a file")
-    image = decode_rgb(path.read_bytes())
+    try:
+        image = decode_rgb(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"image {path} {error}") from error
     if image is None:
         raise ValueError(f"image {path} is not an image that OpenCV can read, or it is damaged; expected PNG or JPEG")
     return image

@@ -12,7 +12,7 @@ def add(verbs) -> None:
         "demos",
         nargs="+",
         type=Path,
-        help="LIBERO or ATM HDF5, LeRobot datasets, videos; or folders; or one of block scenes",
+        help="LIBERO, robomimic or ATM HDF5, LeRobot datasets, videos; or folders; or one of block scenes",
     )
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--labeler", default="exact", help="exact, lucas_kanade, alltracker, tapnext or cotracker3")
@@ -29,6 +29,9 @@ def add(verbs) -> None:
     demos.add("--orientation", help="of stored images: upright, upside_down, mirrored or rotated (default: by kind)")
     demos.add(
         "--view", action="append", metavar="NAME[=CAMERA]", help="a view of the dataset (default: side, effector)"
+    )
+    demos.add(
+        "--instruction", metavar="TEXT", help="what the robot is told, for recordings that have no words of their own"
     )
     demos.add("--shard", metavar="I/N", help="do this share only; other machines do the others (default: 1/1)")
     demos.add("--dry-run", action="store_true", help="say what would be done and write nothing")
@@ -62,7 +65,8 @@ def add(verbs) -> None:
             args.demos, args.out, args.labeler, options.get("stride", 1),
             default_workers(tracker) if args.workers is None else args.workers, tracker=tracker,
             reading=SourceOptions(
-                options.get("orientation"), options.get("fps"), {view: name or None for view, name in cameras.items()}
+                options.get("orientation"), options.get("fps"), {view: name or None for view, name in cameras.items()},
+                instruction=options.get("instruction", "").strip(),
             ),
             dt=options.get("dt", 0.05), share=parse_share(options.get("shard", "1/1")), dry_run="dry_run" in options,
         )  # fmt: skip

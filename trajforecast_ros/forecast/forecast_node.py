@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from functools import partial
+from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
@@ -40,9 +41,13 @@ from trajforecast_ros.forecast.pairing import Frame
 from trajforecast_ros.forecast.parameters import ForecastParameters
 from trajforecast_ros.forecast.statistics import Published, Standing, Statistics
 from trajforecast_ros.forecast.thread import ForecastThread, Result
+from trajforecast_ros.forecast.transports import message_and_qos
+from trajforecast_ros.images import ImageRefused
+from trajforecast_ros.images.video import VideoDecoder, VideoImage
 from trajforecast_ros.messages import nanoseconds
-from trajforecast_ros.qos import LATCHED, NEWEST_IMAGE
+from trajforecast_ros.qos import LATCHED
 from trajforecast_ros.running import run
+from trajforecast_ros.starting.arguments import Command
 
 HOUSEKEEPING_PERIOD = 0.1  # seconds
 DIAGNOSTICS_PERIOD = 1.0
@@ -54,6 +59,7 @@ class ForecastNode(LifecycleNode):
     def __init__(self, **node_options):
         super().__init__("forecast_node", **node_options)
         self._settings = parameters.declare(self)
+        self._say_instruction()
         parameters.follow_changes(self, lambda: self._settings, self._check, self._apply)
         self._statistics = Statistics(time.monotonic())
         self._forecaster: Forecaster | None = None
@@ -144,16 +150,17 @@ class ForecastNode(LifecycleNode):
             wake_executor=lambda: self.executor.wake(),
         )
         overridable = QoSOverridingOptions.with_default_policies()
-        for view in self._settings.views:
-            topic, message_type = f"{view}/image_raw", Image
-            if self._settings.image_transport == "compressed":
+        for view, transport in self._settings.transports().items():
+            topic = f"{view}/image_raw"
+            if transport != "raw":
                 # The transport's name goes behind the topic that the user may have remapped.
-                topic, message_type = f"{self.resolve_topic_name(topic)}/compressed", CompressedImage
+                topic = f"{self.resolve_topic_name(topic)}/{transport}"
+            message_type, qos = message_and_qos(transport)
             on_image = partial(self._on_image, view)
+            if transport == "ffmpeg":
+                on_image = partial(self._on_packet, view, VideoDecoder())
             self._own_subscriptions.append(
-                self.create_subscription(
-                    message_type, topic, on_image, NEWEST_IMAGE, qos_overriding_options=overridable
-                )
+                self.create_subscription(message_type, topic, on_image, qos, qos_overriding_options=overridable)
             )
         # A group of its own: rclpy keeps a group's other callbacks back until a call that waits has its answer.
         calls = ReentrantCallbackGroup()
@@ -168,6 +175,7 @@ class ForecastNode(LifecycleNode):
         started = time.monotonic()
         self.get_logger().info(f"loading checkpoint {wanted.checkpoint} on {wanted.device}")
         forecaster = Forecaster.from_pretrained(wanted.checkpoint, device=wanted.device, dtype=wanted.dtype)
+        forecaster.warn = self.get_logger().warning
         _check_budget(wanted, forecaster)
         self._warm_up(forecaster)
         self.get_logger().info(f"{forecaster.model_id} is ready after {time.monotonic() - started:.1f} s")
@@ -256,7 +264,19 @@ class ForecastNode(LifecycleNode):
 
     # Callbacks, on the executor's thread
 
-    def _on_image(self, view: str, message: Image | CompressedImage) -> None:
+    def _on_packet(self, view: str, decoder: VideoDecoder, packet: Any) -> None:
+        if not self._thread.running:
+            return
+        try:
+            images = decoder.decode(packet)
+        except ImageRefused as error:
+            self._statistics.dropped("refused", 1)
+            self.get_logger().error(f"images of camera {view} are refused: {error}", throttle_duration_sec=10.0)
+            return
+        for image in images:
+            self._on_image(view, image)
+
+    def _on_image(self, view: str, message: Image | CompressedImage | VideoImage) -> None:
         if not self._thread.running:
             return
         frame = Frame(view, message, nanoseconds(message.header), time.monotonic())
@@ -298,12 +318,16 @@ class ForecastNode(LifecycleNode):
             _check_budget(settings, self._forecaster)
 
     def _apply(self, settings: ForecastParameters) -> None:
-        if settings.instruction.strip() and settings.instruction != self._settings.instruction:
-            self.get_logger().info(f"instruction: {settings.instruction.strip()}")
-        self._settings = settings
+        before, self._settings = self._settings, settings
+        if settings.instruction != before.instruction:
+            self._say_instruction()
         if self._thread is not None:
             self._thread.update(settings)
         self._observe_if_wanted()
+
+    def _say_instruction(self) -> None:
+        if instruction := self._settings.instruction.strip():
+            self.get_logger().info(f"instruction: {instruction}")
 
     def _on_housekeeping(self) -> None:
         self._destroy_services()
@@ -380,8 +404,11 @@ def started_node() -> ForecastNode:
     return node
 
 
+COMMAND = Command("forecast_node", "Camera images and an instruction in, predicted tracks out.", ForecastParameters)
+
+
 def main(arguments: list[str] | None = None) -> int:
-    return run(started_node, arguments, close=ForecastNode.close)
+    return run(started_node, arguments, close=ForecastNode.close, command=COMMAND)
 
 
 if __name__ == "__main__":

@@ -5,81 +5,74 @@ config/forecast.yaml holds the same defaults for users to copy, docs/ros.md the 
 
 import re
 from collections.abc import Callable
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
-from rclpy.exceptions import ParameterException
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from trajforecast_ros.forecast.fitting import FITS
-from trajforecast_ros.forecast.reduction import Reduction, parse_points
+from trajforecast_ros.forecast.transports import message_and_qos, parse_transports
+from trajforecast_ros.reduction import Reduction, parse_points
+from trajforecast_ros.starting import parameters as starting
+from trajforecast_ros.starting.parameters import meaning
 
 MAX_SAMPLES = 64
 MAX_SOLVER_STEPS = 1000
-
-
-def _meaning(
-    description: str,
-    choices: tuple[str, ...] = (),
-    low: float | None = None,
-    high: float | None = None,
-    reload: bool = False,
-) -> dict:
-    """A field's metadata; `reload`: it can only change while the node is unconfigured."""
-    return {"description": description, "choices": choices, "low": low, "high": high, "reload": reload}
 
 
 @dataclass(frozen=True)
 class ForecastParameters:
     checkpoint: str = field(
         default="libero_object_tiny",
-        metadata=_meaning("A shipped checkpoint's name, a checkpoint folder, or a Hugging Face hub id", reload=True),
+        metadata=meaning("A shipped checkpoint's name, a checkpoint folder, or a Hugging Face hub id", reload=True),
     )
-    device: str = field(default="cpu", metadata=_meaning("Where the networks run: cpu, cuda, cuda:1", reload=True))
+    device: str = field(default="cpu", metadata=meaning("Where the networks run: cpu, cuda, cuda:1", reload=True))
     dtype: str = field(
         default="float32",
-        metadata=_meaning("Number format of the networks", choices=("float32", "bfloat16"), reload=True),
+        metadata=meaning("Number format of the networks", choices=("float32", "bfloat16"), reload=True),
     )
     compile: bool = field(
         default=False,
-        metadata=_meaning(
+        metadata=meaning(
             "Whether torch.compile makes the networks faster, which takes it a minute or more at configure", reload=True
         ),
     )
     views: list[str] = field(
         default_factory=lambda: ["side", "effector"],
-        metadata=_meaning("Cameras to forecast; each view's images come on <view>/image_raw", reload=True),
+        metadata=meaning("Cameras to forecast; each view's images come on <view>/image_raw", reload=True),
     )
     image_transport: str = field(
         default="raw",
-        metadata=_meaning(
-            "raw takes the image topic, compressed its /compressed", choices=("raw", "compressed"), reload=True
+        metadata=meaning(
+            "raw takes the image topic, compressed its /compressed, ffmpeg its /ffmpeg (H.264, HEVC): one for all "
+            "cameras, or one for each as side:raw,effector:compressed",
+            reload=True,
         ),
     )
     autostart: bool = field(
-        default=True, metadata=_meaning("Whether the node configures and activates itself when it starts", reload=True)
+        default=True, metadata=meaning("Whether the node configures and activates itself when it starts", reload=True)
     )
     instruction: str = field(
-        default="", metadata=_meaning("What the robot is to do; the newest of this and ~/instruction counts")
+        default="", metadata=meaning("What the robot is to do; the newest of this and ~/instruction counts")
     )
-    num_samples: int = field(default=8, metadata=_meaning("k: futures sampled in a forecast", low=1, high=MAX_SAMPLES))
+    num_samples: int = field(default=8, metadata=meaning("k: futures sampled in a forecast", low=1, high=MAX_SAMPLES))
     solver_steps: int = field(
         default=0,
-        metadata=_meaning(
+        metadata=meaning(
             "Network evaluations a forecast; 0 takes the checkpoint's own number", low=0, high=MAX_SOLVER_STEPS
         ),
     )
     seed: int = field(
         default=0,
-        metadata=_meaning("Random seed of every forecast; -1 draws a new one each time", low=-1, high=2**31 - 1),
+        metadata=meaning("Random seed of every forecast; -1 draws a new one each time", low=-1, high=2**31 - 1),
     )
     max_rate: float = field(
-        default=0.0, metadata=_meaning("Most forecasts a second; 0 forecasts as fast as it can", low=0.0, high=1000.0)
+        default=0.0, metadata=meaning("Most forecasts a second; 0 forecasts as fast as it can", low=0.0, high=1000.0)
     )
     latency_budget: float = field(
         default=0.0,
-        metadata=_meaning(
+        metadata=meaning(
             "Seconds from an image's arrival to its forecast; num_samples and solver_steps are then the most that is "
             "made. 0 is no limit",
             low=0.0,
@@ -87,15 +80,15 @@ class ForecastParameters:
         ),
     )
     max_pair_skew: float = field(
-        default=0.05, metadata=_meaning("Seconds that the stamps of a pair of images may lie apart", low=0.0, high=10.0)
+        default=0.05, metadata=meaning("Seconds that the stamps of a pair of images may lie apart", low=0.0, high=10.0)
     )
     max_image_age: float = field(
         default=0.0,
-        metadata=_meaning("Seconds that an image's stamp may lie in the past; 0 takes any age", low=0.0, high=3600.0),
+        metadata=meaning("Seconds that an image's stamp may lie in the past; 0 takes any age", low=0.0, high=3600.0),
     )
     camera_timeout: float = field(
         default=1.0,
-        metadata=_meaning(
+        metadata=meaning(
             "Seconds of silence after which a camera counts as missing and the other goes on alone",
             low=0.05,
             high=600.0,
@@ -103,33 +96,40 @@ class ForecastParameters:
     )
     image_fit: str = field(
         default="stretch",
-        metadata=_meaning(
+        metadata=meaning(
             "stretch shows the networks the whole picture squeezed to their aspect, crop its undistorted middle",
             choices=FITS,
         ),
     )
     output_stride: int = field(
-        default=1, metadata=_meaning("Every how many rows and columns of the grid one is published", low=1, high=1024)
+        default=1, metadata=meaning("Every how many rows and columns of the grid one is published", low=1, high=1024)
     )
     max_published_samples: int = field(
         default=0,
-        metadata=_meaning(
+        metadata=meaning(
             "How many of the samples are published; 0 is all. The summary is of all", low=0, high=MAX_SAMPLES
         ),
     )
     query_points: str = field(
         default="",
-        metadata=_meaning(
+        metadata=meaning(
             "Points to publish instead of the grid, as 0.5,0.5 0.25,0.75: x,y from the image's top-left corner to 1,1"
         ),
     )
     score: bool = field(
         default=False,
-        metadata=_meaning(
+        metadata=meaning(
             "Whether to follow the observed motion and publish predicted_tracks/score when a horizon has passed",
         ),
     )
-    enabled: bool = field(default=True, metadata=_meaning("Whether to forecast; ~/enable changes it too"))
+    enabled: bool = field(default=True, metadata=meaning("Whether to forecast; ~/enable changes it too"))
+
+    def transports(self) -> dict[str, str]:
+        """How each view's images come. Raises ValueError for what there is not, or not on this machine."""
+        transports = parse_transports(self.image_transport, self.views)
+        for transport in set(transports.values()):
+            message_and_qos(transport)
+        return transports
 
     def reduction(self) -> Reduction:
         """What is published of a forecast. Raises ValueError for query points that are none."""
@@ -142,24 +142,14 @@ def declare(node: Node) -> ForecastParameters:
     Raises:
         ValueError: for a wrong type, a number out of range, and what `check` refuses.
     """
-    values = {}
-    for item in fields(ForecastParameters):
-        default = item.default if item.default_factory is MISSING else item.default_factory()
-        try:
-            values[item.name] = _plain(node.declare_parameter(item.name, default, _descriptor(item)).value)
-        except ParameterException as error:
-            raise ValueError(f"parameter {item.name} ({item.metadata['description']}): {error}") from error
-    parameters = ForecastParameters(**values)
+    parameters = starting.declare(node, ForecastParameters)
     check(parameters)
     return parameters
 
 
 def check(parameters: ForecastParameters) -> None:
     """Raises ValueError for what the descriptors' types and ranges do not catch."""
-    for item in fields(parameters):
-        value, choices = getattr(parameters, item.name), item.metadata["choices"]
-        if choices and value not in choices:
-            raise ValueError(f"parameter {item.name} is {value!r}; choose one of {', '.join(choices)}")
+    starting.check_choices(parameters)
     views = parameters.views
     if not views or len(set(views)) < len(views) or "" in views:
         raise ValueError(f"parameter views is {views}; name one or more different cameras")
@@ -169,10 +159,11 @@ def check(parameters: ForecastParameters) -> None:
                 f"parameter views: {view!r} cannot be part of a topic's name; a view is letters, digits and underscores, "
                 "and its first character is no digit"
             )
-    try:
-        parameters.reduction()
-    except ValueError as error:
-        raise ValueError(f"parameter query_points: {error}") from error
+    for name, read in (("image_transport", parameters.transports), ("query_points", parameters.reduction)):
+        try:
+            read()
+        except ValueError as error:
+            raise ValueError(f"parameter {name}: {error}") from error
 
 
 def follow_changes(
@@ -185,7 +176,7 @@ def follow_changes(
 
     def changed(given: list[Parameter]) -> ForecastParameters:
         known = asdict(current())
-        return replace(current(), **{p.name: _plain(p.value) for p in given if p.name in known})
+        return replace(current(), **{p.name: starting.plain(p.value) for p in given if p.name in known})
 
     def validate(given: list[Parameter]) -> SetParametersResult:
         try:
@@ -194,6 +185,7 @@ def follow_changes(
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
+    starting.take_whole_numbers_where_any_will_do(node, ForecastParameters)
     node.add_on_set_parameters_callback(validate)
     node.add_post_set_parameters_callback(lambda given: apply(changed(given)))
 
@@ -204,22 +196,3 @@ def set_read_only(node: Node, read_only: bool) -> None:
         if item.metadata["reload"]:
             # The descriptor that the node itself uses; rclpy's set_descriptor never unlocks.
             node.describe_parameter(item.name).read_only = read_only
-
-
-def _plain(value):
-    return list(value) if isinstance(value, (tuple, list)) or hasattr(value, "tolist") else value
-
-
-def _descriptor(item: Field) -> ParameterDescriptor:
-    low, high, choices = (item.metadata[key] for key in ("low", "high", "choices"))
-    constraints = [f"one of {', '.join(choices)}"] if choices else []
-    if item.metadata["reload"]:
-        constraints.append("changes only while the node is unconfigured: clean up, set, configure")
-    descriptor = ParameterDescriptor(
-        description=item.metadata["description"], additional_constraints="; ".join(constraints)
-    )
-    if low is not None and isinstance(item.default, int):
-        descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=0)]
-    elif low is not None:
-        descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)]
-    return descriptor

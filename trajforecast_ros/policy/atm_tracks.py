@@ -16,8 +16,8 @@ import numpy as np
 
 from trajforecast_model.tracks.grid import rescale
 from trajforecast_model.tracks.summary import medoid
-from trajforecast_ros.forecast.reduction import GridLookup
 from trajforecast_ros.messages import SummaryArrays, TrackArrays
+from trajforecast_ros.reduction import GridLookup
 
 VIEWS = ("side", "effector")
 STEPS = 16

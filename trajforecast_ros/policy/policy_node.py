@@ -7,6 +7,7 @@ turning the hand, opening and closing the fingers.
 """
 
 import sys
+from dataclasses import dataclass, field
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
@@ -19,6 +20,8 @@ from trajforecast_ros.messages import SummaryArrays, nanoseconds, read_summary
 from trajforecast_ros.policy.calibration import Calibration
 from trajforecast_ros.qos import LATCHED, RESULT
 from trajforecast_ros.running import run
+from trajforecast_ros.starting.arguments import Command
+from trajforecast_ros.starting.parameters import declare, meaning
 
 VIEW = "side"
 # How far LIBERO's arm goes in a control step under a full action, once it is moving: measured, see docs/policy.md. (The
@@ -27,18 +30,24 @@ METRES_PER_STEP = 0.0125
 RADIUS = 0.08  # of the gripper's region, in widths of the image
 
 
+@dataclass(frozen=True)
+class PolicyParameters:
+    lookahead: int = field(default=4, metadata=meaning("Steps of the forecast whose motion counts", low=1))
+    radius: float = field(
+        default=RADIUS, metadata=meaning("Of the gripper's region, in widths of the image", low=0.001)
+    )
+    gain: float = field(default=1.0, metadata=meaning("Of the motion; 0 leaves the arm where it is", low=0.0))
+    gripper: float = field(default=-1.0, metadata=meaning("Fingers: -1 open, 1 closed", low=-1.0))
+
+
 class PolicyNode(Node):
     """Raises ValueError for a parameter out of range."""
 
     def __init__(self):
         super().__init__("policy_node")
-        self._lookahead = self.declare_parameter("lookahead", 4).value  # steps of the forecast
-        self._radius = self.declare_parameter("radius", RADIUS).value
-        self._gain = self.declare_parameter("gain", 1.0).value
-        self._fingers = self.declare_parameter("gripper", -1.0).value  # -1 open, 1 closed
-        for name, least in (("lookahead", 1), ("radius", 0.001), ("gain", 0.0), ("gripper", -1.0)):
-            if (value := self.get_parameter(name).value) < least:
-                raise ValueError(f"parameter {name} is {value}; it must be at least {least}")
+        chosen = declare(self, PolicyParameters, read_only=True)
+        self._lookahead, self._radius, self._gain = chosen.lookahead, chosen.radius, chosen.gain
+        self._fingers = chosen.gripper
         self._camera_info = self._camera_pose = self._gripper = None
         self._answered = None  # the newest forecast's stamp
         self._actions = self.create_publisher(Float32MultiArray, "simulator_node/action", RESULT)
@@ -103,8 +112,11 @@ def gripper_motion(forecast: SummaryArrays, gripper: np.ndarray, radius: float, 
     return np.median(motion[length >= np.median(length)], axis=0).astype(np.float64)
 
 
+COMMAND = Command("policy_node", "An example policy: the gripper goes where the forecast says.", PolicyParameters)
+
+
 def main(arguments: list[str] | None = None) -> int:
-    return run(PolicyNode, arguments)
+    return run(PolicyNode, arguments, command=COMMAND)
 
 
 if __name__ == "__main__":

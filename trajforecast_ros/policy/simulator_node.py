@@ -8,6 +8,7 @@ The simulator is the `sim` extra: pip install -e '.[sim]'.
 """
 
 import sys
+from dataclasses import dataclass, field
 
 import numpy as np
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
@@ -24,9 +25,30 @@ from trajforecast_model.sim.mujoco_setup import configure_mujoco
 from trajforecast_ros.images import to_message
 from trajforecast_ros.qos import EVERY_IMAGE, LATCHED
 from trajforecast_ros.running import run
+from trajforecast_ros.starting.arguments import Command
+from trajforecast_ros.starting.parameters import declare, meaning
 
 WORLD = "world"
 STAY = np.array([0.0] * 6 + [OPEN_GRIPPER])
+
+
+@dataclass(frozen=True)
+class SimulatorParameters:
+    suite: str = field(default="libero_object", metadata=meaning("LIBERO suite"))
+    task: int = field(default=0, metadata=meaning("Number of the task in its suite"))
+    seed: int = field(default=0, metadata=meaning("Of the first scene; each reset takes the next", low=0))
+    lockstep: bool = field(
+        default=False, metadata=meaning("Step only when an action comes; false runs at 20 Hz by the wall clock")
+    )
+    steps_per_action: int = field(default=1, metadata=meaning("Control steps of each action", low=1))
+    action_timeout: float = field(
+        default=0.5, metadata=meaning("Seconds that an action holds when the world does not wait")
+    )
+    repeat_period: float = field(
+        default=5.0, metadata=meaning("Seconds after which images are published again in lockstep", low=0.01)
+    )
+    image_size: int = field(default=128, metadata=meaning("Height and width of the images", low=16))
+    publish_clock: bool = field(default=False, metadata=meaning("Publish simulated time on /clock"))
 
 
 class SimulatorNode(Node):
@@ -34,24 +56,15 @@ class SimulatorNode(Node):
 
     def __init__(self):
         super().__init__("simulator_node")
-        suite = self.declare_parameter("suite", "libero_object").value
-        number = self.declare_parameter("task", 0).value
-        self._seed = self.declare_parameter("seed", 0).value
-        self._lockstep = self.declare_parameter("lockstep", False).value
-        self._steps_per_action = self.declare_parameter("steps_per_action", 1).value
-        self._action_timeout = self.declare_parameter("action_timeout", 0.5).value
-        repeat_period = self.declare_parameter("repeat_period", 5.0).value
-        image_size = self.declare_parameter("image_size", 128).value
-        publish_clock = self.declare_parameter("publish_clock", False).value
-        for name, least in (("seed", 0), ("steps_per_action", 1), ("image_size", 16), ("repeat_period", 0.01)):
-            if (value := self.get_parameter(name).value) < least:
-                raise ValueError(f"parameter {name} is {value}; it must be at least {least}")
+        chosen = declare(self, SimulatorParameters, read_only=True)
+        self._seed, self._lockstep = chosen.seed, chosen.lockstep
+        self._steps_per_action, self._action_timeout = chosen.steps_per_action, chosen.action_timeout
         configure_mujoco()
         # It imports mujoco, which needs configure_mujoco() first.
         from trajforecast_model.sim.scene.live_view import LiveView
 
-        self._environment = TaskEnvironment(find_task(suite, number))
-        self._view = LiveView(self._environment, image_size)
+        self._environment = TaskEnvironment(find_task(chosen.suite, chosen.task))
+        self._view = LiveView(self._environment, chosen.image_size)
 
         self._cameras = {
             view: self.create_publisher(Image, f"{view}/image_raw", EVERY_IMAGE) for view in self._view.views
@@ -61,7 +74,7 @@ class SimulatorNode(Node):
         self._camera_pose = self.create_publisher(PoseStamped, "side/camera_pose", LATCHED)
         self._success = self.create_publisher(Bool, "~/success", LATCHED)
         self._instruction = self.create_publisher(String, "forecast_node/instruction", LATCHED)
-        self._clock_publisher = self.create_publisher(ClockMessage, "/clock", 10) if publish_clock else None
+        self._clock_publisher = self.create_publisher(ClockMessage, "/clock", 10) if chosen.publish_clock else None
         self.create_subscription(Float32MultiArray, "~/action", self._on_action, 10)
         self.create_service(Trigger, "~/reset", self._on_reset)
 
@@ -70,7 +83,7 @@ class SimulatorNode(Node):
         self._reset()
         self._instruction.publish(String(data=self._environment.task.instruction))
         # Wall time, for with use_sim_time the node's own clock would wait for this very timer.
-        period = repeat_period if self._lockstep else 1 / CONTROL_HZ
+        period = chosen.repeat_period if self._lockstep else 1 / CONTROL_HZ
         self._timer = self.create_timer(period, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def close(self) -> None:
@@ -160,8 +173,11 @@ def _pose_message(pose) -> Pose:
     return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
 
 
+COMMAND = Command("simulator_node", "LIBERO in MuJoCo as a robot on ROS.", SimulatorParameters)
+
+
 def main(arguments: list[str] | None = None) -> int:
-    return run(SimulatorNode, arguments, close=SimulatorNode.close)
+    return run(SimulatorNode, arguments, close=SimulatorNode.close, command=COMMAND)
 
 
 if __name__ == "__main__":

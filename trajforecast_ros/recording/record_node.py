@@ -6,12 +6,11 @@ are, and of what type and quality of service, and subscribes to them so that eve
 
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import InvalidTopicNameException, ParameterException
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -23,6 +22,8 @@ from trajforecast_ros.recording.bag_writer import BagWriter, Received, Topic
 from trajforecast_ros.recording.message_definitions import message_class, message_definition
 from trajforecast_ros.recording.writer_thread import WriterThread
 from trajforecast_ros.running import run
+from trajforecast_ros.starting.arguments import Command
+from trajforecast_ros.starting.parameters import declare, meaning
 
 LOOK_SECONDS = 0.1  # between two looks at which topics there are
 REPORT_SECONDS = 10.0  # between two reports of losses, and until a silent camera is told of
@@ -34,22 +35,31 @@ FORECASTS = ("predicted_tracks", "predicted_tracks/summary", "predicted_tracks/s
 INSTRUCTION = "forecast_node/instruction"
 
 
+@dataclass(frozen=True)
+class RecordParameters:
+    output: str = field(default="", metadata=meaning("The bag's folder; it is made, and must be given"))
+    views: list[str] = field(
+        default_factory=lambda: ["side", "effector"], metadata=meaning("Cameras whose images are recorded")
+    )
+    queue_megabytes: int = field(
+        default=256, metadata=meaning("What may wait in memory for the disk; more is left out", low=16, high=65536)
+    )
+
+
 class RecordNode(Node):
     """Raises ValueError or OSError when a parameter is no good or the bag cannot be made."""
 
     def __init__(self, **node_options):
         super().__init__("record_node", **node_options)
-        output = self._declared("output", "", "The bag's folder, which is made")
-        views = self._declared("views", ["side", "effector"], "Cameras to record")
-        megabytes = self._declared(
-            "queue_megabytes", 256, "What may wait in memory for the disk", IntegerRange(from_value=16, to_value=65536)
-        )
-        if not output:
+        chosen = declare(self, RecordParameters, read_only=True)
+        if not chosen.output:
             raise ValueError("parameter output is empty; name the folder to record into")
-        self._cameras = {view: self.resolve_topic_name(_image_topic(view)) for view in views}
+        if not chosen.views:
+            raise ValueError("parameter views is empty; name one or more cameras, as in [side, effector]")
+        self._cameras = {view: self.resolve_topic_name(_image_topic(view)) for view in chosen.views}
         self._others = {self.resolve_topic_name(name) for name in (INSTRUCTION, *FORECASTS)}
-        self._bag = BagWriter(Path(output).expanduser())
-        self._writer = WriterThread(self._bag, megabytes << 20)
+        self._bag = BagWriter(Path(chosen.output).expanduser())
+        self._writer = WriterThread(self._bag, chosen.queue_megabytes << 20)
         self._recorded: dict[tuple[str, str], _Recorded] = {}  # by topic and type
         self._not_recorded: set[tuple[str, str]] = set()
         self._silent: set[str] = set()  # views of which it was said
@@ -80,15 +90,6 @@ class RecordNode(Node):
         if failure:
             kept = f"; what came before is whole in {bag.folder}" if bag.folder.exists() else ""
             logger.error(f"the recording ended: {failure}{kept}")
-
-    def _declared(self, name: str, default, description: str, values: IntegerRange | None = None):
-        descriptor = ParameterDescriptor(description=description, read_only=True)
-        descriptor.integer_range = [values] if values else []
-        try:
-            value = self.declare_parameter(name, default, descriptor).value
-        except ParameterException as error:
-            raise ValueError(f"parameter {name} ({description}): {error}") from error
-        return list(value) if isinstance(default, list) else value
 
     def _on_look(self) -> None:
         for name, types in self.get_topic_names_and_types():
@@ -222,6 +223,9 @@ def _listed(losses: dict[str, str]) -> str:
     return "; ".join(f"{topic} {text}" for topic, text in losses.items())
 
 
+COMMAND = Command("record_node", "Records cameras, instructions and forecasts into a bag.", RecordParameters)
+
+
 def main(arguments: list[str] | None = None) -> int:
     nodes = []
 
@@ -229,7 +233,13 @@ def main(arguments: list[str] | None = None) -> int:
         nodes.append(RecordNode())
         return nodes[0]
 
-    code = run(make_node, arguments, close=RecordNode.close, finished=lambda node: node.failure is not None)
+    code = run(
+        make_node,
+        arguments,
+        close=RecordNode.close,
+        finished=lambda node: node.failure is not None,
+        command=COMMAND,
+    )
     return 2 if nodes and nodes[0].failure else code
 
 

@@ -6,6 +6,7 @@ recorded.
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,8 @@ from trajforecast_ros.qos import EVERY_IMAGE, LATCHED
 from trajforecast_ros.recording.message_definitions import message_class
 from trajforecast_ros.resources import shipped_episode
 from trajforecast_ros.running import run
+from trajforecast_ros.starting.arguments import Command
+from trajforecast_ros.starting.parameters import declare, meaning
 
 CAMERA_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 BAG_FILES = (".mcap", ".db3")
@@ -30,6 +33,17 @@ INSTRUCTION = "forecast_node/instruction"
 WAITING_SECONDS = 0.05  # between two looks whether the subscribers are there
 LONGEST_WAIT = 100_000_000  # nanoseconds
 PAUSE = 100_000_000  # nanoseconds between two rounds of a bag
+
+
+@dataclass(frozen=True)
+class ReplayParameters:
+    episode: str = field(default="", metadata=meaning("A bag, or an episode file; empty plays the shipped episode"))
+    loop: bool = field(default=True, metadata=meaning("Whether to play again, or to end after the last message"))
+    speed: float = field(default=1.0, metadata=meaning("1.0 is real time; stamps count in the episode's own time"))
+    wait_for_subscribers: int = field(default=1, metadata=meaning("Start when every camera topic has this many", low=0))
+    start_stamp: int = field(
+        default=0, metadata=meaning("Stamp of an episode's first frame, nanoseconds; 0 is now", low=0)
+    )
 
 
 class Moment(NamedTuple):
@@ -121,14 +135,12 @@ class ReplayNode(Node):
 
     def __init__(self):
         super().__init__("replay_node")
-        path = self.declare_parameter("episode", "").value
-        self._loop = self.declare_parameter("loop", True).value
-        self._speed = self.declare_parameter("speed", 1.0).value
-        self._wait_for = self.declare_parameter("wait_for_subscribers", 1).value
-        start_stamp = self.declare_parameter("start_stamp", 0).value
+        chosen = declare(self, ReplayParameters, read_only=True)
+        self._loop, self._speed, self._wait_for = chosen.loop, chosen.speed, chosen.wait_for_subscribers
         if not self._speed > 0:
             raise ValueError(f"parameter speed is {self._speed}; it must be above 0, and 1.0 is real time")
-        self._player = _player(self, Path(path).expanduser() if path else shipped_episode(), start_stamp)
+        path = Path(chosen.episode).expanduser() if chosen.episode else shipped_episode()
+        self._player = _player(self, path, chosen.start_stamp)
         self._moments: Iterator[Moment] | None = None  # once the first is due
         self._next: Moment | None = None
         self._began = 0  # nanoseconds of the clock below
@@ -188,6 +200,9 @@ def _player(node: Node, path: Path, start_stamp: int) -> EpisodePlayer | BagPlay
     return EpisodePlayer(node, path, start_stamp)
 
 
+COMMAND = Command("replay_node", "Plays a bag, or a recorded episode, onto the camera topics.", ReplayParameters)
+
+
 def main(arguments: list[str] | None = None) -> int:
     nodes = []
 
@@ -195,7 +210,7 @@ def main(arguments: list[str] | None = None) -> int:
         nodes.append(ReplayNode())
         return nodes[0]
 
-    code = run(make_node, arguments, finished=lambda node: node.finished)
+    code = run(make_node, arguments, finished=lambda node: node.finished, command=COMMAND)
     return 2 if nodes and nodes[0].failure else code
 
 

@@ -49,6 +49,26 @@ def test_converted_weights_reproduce_the_official_network(tmp_path):
         assert np.abs(ours.numpy() - theirs).max() < 1e-4 * np.abs(theirs).max()
 
 
+def test_weights_are_found_however_they_were_saved(tmp_path, capsys):
+    weights = official_weights()
+    average = weights | {"mask_token": weights["mask_token"] + 1}
+
+    def mask_token(content: dict, *options: str) -> torch.Tensor:
+        torch.save(content, tmp_path / "file.ckpt")
+        out = tmp_path / str(len(list(tmp_path.iterdir())))
+        assert main(["convert", "atm", "--checkpoint", str(tmp_path / "file.ckpt"), *options, "--out", str(out)]) == 0
+        return load_baseline(out)[1].mask_token
+
+    training = {"optimizer_state_dict": {"state": {0: {"exp_avg": torch.ones(3)}}, "param_groups": []}, "epoch": 3}
+    prefixed = {f"_orig_mod.module.{key}": value for key, value in weights.items()}
+    expected = weights["mask_token"].flatten()
+    assert torch.equal(mask_token({"model_state_dict": prefixed} | training), expected)
+    assert "in entry 'model_state_dict', keys without their prefix '_orig_mod.module.'" in capsys.readouterr().out
+    both = {"state_dict": prefixed, "ema_state_dict": average} | training
+    assert torch.equal(mask_token(both), expected + 1)
+    assert torch.equal(mask_token(both, "--weights", "model"), expected)
+
+
 def test_other_state_dicts_are_refused(tmp_path):
     def refused(weights: dict, message: str) -> None:
         torch.save(weights, tmp_path / "other.ckpt")

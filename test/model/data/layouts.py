@@ -93,8 +93,11 @@ def write_lerobot(
     keys: tuple[str, str] = ("observation.images.image", "observation.images.wrist_image"),
     fps: int = 20,
     store=as_the_copies_of_libero,
+    robot: str | None = "panda",
+    declared: tuple[int, ...] = (256, 256, 3),
 ) -> Path:
-    """A dataset of (instruction, views) episodes, both cameras stored through `store`."""
+    """A dataset of (instruction, views) episodes, both cameras stored through `store`; it says of itself what the copies
+    of LIBERO say of `robot` and the `declared` size of its pictures."""
     shared = version.startswith("v3")
     cameras = dict(zip(keys, ("side", "effector"), strict=True))
     tasks = list(dict.fromkeys(instruction for instruction, _ in episodes))
@@ -127,9 +130,9 @@ def write_lerobot(
                 write_video(folder / f"videos/chunk-000/{key}/episode_{number:06d}.mp4", video, fps)
         listed.append(entry)
         start += length
-    feature = {"dtype": dtype, "shape": [128, 128, 3], "names": ["height", "width", "channel"]}
+    feature = {"dtype": dtype, "shape": list(declared), "names": ["height", "width", "channel"]}
     info = {
-        "codebase_version": version, "fps": fps, "total_episodes": len(episodes), "total_frames": start,
+        "codebase_version": version, "robot_type": robot, "fps": fps, "total_episodes": len(episodes), "total_frames": start,
         "chunks_size": 1000, "features": dict.fromkeys(cameras, feature) | {"action": {"dtype": "float32", "shape": [7]}},
     }  # fmt: skip
     meta = folder / "meta"

@@ -97,15 +97,19 @@ def test_demos_are_in_natural_order(tmp_path):
     assert LiberoFile.open(path).names() == [f"demo_{number}" for number in range(12)]
 
 
-def test_files_are_found_in_folders_in_natural_order_and_unfinished_ones_are_not(tmp_path):
-    for name in ("b10_demo.hdf5", "b9_demo.hdf5", "inside/a_demo.hdf5", ".unfinished/c_demo.hdf5", "notes.hdf5"):
+def test_files_are_found_in_folders_in_natural_order_and_unfinished_ones_are_not(tmp_path, capsys):
+    for name in ("b10_demo.hdf5", "b9_demo.hdf5", "inside/a_demo.hdf5", ".unfinished/c_demo.hdf5", "b11.h5"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         write_file(tmp_path / name, images=False)
+    with h5py.File(tmp_path / "notes.hdf5", "w") as file:
+        file["notes"] = 1
     assert [source.place.name for source in find_sources([tmp_path])] == [
         "a_demo.hdf5",
         "b9_demo.hdf5",
         "b10_demo.hdf5",
+        "b11.h5",
     ]
+    assert "left out, since they hold no demos: notes.hdf5" in capsys.readouterr().err
 
 
 def test_a_file_given_twice_counts_once(tmp_path):

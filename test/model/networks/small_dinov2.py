@@ -6,10 +6,10 @@ import torch
 from transformers import Dinov2Config, Dinov2Model
 
 
-def write_dinov2(folder: Path, seed: int) -> Path:
+def write_dinov2(folder: Path, seed: int, width: int = 32) -> Path:
     torch.manual_seed(seed)
     config = Dinov2Config(
-        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, mlp_ratio=2, patch_size=14, image_size=56
+        hidden_size=width, num_hidden_layers=1, num_attention_heads=2, mlp_ratio=2, patch_size=14, image_size=56
     )
     Dinov2Model(config).save_pretrained(folder)
     return folder

@@ -57,6 +57,19 @@ def test_vae(forecaster):
     assert relative_error(forecaster.vae.decode(mean, image_tokens), golden["y"]) < TOLERANCE
 
 
+def test_denoiser_of_tracks(tmp_path):
+    """Physion's, from a file as it is published."""
+    shapes = json.loads((DATA / "whn_raw_physion.keys.json").read_text())
+    weights = {f"module._orig_mod.{key}": value for key, value in formula_weights(shapes).items()}
+    torch.save({"model_state_dict": weights, "optimizer_state_dict": {}, "epoch": 42}, tmp_path / "ckpt_epoch=42.pth")
+    convert_whn(tmp_path / "ckpt_epoch=42.pth", None, tmp_path / "checkpoint", release="physion")
+    golden = np.load(DATA / "whn_raw_physion.npz")
+    denoiser = Forecaster.from_pretrained(tmp_path / "checkpoint").denoiser
+    y = denoiser(normal(700, [1, 30, 2, 32, 32]), torch.tensor([0.37]), normal(701, [1, 324, 1024]))
+    assert relative_error(y, golden["y"]) < TOLERANCE
+    shutil.rmtree(tmp_path)  # 0.4 GB
+
+
 def test_sampling(forecaster):
     golden = np.load(DATA / "whn_sample_b_libero.npz")
     image_tokens, text = normal(501, [1, 81, 1024]), normal(502, [1, 768])

@@ -18,7 +18,16 @@ def test_a_device_that_is_there(one_gpu, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("cuda:7", "got cuda:7, but .* the last is cuda:0"), ("gpu", "got 'gpu', expected cpu, cuda")]
+    ("name", "message"),
+    [
+        ("cuda:7", "got cuda:7, but .* the last is cuda:0"),
+        ("gpu", "got 'gpu', expected cpu, cuda"),
+        ("mps", "got 'mps', expected cpu, cuda or cuda:N: the networks run on no other"),
+        ("xpu:1", "got 'xpu:1', expected cpu, cuda"),
+        ("meta", "got 'meta', expected cpu, cuda"),
+        (torch.device("mps"), "got 'mps', expected cpu, cuda"),
+        (None, "got None, expected cpu, cuda"),
+    ],
 )
 def test_a_device_that_is_not(one_gpu, name, message):
     with pytest.raises(ValueError, match=message):

@@ -10,7 +10,7 @@ from tiny_runs import denoiser_config, logged, run, vae_config
 
 from trajforecast_model import Forecaster
 from trajforecast_model.cli import main
-from trajforecast_model.data.shards import ShardDataset
+from trajforecast_model.data.shards import DatasetInfo, ShardDataset
 from trajforecast_model.files.config import load
 from trajforecast_model.training.batches import BatchShare, EndlessBatchSampler, spread_evenly
 from trajforecast_model.training.configs import OptimisationConfig, VAETrainConfig
@@ -80,10 +80,20 @@ def test_an_image_conditioned_vae_hands_its_frozen_encoder_to_the_denoiser(data,
     ).read_bytes()
 
 
+def test_a_denoiser_at_another_time_step_than_its_vae_is_refused(data, trained_vae, tmp_path, capsys):
+    slow = tmp_path / "slow"
+    write_synthetic_data(slow, info=DatasetInfo(labeler="exact", stride=1, dt=0.1))
+    assert run("denoiser", denoiser_config(slow, tmp_path / "run", trained_vae), tmp_path) == 2
+    error = capsys.readouterr().err
+    assert "the data has dt 0.1 s, the VAE of" in error and "was trained at 0.05 s" in error and error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
 def test_fine_tuning_starts_from_the_weights_of_a_checkpoint(data, trained_vae, tmp_path, capsys):
-    assert run("denoiser", denoiser_config(data, tmp_path / "first", trained_vae / "checkpoint"), tmp_path) == 0
+    # Both by the folders of their runs.
+    assert run("denoiser", denoiser_config(data, tmp_path / "first", trained_vae), tmp_path) == 0
     start = tmp_path / "first" / "checkpoint"
-    still = denoiser_config(data, tmp_path / "second", None, steps=1, start_from=str(start))
+    still = denoiser_config(data, tmp_path / "second", None, steps=1, start_from=str(tmp_path / "first"))
     still["denoiser"]["patch_size"] = 1
     still["optimisation"] |= dict(learning_rate=0.0, weight_decay=0.0)
     assert run("denoiser", still, tmp_path) == 0

@@ -62,7 +62,6 @@ def test_image_files_become_rgb(tmp_path):
     variants = {
         "colour": colour,
         "alpha": np.dstack([colour, np.full((4, 6), 128, np.uint8)]),
-        "sixteen": colour.astype(np.uint16) * 256 + 7,
     }
     for name, pixels in variants.items():
         cv2.imwrite(str(tmp_path / f"{name}.png"), pixels)
@@ -84,6 +83,9 @@ def test_image_files_become_rgb(tmp_path):
         (["--image", "side={}"], "is not a file"),
         (["--image", "side={}/text.png"], "not an image"),
         (["--image", "side={}/empty.png"], "not an image"),
+        (["--image", "side={}/sixteen.png"], "sixteen.png has uint16 values"),
+        (["--image", "side={}/depth.png"], "depth.png has uint16 values, as a depth map has"),
+        (["--image", "side={}/metres.tiff"], "metres.tiff has float32 values, as a depth map has"),
         (["--image", "side={}/huge.png"], "not an image"),
         (["--image", "side={}/small.png", "--instruction", "  "], "instruction"),
         (["--image", "side={}/small.png", "-k", "0"], "k: got 0"),
@@ -97,6 +99,10 @@ def test_image_files_become_rgb(tmp_path):
 def test_bad_input_is_one_message_and_exit_code_2(tiny_checkpoint, pictures, capsys, arguments, message):
     (pictures / "text.png").write_text("this is no picture")
     (pictures / "empty.png").touch()
+    small = cv2.imread(str(pictures / "small.png"))
+    cv2.imwrite(str(pictures / "sixteen.png"), small.astype(np.uint16) * 256)
+    cv2.imwrite(str(pictures / "depth.png"), small[..., 0].astype(np.uint16) * 10)
+    cv2.imwrite(str(pictures / "metres.tiff"), small[..., 0].astype(np.float32) / 100)
     png = bytearray((pictures / "small.png").read_bytes())
     png[16:24] = struct.pack(">II", 60000, 60000)  # what its header says of its size
     png[29:33] = struct.pack(">I", zlib.crc32(png[12:29]))
@@ -113,3 +119,9 @@ def test_unwritable_output_is_a_message(tiny_checkpoint, pictures, capsys):
     assert predict(tiny_checkpoint, pictures / "small.png" / "f.npz", *image) == 2
     assert predict(tiny_checkpoint, pictures / "f.txt", *image) == 2
     assert "ends in .npz" in capsys.readouterr().err
+
+
+def test_words_that_the_model_does_not_know_are_told_once(tiny_checkpoint, pictures, capsys):
+    image = ["--image", f"side={pictures}/small.png", "--image", f"effector={pictures}/small.png", "-k", "1"]
+    assert predict(tiny_checkpoint, pictures / "f.npz", *image, "--instruction", "打开抽屉") == 0
+    assert capsys.readouterr().err.count("knows no word of '打开抽屉'") == 1

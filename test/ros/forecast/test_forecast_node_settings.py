@@ -80,6 +80,31 @@ def test_compressed_images(forecast_node, listener):
     assert read_tracks(robot.tracks[0]).image_sizes == tuple(SIZES.values())
 
 
+def test_each_camera_by_its_own_transport_and_depth_refused_in_its_wrapping(forecast_node, listener):
+    robot = Robot(listener)
+    wrapped = listener.node.create_publisher(CompressedImage, "effector/image_raw/compressed", qos_profile_sensor_data)
+    node = forecast_node(instruction="go", image_transport="side:raw,effector:compressed")
+
+    def until(done, stamp: int, pixels: np.ndarray, image_format: str) -> None:
+        def see_and_look() -> bool:
+            assert node.process.poll() is None, node.output
+            _, data = cv2.imencode(".png", pixels)
+            message = CompressedImage(header=header("effector", stamp), format=image_format, data=data.tobytes())
+            wrapped.publish(message)
+            robot.see(stamp, views=("side",))
+            return done()
+
+        listener.wait_for(see_and_look, image_format, 300)
+
+    depth = np.full(SIZES["effector"], 700, np.uint16)
+    until(
+        lambda: node.said("images of camera effector are refused: encoding '16UC1'"), 1, depth, "16UC1; png compressed "
+    )
+    assert all(view.name == "side" for message in robot.tracks for view in message.views)
+    colours = picture("effector")[..., ::-1]
+    until(lambda: any(len(message.views) == 2 for message in robot.tracks), 2, colours, "rgb8; png compressed bgr8")
+
+
 def test_a_score_follows_when_the_horizon_has_passed(forecast_node, listener):
     """The tiny checkpoint's forecasts are nonsense; that they are scored, and against what, is what counts here."""
     robot = Robot(listener)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from trajforecast_model.tracks.grid import query_points
-from trajforecast_ros.forecast.reduction import parse_points
 from trajforecast_ros.messages import SummaryArrays, TrackArrays
 from trajforecast_ros.policy.atm_tracks import POINTS, QUERY_POINTS, atm_tracks
+from trajforecast_ros.reduction import parse_points
 
 SIZES = ((100, 200), (64, 64))  # height, width of side and effector
 SPEEDS = (0.0, 1.0, 3.0)  # pixels a step to the right, of each sample; the middle one is the medoid

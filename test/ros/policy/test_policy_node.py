@@ -96,7 +96,7 @@ def test_the_action_goes_where_the_forecast_goes(start_node, listener):
     assert node.stop() == 0, node.output
 
 
-@pytest.mark.parametrize(("parameter", "value"), [("lookahead", 0), ("gain", -1.0), ("radius", 1)])
+@pytest.mark.parametrize(("parameter", "value"), [("lookahead", 0), ("gain", -1.0), ("radius", "wide")])
 def test_wrong_parameters_end_it_with_one_message(start_node, parameter, value):
     node = start_node(POLICY, {parameter: value})
 

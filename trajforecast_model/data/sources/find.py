@@ -1,18 +1,22 @@
 """Which demos lie at the paths that a user gives, told apart by what the files hold."""
 
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from trajforecast_model.data.sources.atm_hdf5 import atm_tasks
+from trajforecast_model.data.sources.hdf5_demos import ENDS, header_of, opened
 from trajforecast_model.data.sources.interface import Source, SourceOptions
-from trajforecast_model.data.sources.lerobot_dataset import INFO_FILE, lerobot_tasks
-from trajforecast_model.data.sources.libero_hdf5 import FILE_END, LiberoFile, opened
+from trajforecast_model.data.sources.lerobot.dataset import lerobot_tasks
+from trajforecast_model.data.sources.lerobot.metadata import INFO_FILE
+from trajforecast_model.data.sources.libero_hdf5 import FILE_END, LiberoFile, holds_libero
 from trajforecast_model.data.sources.names import natural
 from trajforecast_model.data.sources.orientation import check_orientation
 from trajforecast_model.data.sources.recordings import INSTRUCTION_FILE, RecordedTask, recorded_tasks
+from trajforecast_model.data.sources.robomimic_hdf5 import RobomimicFile
 
-KINDS = f"*{FILE_END} (LIBERO), demo_*.hdf5 (ATM), {INFO_FILE} (LeRobot) or {INSTRUCTION_FILE} (recordings)"
+KINDS = f"*.hdf5 with data/demo_0 (LIBERO, robomimic) or root (ATM), {INFO_FILE} (LeRobot) or {INSTRUCTION_FILE} (recordings)"
 
 
 def find_sources(paths: list[Path], options: SourceOptions | None = None) -> list[Source]:
@@ -28,15 +32,18 @@ def find_sources(paths: list[Path], options: SourceOptions | None = None) -> lis
     # Links keep their names: the hub's cache stores files under hashes, and a file's name is its task.
     for path in dict.fromkeys(Path(os.path.abspath(path)) for path in paths):
         if path.is_file():
-            if path.suffix not in (".hdf5", ".h5"):
+            if path.suffix not in ENDS:
                 raise ValueError(f"{path} is not an HDF5 file; give the folder it is in, with {KINDS}")
             hdf5.append(path)
         elif path.is_dir():
-            inside = [file for file in path.rglob("*.hdf5") if _is_demo_file(file) and not _is_hidden(file, path)]
+            files = sorted(file for end in ENDS for file in path.rglob(f"*{end}") if not _is_hidden(file, path))
+            inside = [file for file in files if _holds_demos(file)]
             datasets = [place for place in _folders_with(INFO_FILE, path) if not _is_hidden(place, path)]
             recordings = [place for place in recorded_tasks(path) if not _is_hidden(place, path)]
             if not inside and not datasets and not recordings:
                 raise ValueError(f"{path} has no demos: no {KINDS}")
+            if others := [file.name for file in files if file not in inside]:
+                print(f"{path}: left out, since they hold no demos: {', '.join(others)}", file=sys.stderr)
             hdf5 += inside
             sources += [task for place in datasets for task in lerobot_tasks(place, options)]
             sources += [RecordedTask.open(place, options) for place in recordings]
@@ -48,7 +55,12 @@ def find_sources(paths: list[Path], options: SourceOptions | None = None) -> lis
 
 def _hdf5_sources(files: Iterable[Path], options: SourceOptions) -> list[Source]:
     atm = [file for file in files if _is_atm(file)]
-    return [*(LiberoFile.open(file, options) for file in files if file not in atm), *atm_tasks(atm, options)]
+    return [*(_demos_file(file, options) for file in files if file not in atm), *atm_tasks(atm, options)]
+
+
+def _demos_file(file: Path, options: SourceOptions) -> Source:
+    kind = LiberoFile if holds_libero(header_of(file)) else RobomimicFile
+    return kind.open(file, options)
 
 
 def _is_atm(file: Path) -> bool:
@@ -75,8 +87,13 @@ def _folders_with(file: Path, inside: Path) -> list[Path]:
     return sorted(found.parents[len(file.parts) - 1] for found in inside.rglob(str(file)))
 
 
-def _is_demo_file(file: Path) -> bool:
-    return file.name.endswith(FILE_END) or file.name.startswith("demo_")
+def _holds_demos(file: Path) -> bool:
+    """By what it holds or, where it cannot be read, by its name."""
+    try:
+        with opened(file) as hdf5:
+            return "root" in hdf5 or "data" in hdf5
+    except ValueError:
+        return file.name.endswith(FILE_END) or file.name.startswith("demo_")
 
 
 def _is_hidden(path: Path, inside: Path) -> bool:

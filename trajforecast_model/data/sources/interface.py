@@ -7,19 +7,23 @@ from typing import Protocol
 
 from trajforecast_model.data.demo import Demo
 
+SPEAK = "give --instruction TEXT, as one would tell the robot what to do"
+
 
 @dataclass(frozen=True)
 class SourceOptions:
     """How recordings are to be read. None: as the kind of source has it by default.
 
     orientation: how the stored images stand, see orientation.py. fps: the true rate, where a recording names none or a
-    wrong one. cameras: for each view of the dataset the source's own name of its camera.
+    wrong one. cameras: for each view of the dataset the source's own name of its camera. instruction: the words of
+    recordings that have none of their own.
     """
 
     orientation: str | None = None
     fps: float | None = None
     cameras: dict[str, str | None] = field(default_factory=lambda: {"side": None, "effector": None})
     image_size: tuple[int, int] = (128, 128)  # height, width; long videos are kept at no more than they become
+    instruction: str = ""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Outline:
     num_frames: int
     fps: float
     first_image: int | None = 0
+    views_without_images: tuple[str, ...] = ()
 
 
 class Source(Protocol):
@@ -38,10 +43,14 @@ class Source(Protocol):
     task: str
     place: Path
     orientation: str
+    because: str  # what told the orientation
     replayable: bool  # whether demos of this kind have states and a scene, which exact labels need
 
     def names(self) -> list[str]:
         """The demos in natural order: demo_2 before demo_10. Raises ValueError if there are none or none is readable."""
+
+    def instruction(self, name: str) -> str:
+        """What the robot is told in a demo, "" where nothing says it; without reading the demo's images."""
 
     def outline(self, name: str) -> Outline:
         """Raises ValueError naming the demo, as far as its faults show without decoding it."""

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trajforecast_model.data.demo import Demo
-from trajforecast_model.data.sources.interface import Outline, SourceOptions, digest_of
+from trajforecast_model.data.sources.frame_times import nearly, note_on_times
+from trajforecast_model.data.sources.interface import SPEAK, Outline, SourceOptions, digest_of
 from trajforecast_model.data.sources.names import natural
-from trajforecast_model.data.sources.orientation import upright
+from trajforecast_model.data.sources.orientation import GIVEN, upright
 from trajforecast_model.data.sources.pictures import (
     PICTURE_ENDS,
     VIDEO_ENDS,
@@ -34,13 +35,19 @@ class RecordedTask:
     cameras: dict[str, str]  # folder by view
     fps: float | None
     image_size: tuple[int, int]
+    because: str
+    spoken: str  # the words where the text file is empty
     kind: str = "recordings"
     replayable: bool = False
 
     @classmethod
     def open(cls, place: Path, options: SourceOptions) -> "RecordedTask":
         cameras = {view: camera or view for view, camera in options.cameras.items()}
-        return cls(place, options.orientation or "upright", cameras, options.fps, options.image_size)
+        orientation, because = (
+            options.orientation or "upright",
+            GIVEN if options.orientation else "as cameras give them",
+        )
+        return cls(place, orientation, cameras, options.fps, options.image_size, because, options.instruction)
 
     @property
     def task(self) -> str:
@@ -60,9 +67,16 @@ class RecordedTask:
             raise ValueError(f"{self.place} has no videos or folders of pictures in {', '.join(self.cameras.values())}")
         return sorted(names, key=natural)
 
+    def instruction(self, name: str) -> str:
+        file = self.place / INSTRUCTION_FILE
+        try:
+            return " ".join(file.read_text().split()) or self.spoken
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{file} is not text: {error}") from error
+
     def outline(self, name: str) -> Outline:
         lengths, rates = zip(*(self._length_and_fps(view, name) for view in self.cameras), strict=True)
-        if max(rates) > 1.01 * min(rates) or max(lengths) - min(lengths) > max(1, 0.05 * max(lengths)):
+        if max(rates) > 1.01 * min(rates) or not nearly(min(lengths), max(lengths)):
             raise ValueError(
                 f"{self.place}: {name}: its views {', '.join(self.cameras)} are not in step: "
                 f"{', '.join(map(str, lengths))} frames at {', '.join(f'{fps:g}' for fps in rates)} a second; "
@@ -71,8 +85,11 @@ class RecordedTask:
         return Outline(min(lengths), rates[0])
 
     def read(self, name: str) -> Demo:
-        instruction, outline = self._instruction(), self.outline(name)
-        images = {view: self._frames(view, name) for view in self.cameras}
+        instruction, outline = self.instruction(name), self.outline(name)
+        if not instruction:
+            raise ValueError(f"{self.place / INSTRUCTION_FILE} is empty; {SPEAK}")
+        notes: list[str] = []
+        images = {view: self._frames(view, name, notes) for view in self.cameras}
         length = min(len(frames) for frames in images.values())
         if length < 2:
             raise ValueError(f"{self.place}: {name} has {length} frames, 2 or more are needed")
@@ -86,22 +103,13 @@ class RecordedTask:
                 view: {number: upright(frame, self.orientation) for number, frame in enumerate(frames[:length])}
                 for view, frames in images.items()
             },
+            notes=tuple(notes),
         )
 
     def fingerprint(self, name: str) -> str:
         """From the names and sizes of videos and pictures."""
         files = [file for view in self.cameras for file in self._files(view, name)]
         return digest_of(*(f"{file.parent.name}/{file.name} {file.stat().st_size}" for file in files))
-
-    def _instruction(self) -> str:
-        file = self.place / INSTRUCTION_FILE
-        try:
-            words = " ".join(file.read_text().split())
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{file} is not text: {error}") from error
-        if not words:
-            raise ValueError(f"{file} is empty; expected one line, as one would tell the robot what to do")
-        return words
 
     def _files(self, view: str, name: str) -> list[Path]:
         """The one video, or the pictures in natural order; none where the episode lacks this view."""
@@ -116,17 +124,22 @@ class RecordedTask:
         if files[0].suffix.lower() in PICTURE_ENDS:
             if self.fps is None:
                 raise ValueError(f"{self.place}: pictures do not tell their rate; give --fps")
+            decode_picture(files[0].read_bytes(), str(files[0]), self.image_size)  # says early where it is a depth map
             return len(files), self.fps
         length, fps = video_length_and_fps(files[0])
         if self.fps is None and not fps > 0:
             raise ValueError(f"{files[0]} does not tell its rate; give --fps")
         return length, self.fps or fps
 
-    def _frames(self, view: str, name: str) -> list:
+    def _frames(self, view: str, name: str, notes: list[str]) -> list:
         files = self._files(view, name)
-        if files[0].suffix.lower() in VIDEO_ENDS:
-            return read_video(files[0], self.image_size)
-        return [decode_picture(file.read_bytes(), str(file), self.image_size) for file in files]
+        if files[0].suffix.lower() not in VIDEO_ENDS:
+            return [decode_picture(file.read_bytes(), str(file), self.image_size) for file in files]
+        video = read_video(files[0], self.image_size)
+        if self.fps is None and video.times.any():  # of some containers they are not told
+            _, fps = video_length_and_fps(files[0])
+            notes += filter(None, [note_on_times(video.times, fps, str(files[0]))])
+        return video.frames
 
 
 def recorded_tasks(folder: Path) -> list[Path]:

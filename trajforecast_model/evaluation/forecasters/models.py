@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from trajforecast_model.baselines.checkpoint import baseline_kind, load_baseline
-from trajforecast_model.checkpoint import checkpoint_name, load_config
+from trajforecast_model.checkpoint import checkpoint_name, export_within, load_config
 from trajforecast_model.conversion import amplify as amplify_checkpoint
 from trajforecast_model.evaluation.forecasters.amplify import AmplifyForecaster
 from trajforecast_model.evaluation.forecasters.baselines import FORECASTERS
@@ -19,6 +19,7 @@ DENSE_FORECASTERS: dict[str, type[Forecaster]] = {kind.generates: kind for kind 
 
 def load_point_forecaster(checkpoint: str | Path, device: str, dtype: str) -> PointForecaster:
     """Raises ValueError where that is no checkpoint of the forecaster or of a baseline."""
+    checkpoint = export_within(checkpoint)
     kind = baseline_kind(Path(checkpoint))
     if kind is None:
         return DenseForecaster(load_dense_forecaster(checkpoint, device, dtype))
@@ -36,6 +37,7 @@ def load_point_forecaster(checkpoint: str | Path, device: str, dtype: str) -> Po
 
 def load_dense_forecaster(checkpoint: str | Path, device: str, dtype: str) -> Forecaster:
     """Raises ValueError where that is no checkpoint of a model that forecasts a whole grid."""
+    checkpoint = export_within(checkpoint)
     if (kind := baseline_kind(Path(checkpoint))) is not None:
         raise ValueError(f"{checkpoint} is {kind}, a baseline; this takes checkpoints of `trajforecast train denoiser`")
     is_folder = Path(checkpoint).is_dir()  # else it is a hub id, or nothing

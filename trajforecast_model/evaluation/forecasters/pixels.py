@@ -8,14 +8,13 @@ from trajforecast_model.data.labelers.trackers.interface import TrackerOptions
 from trajforecast_model.data.labelers.trackers.lucas_kanade import LucasKanade
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.images import resize_images
+from trajforecast_model.inference.sampling import Sampler
 from trajforecast_model.networks.image_encoder import signed_pixels
 from trajforecast_model.tracks.grid import normalise, query_points
 
 
-class PixelForecaster(Forecaster):
-    """A forecaster whose latents are the video's frames, -1 to 1: its query points are followed through them."""
-
-    generates = "pixels"
+class FrameSampler(Sampler):
+    """A sampler whose latents are the video's frames, -1 to 1: its query points are followed through them."""
 
     @torch.inference_mode()
     def decode_latents(self, latents: Tensor, image_tokens: Tensor) -> Tensor:
@@ -25,9 +24,16 @@ class PixelForecaster(Forecaster):
         tracks = np.stack([[track_grid(video, grid, size) for video in samples] for samples in videos])
         return torch.from_numpy(normalise(tracks, size)).movedim(-1, 3)
 
-    def _known_frame(self, images: list[np.ndarray], image_tokens: Tensor) -> Tensor:
+    def known_frame(self, images: list[np.ndarray], image_tokens: Tensor) -> Tensor:
         frames = torch.from_numpy(resize_images(images, self.config.denoiser.grid))
         return signed_pixels(frames.to(self.device))[:, None]
+
+
+class PixelForecaster(Forecaster):
+    """A forecaster that generates the video."""
+
+    generates = "pixels"
+    sampler = FrameSampler
 
 
 def track_grid(frames: np.ndarray, grid: tuple[int, int], image_size: tuple[int, int]) -> np.ndarray:

@@ -2,13 +2,9 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from trajforecast_model.evaluation.reports.chart import COLOURS, Chart, Curve, draw_chart
-from trajforecast_model.files.atomic import write_atomically
-
-_BLUE, _RED, _GREEN, _GREY = COLOURS
+from trajforecast_model.evaluation.reports.panels import BLUE, GREEN, GREY, RED, Curve, Panel, draw_panels, write_png
 
 
 def draw_plots(report: dict, folder: Path) -> list[Path]:
@@ -23,55 +19,48 @@ def draw_plots(report: dict, folder: Path) -> list[Path]:
     figures = {"error_over_time": _over_time(report), "error_by_k": _by_k(report)}
     if report["calibration"] is not None:
         figures["spread_and_error"] = _spread_and_error(report)
-    return [_write(folder / f"{name}.png", charts) for name, charts in figures.items()]
+    return [write_png(draw_panels(panels), folder / f"{name}.png") for name, panels in figures.items()]
 
 
-def _over_time(report: dict) -> list[Chart]:
+def _over_time(report: dict) -> list[Panel]:
     k = report["over_time"]["k"]
-    charts = []
+    panels = []
     for view, errors in report["over_time"]["views"].items():
         seconds = (np.arange(len(errors["mean_t"])) * report["convention"]["dt"]).tolist()
         curves = [
-            Curve("nothing moves", seconds, errors["nothing_moves"], _GREY, markers=False),
-            Curve("Mean", seconds, errors["mean"], _RED),
-            Curve("MeanT", seconds, errors["mean_t"], _BLUE),
+            Curve("nothing moves", seconds, errors["nothing_moves"], GREY, markers=False),
+            Curve("Mean", seconds, errors["mean"], RED),
+            Curve("MeanT", seconds, errors["mean_t"], BLUE),
         ]
-        charts.append(Chart(f"{view}, k = {k}", "seconds from now", "squared error, px^2 at 128 px", curves))
-    return charts
+        panels.append(Panel(f"{view}, k = {k}", "seconds from now", "squared error, px^2 at 128 px", curves))
+    return panels
 
 
-def _by_k(report: dict) -> list[Chart]:
+def _by_k(report: dict) -> list[Panel]:
     counts = report["convention"]["k"]
-    charts = []
+    panels = []
     for view, row in report["views"].items():
-        metrics = (("Mean", "mean", _RED), ("MeanT", "mean_t", _BLUE), ("Min", "min", _GREEN))
+        metrics = (("Mean", "mean", RED), ("MeanT", "mean_t", BLUE), ("Min", "min", GREEN))
         curves = [
             Curve(name, counts, [row[metric][str(k)] for k in counts], colour) for name, metric, colour in metrics
         ]
-        charts.append(Chart(view, "k, number of samples", "squared error, px^2 at 128 px", curves, x_ticks=counts))
-    return charts
+        panels.append(Panel(view, "k, number of samples", "squared error, px^2 at 128 px", curves, x_ticks=counts))
+    return panels
 
 
-def _spread_and_error(report: dict) -> list[Chart]:
-    charts = []
+def _spread_and_error(report: dict) -> list[Panel]:
+    panels = []
     for view, calibration in report["calibration"]["views"].items():
         groups = calibration["reliability"]
         predicted, error = ([group[name] for group in groups] for name in ("predicted_error", "error"))
         end = max(predicted)
         curves = [
-            Curve("calibrated", [0, end], [0, end], _GREY, markers=False),
-            Curve("tenths of the tracks, by predicted error", predicted, error, _BLUE),
+            Curve("calibrated", [0, end], [0, end], GREY, markers=False),
+            Curve("tenths of the tracks, by predicted error", predicted, error, BLUE),
         ]
-        charts.append(
-            Chart(
+        panels.append(
+            Panel(
                 f"{view}, k = {report['calibration']['k']}", "error that the samples predict, px", "error, px", curves
             )
         )
-    return charts
-
-
-def _write(path: Path, charts: list[Chart]) -> Path:
-    figure = np.concatenate([draw_chart(chart) for chart in charts], axis=1)
-    _, png = cv2.imencode(".png", figure[..., ::-1])
-    write_atomically(path, png.tobytes())
-    return path
+    return panels

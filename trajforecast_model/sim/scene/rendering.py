@@ -12,7 +12,7 @@ _COLLISION_GROUP = 0
 
 
 class SceneRenderer:
-    """Renders one model; the meshes are copied when it is made (see sim/mesh_thinning.py).
+    """Renders one model; the meshes are copied when it is made (see sim/scene/mesh_thinning.py).
 
     Args:
         image_size: (height, width) of images, depth and ids.

@@ -111,6 +111,7 @@ class WindowsWithFeatures(Dataset):
 
     def __init__(self, windows: ShardDataset, caches: list[FeatureCache]):
         self._windows, self._caches = windows, caches
+        self.rows = windows.rows
 
     def __len__(self) -> int:
         return len(self._windows)

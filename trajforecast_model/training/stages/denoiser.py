@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from trajforecast_model.checkpoint import (
     ForecastConfig,
     build_vae,
+    export_within,
     load_config,
     load_weights,
     save_config,
@@ -29,7 +30,7 @@ from trajforecast_model.training.stages.flow_matching import FlowSpace, LatentSp
 from trajforecast_model.training.stages.loss_weights import place_weights
 from trajforecast_model.training.stages.pixel_space import PixelSpace
 from trajforecast_model.training.stages.selection import best_error
-from trajforecast_model.training.stages.vae import check_vae_fits, load_trained_vae
+from trajforecast_model.training.stages.vae import check_same_dt, check_vae_fits, load_trained_vae
 
 
 class DenoiserWithEncoder(nn.Module):
@@ -49,12 +50,14 @@ class DenoiserStage:
         self.vae, image_encoder, latent_std = None, config.image_encoder, None
         if config.start_from is not None:
             start = _config_of_checkpoint(config)
-            self.vae = build_vae(start, Path(config.start_from))
+            self.vae = build_vae(start, Path(export_within(config.start_from)))
             if self.vae is not None:
+                check_same_dt(config.start_from, start.dt, info)
                 self.vae.eval().requires_grad_(False)
                 latent_std = start.latent_std
         elif config.vae is not None:
             trained, vae = load_trained_vae(Path(config.vae))
+            check_same_dt(config.vae, trained.dt, info)
             self.vae, latent_std = vae.vae, trained.latent_std
             image_encoder = trained.image_encoder or image_encoder
         if self.vae is not None:
@@ -181,7 +184,7 @@ class DenoiserStage:
         save_config(self.forecast_config, folder)
 
     def _load_start(self, start: ForecastConfig) -> None:
-        folder = Path(self.config.start_from)
+        folder = Path(export_within(self.config.start_from))
         for part in ("denoiser", "image_encoder", "text_encoder"):
             ours, theirs = getattr(self.forecast_config, part), getattr(start, part)
             if ours != theirs:
@@ -233,4 +236,4 @@ def _config_of_checkpoint(config: DenoiserTrainConfig) -> ForecastConfig:
             f"start_from: {config.start_from} brings its own VAE; set vae to null (it is {config.vae!r}), or leave "
             "start_from out"
         )
-    return load_config(Path(config.start_from))
+    return load_config(Path(export_within(config.start_from)))

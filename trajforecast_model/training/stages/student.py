@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from trajforecast_model.checkpoint import ForecastConfig, load_config, load_weights
+from trajforecast_model.checkpoint import ForecastConfig, export_within, load_config, load_weights
 from trajforecast_model.flow.path import Velocity, flow_loss, interpolate, logit_normal_timesteps
 from trajforecast_model.flow.solvers import check_solver, integrate
 from trajforecast_model.networks.denoiser import Denoiser, ImageContext
@@ -36,12 +36,12 @@ class StudentStage(DenoiserStage):
         check_solver(config.teacher_solver)
         super().__init__(_training_from_teacher(config))
         self.distillation = config
-        self._check_data(load_config(Path(config.teacher)))
+        self._check_data(load_config(Path(export_within(config.teacher))))
         self.model.image_encoder.requires_grad_(False)
         self.latent_space = None  # the data's tracks are not encoded
         self.teacher = copy.deepcopy(self.model.denoiser).eval().requires_grad_(False)
         if config.start_from is not None:
-            self._go_on_from(Path(config.start_from))
+            self._go_on_from(Path(export_within(config.start_from)))
 
     @property
     def frozen_networks(self) -> dict[str, nn.Module]:
@@ -108,7 +108,7 @@ def _velocity(denoiser: Denoiser, context: ImageContext) -> Velocity:
 
 def _training_from_teacher(config: StudentTrainConfig) -> DenoiserTrainConfig:
     """The training of a denoiser of the teacher's make, from the teacher's weights."""
-    teacher = load_config(Path(config.teacher))
+    teacher = load_config(Path(export_within(config.teacher)))
     sizes = {field.name: getattr(teacher.denoiser, field.name) for field in dataclasses.fields(DenoiserSizeConfig)}
     return DenoiserTrainConfig(
         out=config.out,

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
-from trajforecast_model.checkpoint import load_weights, save_weights
+from trajforecast_model.checkpoint import export_within, load_weights, save_weights
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset
 from trajforecast_model.files.atomic import write_atomically
 from trajforecast_model.files.config import from_dict, to_dict
@@ -35,6 +35,7 @@ class TrainedVAEConfig:
     vae: TrackVAEConfig
     latent_std: tuple[float, ...]
     image_encoder: ImageEncoderConfig | None  # the encoder whose tokens an image-conditioned VAE was trained with
+    dt: float | None = None  # seconds between the frames of its data; null in checkpoints of older versions
 
 
 class VAEWithEncoder(nn.Module):
@@ -56,8 +57,9 @@ class VAEStage:
     def __init__(self, config: VAETrainConfig):
         self.config = config
         encoder = config.image_encoder if config.vae.image_conditioned else None
-        self.trained = TrainedVAEConfig(config.vae, (1.0,) * config.vae.latent_channels, encoder)
         self.validation = ShardDataset(config.data.folder, "val")
+        latent_std = (1.0,) * config.vae.latent_channels
+        self.trained = TrainedVAEConfig(config.vae, latent_std, encoder, self.validation.info.dt)
         check_vae_fits(config.vae, self.validation.info, encoder)
         torch.manual_seed(config.optimisation.seed)
         self.model = VAEWithEncoder(self.trained)
@@ -152,8 +154,18 @@ def check_vae_fits(vae: TrackVAEConfig, data: DatasetInfo, encoder: ImageEncoder
         )
 
 
+def check_same_dt(folder: str, trained: float | None, data: DatasetInfo) -> None:
+    """Raises ValueError where a VAE is to encode tracks at another frame interval than it was trained on."""
+    if trained is not None and not math.isclose(trained, data.dt, rel_tol=1e-3):
+        raise ValueError(
+            f"the data has dt {data.dt:.4g} s, the VAE of {folder} was trained at {trained:.4g} s, where points move "
+            "differently far in a frame; prepare the data at that dt, or train a VAE on this data"
+        )
+
+
 def load_trained_vae(folder: Path) -> tuple[TrainedVAEConfig, VAEWithEncoder]:
     """Raises ValueError where the folder was not written by `trajforecast train vae`, or a file in it is damaged."""
+    folder = Path(export_within(folder))
     path = folder / CONFIG_FILE
     if not path.is_file():
         raise ValueError(f"vae: {folder} has no {CONFIG_FILE}; give the checkpoint folder of `trajforecast train vae`")

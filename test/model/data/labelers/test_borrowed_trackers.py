@@ -205,6 +205,25 @@ def test_without_weights_the_message_says_which_and_where_from(checkout, tmp_pat
         make_point_tracker(name, TrackerOptions(checkout, tmp_path / "none.pt"))
 
 
+@pytest.mark.parametrize("name, weights", [("cotracker3", linear()), ("alltracker", linear("cnn."))])
+def test_weights_are_found_however_they_were_saved(checkout, tmp_path, name, weights, capsys):
+    prefixed = {f"module._orig_mod.{key}": value for key, value in weights.items()}
+    optimiser = {"state": {0: {"exp_avg": torch.ones(3)}}, "param_groups": []}
+    path = saved(tmp_path, {"model_state_dict": prefixed, "optimizer_state_dict": optimiser, "step": 7})
+    checked(name, TrackerOptions(checkout, path))
+    assert "in entry 'model_state_dict', keys without their prefix 'module._orig_mod.'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("part", ["", "net.", "model.net."])
+def test_a_tracker_s_own_names_are_no_wrapping(checkout, tmp_path, part):
+    """A network whose keys all begin with `model.` or `net.` by themselves."""
+    network = "nn.Linear(2, 1)"
+    for name in reversed(part.split(".")[:-1]):
+        network = f"nn.ModuleDict({{'{name}': {network}}})"
+    (checkout / "cotracker" / "predictor.py").write_text(COTRACKER.replace("nn.Linear(2, 1)", network))
+    checked("cotracker3", TrackerOptions(checkout, saved(tmp_path, {"model": linear(part)})))
+
+
 @pytest.mark.parametrize("name", BORROWED)
 def test_other_weights_are_refused(checkout, tmp_path, name):
     with pytest.raises(ValueError, match=f"^{name}: these are not its weights, expected"):

@@ -9,6 +9,7 @@ import torch
 from stand_in_source import forgetting, write_sources
 
 from trajforecast_model.cli import main
+from trajforecast_model.conversion.amplify import load_amplify
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset, Window, write_info, write_shard
 from trajforecast_model.evaluation.forecasters.amplify import QueryGrid
 from trajforecast_model.evaluation.forecasters.models import load_point_forecaster
@@ -228,6 +229,23 @@ def test_it_is_evaluated_like_any_checkpoint(checkout, data, tmp_path, capsys):
 def refused(capsys, message: str, *arguments) -> None:
     assert main(list(map(str, arguments))) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_bundle_s_weights_are_found_however_they_were_saved(checkout, tmp_path, capsys):
+    def slope(content: dict, *options: str) -> float:
+        torch.save({"config": CONFIG} | content, tmp_path / "file.pt")
+        out = tmp_path / str(len(list(tmp_path.iterdir())))
+        arguments = ["--checkpoint", str(tmp_path / "file.pt"), "--checkout", str(checkout), *options]
+        assert main(["convert", "amplify", *arguments, "--out", str(out)]) == 0
+        with forgetting("amplify"):
+            return load_amplify(out, torch.device("cpu"))[1].model.slope.item()
+
+    weights, average = ({"module._orig_mod.slope": torch.tensor([value])} for value in (1.0, 2.0))
+    optimiser = {"optimizer": {"state": {0: {"exp_avg": torch.ones(1)}}, "param_groups": []}}
+    assert slope({"model_state_dict": weights} | optimiser) == 1
+    assert "in entry 'model_state_dict', keys without their prefix 'module._orig_mod.'" in capsys.readouterr().out
+    assert slope({"model": weights, "ema": average}) == 2
+    assert slope({"model": weights, "ema": average}, "--weights", "model") == 1
 
 
 def test_what_is_missing_is_said_when_converting(checkout, tmp_path, capsys):

@@ -1,3 +1,5 @@
+"""What a message's picture is: the same by cv_bridge, where it is there and fits, as without it."""
+
 import io
 
 import cv2
@@ -8,7 +10,7 @@ from rosbags.image import image_to_cvimage
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from trajforecast_ros.images import ENCODINGS, ImageRefused, to_message, to_rgb
+from trajforecast_ros.images import ENCODINGS, ImageRefused, bridge, raw, to_message, to_rgb
 
 HEIGHT, WIDTH = 6, 10
 BAYER = ("bayer_rggb", "bayer_bggr", "bayer_gbrg", "bayer_grbg")
@@ -16,11 +18,20 @@ BYTES_OF_A_PIXEL = {
     **{"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1},
     **{"rgb16": 6, "bgr16": 6, "rgba16": 8, "bgra16": 8, "mono16": 2},
     **{"uyvy": 2, "yuv422": 2, "yuyv": 2, "yuv422_yuy2": 2},
+    **{"nv12": 1, "nv21": 1, "nv24": 1},
     **{f"{pattern}8": 1 for pattern in BAYER},
     **{f"{pattern}16": 2 for pattern in BAYER},
 }
-EIGHT_BIT = [encoding for encoding in BYTES_OF_A_PIXEL if not encoding.endswith("16")]
+# As many rows for each of the picture's: chroma follows luma, in nv24 two rows for one.
+ROWS = {"nv12": 1.5, "nv21": 1.5, "nv24": 3}
+EIGHT_BIT = [encoding for encoding in BYTES_OF_A_PIXEL if not encoding.endswith("16") and encoding not in ROWS]
 SIXTEEN_BIT = [encoding for encoding in BYTES_OF_A_PIXEL if encoding.endswith("16")]
+
+
+@pytest.fixture(params=["OpenCV's", *(["cv_bridge's"] if bridge.conversion() else [])], autouse=True)
+def whose_colours(request, monkeypatch):
+    if request.param == "OpenCV's":
+        monkeypatch.setattr(bridge, "conversion", lambda: None)
 
 
 def test_every_encoding_has_tests():
@@ -29,17 +40,23 @@ def test_every_encoding_has_tests():
 
 def message_of(encoding: str, rows: np.ndarray, padding: int = 0, big_endian: bool = False) -> Image:
     """rows: uint8 [height, bytes of a row]; padding bytes are 0xAB so that using one shows."""
-    padded = np.pad(rows, ((0, 0), (0, padding)), constant_values=0xAB)
-    message = Image(height=len(rows), width=rows.shape[1] // BYTES_OF_A_PIXEL[encoding], encoding=encoding)
-    message.step = padded.shape[1]
+    height, row_bytes = round(len(rows) / ROWS.get(encoding, 1)), rows.shape[1]
+    message = Image(height=height, width=row_bytes // BYTES_OF_A_PIXEL[encoding], encoding=encoding)
+    message.step = row_bytes + padding
     message.is_bigendian = int(big_endian)
-    message.data = padded.tobytes()
+    if encoding == "nv24":
+        planes = [(rows[:height], padding), (rows[height:].reshape(height, 2 * row_bytes), 2 * padding)]
+    else:
+        planes = [(rows, padding)]
+    padded = [np.pad(plane, ((0, 0), (0, extra)), constant_values=0xAB) for plane, extra in planes]
+    message.data = b"".join(plane.tobytes() for plane in padded)
     return message
 
 
 def random_rows(encoding: str, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
     random = np.random.default_rng(0)
-    return random.integers(0, 256, (height, width * BYTES_OF_A_PIXEL[encoding]), dtype=np.uint8)
+    rows = round(height * ROWS.get(encoding, 1))
+    return random.integers(0, 256, (rows, width * BYTES_OF_A_PIXEL[encoding]), dtype=np.uint8)
 
 
 PIXEL = np.array([200, 100, 50], dtype=np.uint8)  # red, green, blue
@@ -108,6 +125,20 @@ def test_yuv422_takes_luma_and_chroma_from_their_places(encodings, data):
         assert to_rgb(message_of(encoding, np.array([data], dtype=np.uint8))).tolist() == [YUV_PIXELS], encoding
 
 
+@pytest.mark.parametrize(
+    ("encoding", "chroma"),
+    [
+        ("nv12", [[90, 240, 128, 128]]),
+        ("nv21", [[240, 90, 128, 128]]),
+        ("nv24", [[90, 240, 90, 240], [128, 128, 128, 128]] * 2),
+    ],
+)
+def test_semi_planar_yuv_takes_chroma_from_behind_the_luma(encoding, chroma):
+    rows = np.array([[81, 145, 126, 16]] * 2 + chroma, dtype=np.uint8)
+
+    assert to_rgb(message_of(encoding, rows)).tolist() == [YUV_PIXELS] * 2
+
+
 MOSAIC = np.array([[0, 40, 80, 44], [20, 60, 24, 200], [100, 48, 160, 52], [28, 220, 32, 240]], dtype=np.uint8)
 # The four inner pixels by hand: a colour that a pixel lacks is the average of the nearest two or four that have it.
 INNER_PIXELS = {
@@ -174,16 +205,13 @@ def test_agrees_with_another_implementation_in_16_bits(encoding, big_endian):
     assert set(np.unique(difference)) <= {0, 1}, "the other one cuts off where this one rounds"
 
 
-@pytest.mark.parametrize("encoding", [encoding for encoding in ENCODINGS if encoding not in ("uyvy", "yuyv")])
-@pytest.mark.parametrize("big_endian", [False, True])
-def test_agrees_with_cv_bridge_where_it_works(encoding, big_endian):
-    pytest.importorskip("cv_bridge.boost.cv_bridge_boost", exc_type=ImportError)
-    from cv_bridge import CvBridge
-
-    # A padding of whole pixels, for it knows no other.
-    message = message_of(encoding, random_rows(encoding), 2 * BYTES_OF_A_PIXEL[encoding], big_endian)
-
-    assert np.array_equal(to_rgb(message), CvBridge().imgmsg_to_cv2(message, "rgb8"))
+def test_cv_bridge_is_asked_for_what_it_knows():
+    """Its names in ROS 1 and 2; what a version does not know, or has other colours of, is OpenCV's."""
+    known = [e for e in EIGHT_BIT if e not in ("rgb8", "uyvy", "yuyv", "yuv422_yuy2")]
+    if bridge.conversion() is None:
+        pytest.skip("no cv_bridge that was compiled for this numpy, or colours are OpenCV's now")
+    assert all(raw._bridge_knows(encoding, np.uint8) for encoding in known)
+    assert all(raw._bridge_knows(encoding, np.uint16) for encoding in SIXTEEN_BIT)
 
 
 def test_last_row_may_come_without_its_padding():
@@ -202,7 +230,7 @@ def test_a_picture_in_the_messages_memory_is_to_be_read_only():
     assert not rgb.flags.writeable
 
 
-@pytest.mark.parametrize("encoding", ["16UC1", "32FC1", "8UC3", "bayer_rggb12", "nv21", "", "no such thing"])
+@pytest.mark.parametrize("encoding", ["16UC1", "32FC1", "8UC3", "bayer_rggb12", "nv42", "", "no such thing"])
 def test_other_encodings_are_refused_by_name(encoding):
     message = message_of("mono8", random_rows("mono8"))
     message.encoding = encoding
@@ -220,6 +248,9 @@ def test_other_encodings_are_refused_by_name(encoding):
         ({"height": HEIGHT + 1}, f"{(HEIGHT + 1) * WIDTH * 3} bytes"),
         ({"data": b""}, "got 0"),
         ({"encoding": "uyvy", "width": 9}, "even"),
+        ({"encoding": "nv12", "width": 9}, "even"),
+        ({"encoding": "nv21", "height": 5}, "even"),
+        ({"encoding": "nv24", "height": HEIGHT, "step": 3 * WIDTH}, "got 180"),
         ({"encoding": "bayer_rggb8", "width": 2}, "at least 3"),
         ({"encoding": "bayer_grbg8", "height": 1}, "at least 3"),
     ],
@@ -292,6 +323,58 @@ def compressed(pixels: np.ndarray, extension: str, image_format: str) -> Compres
 def test_compressed_data_that_is_no_colour_image_is_refused(image_format, data, complaint):
     with pytest.raises(ImageRefused, match=complaint):
         to_rgb(CompressedImage(format=image_format, data=data))
+
+
+def gray16() -> np.ndarray:
+    return np.random.default_rng(0).integers(400, 4000, (12, 16)).astype(np.uint16)
+
+
+@pytest.mark.parametrize("encoding", ["16UC1", "32FC1", "8UC1", "8UC2", "8UC3", "16SC1", "mono12", "depth", ""])
+@pytest.mark.parametrize(
+    "wrapping", ["{}; png compressed ", "{}; jpeg compressed mono8", "{};compressedDepth png", "{} ;png"]
+)
+def test_what_is_refused_raw_is_refused_compressed(encoding, wrapping):
+    for pixels in (gray16(), np.full((12, 16), 9, np.uint8), np.full((12, 16, 3), 9, np.uint8)):
+        with pytest.raises(ImageRefused, match=r"depth|not an image that the model can see"):
+            to_rgb(compressed(pixels, ".png", wrapping.format(encoding)))
+
+
+@pytest.mark.parametrize(
+    "image_format",
+    [
+        "png",
+        "",
+        "tiff",
+        "png; compressed",
+        "bgr8; png compressed bgr8",
+        "rgb8; png compressed bgr8",
+        "mono8; png compressed ",
+        "rgb16; png compressed bgr16",
+        "bgr16; png compressed ",
+        "bayer_rggb8; png compressed ",
+        "16UC1 png",
+        "png compressed",
+    ],
+)
+def test_gray_in_16_bits_is_depth_unless_a_name_of_16_bits_says_what_it_is(image_format):
+    with pytest.raises(ImageRefused, match=r"depth|'16UC1'"):
+        to_rgb(compressed(gray16(), ".png", image_format))
+
+
+@pytest.mark.parametrize("image_format", ["mono16; png compressed ", "mono16; tiff compressed mono16", "mono16 png"])
+def test_gray_in_16_bits_that_is_named_is_a_picture(image_format):
+    expected = np.round(gray16() / 257)
+
+    assert np.array_equal(to_rgb(compressed(gray16(), ".png", image_format))[..., 0], expected)
+
+
+def test_colours_in_16_bits_are_a_picture_with_and_without_a_name():
+    colours = np.full((2, 2, 3), 257 * 50, np.uint16)
+
+    for image_format in ("png", "rgb16; png compressed bgr16", "png; compressed"):
+        assert (to_rgb(compressed(colours, ".png", image_format)) == 50).all()
+    with pytest.raises(ImageRefused, match="does not say bgr8"):
+        to_rgb(compressed(colours, ".png", "bgr8; png compressed bgr8"))
 
 
 def test_to_message_and_back():

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from trajforecast_model.forecaster import Forecast
 from trajforecast_model.tracks.grid import query_points, rescale
 from trajforecast_model.tracks.summary import mean_track, spread
-from trajforecast_ros.forecast.reduction import EVERYTHING, Reduction, parse_points, reduce_samples, reduce_summary
+from trajforecast_ros.reduction import EVERYTHING, Reduction, parse_points, reduce_samples, reduce_summary
 
 SAMPLES, STEPS, ROWS, COLUMNS = 3, 4, 6, 8
 SIZES = [(96, 128), (31, 65)]  # height, width

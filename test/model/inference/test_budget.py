@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from trajforecast_model.forecaster import Forecaster
-from trajforecast_model.runtime import budget
-from trajforecast_model.runtime.budget import CostModel, Effort
+from trajforecast_model.inference import budget
+from trajforecast_model.inference.budget import CostModel, Effort
 
 WANTED = Effort(steps=9, k=8)
 
