@@ -27,7 +27,7 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument("episode", default_value="", description="Episode file; empty plays the shipped one"),
             DeclareLaunchArgument("speed", default_value="1.0", description="(float) 1.0 is real time"),
             DeclareLaunchArgument("loop", default_value="true", choices=["true", "false"], description="Play again"),
-            DeclareLaunchArgument("record", default_value="", description="Folder to record into; empty records not"),
+            DeclareLaunchArgument("record", default_value="", description="New folder for a bag; empty records not"),
             IncludeLaunchDescription(forecast),
             Node(
                 package="trajforecast_ros",

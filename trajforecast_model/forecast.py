@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from trajforecast_model.tracks.summary import mean_track, medoid, spread
+from trajforecast_model.tracks.summary import confidence, mean_track, medoid, spread
 
 
 @dataclass(frozen=True)
@@ -46,3 +46,8 @@ class Forecast:
     def spread(self) -> np.ndarray:
         """float32 [V, T, H, W], standard deviation over the samples, pixels."""
         return np.stack([spread(samples, mean) for samples, mean in zip(self.tracks, self.mean_track, strict=True)])
+
+    @cached_property
+    def confidence(self) -> np.ndarray:
+        """float64 [V, k], share of the k samples that lie near this one; sums to 1 in every view."""
+        return np.stack([confidence(samples) for samples in self.tracks])

@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from trajforecast_model.data.episode import Episode
 from trajforecast_ros.processes import NodeFailed, Nodes
-from trajforecast_ros.recording.folder import RecordedForecast, Recording
 from trajforecast_ros.recording.hindsight import ViewErrors, score
+from trajforecast_ros.recording.recording import RecordedForecast, Recording
 from trajforecast_ros.resources import shipped_episode
 from trajforecast_ros.viewing import film
 
@@ -46,9 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
         episode = Episode.load(episode_path)
         args.out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="trajforecast_demo_") as folder:
-            recording = Recording(folder)
+            recording = Recording(Path(folder) / "bag")
             start_stamp = time.time_ns()
             _run_nodes(args, episode, episode_path, recording, start_stamp)
+            recording.update()
             forecasts = [recording.forecast(stamp) for stamp in recording.forecast_stamps()]
             _draw(recording, forecasts, episode, args.out)
             print(_table(forecasts, score(episode, start_stamp, forecasts), args.speed))
@@ -71,7 +72,7 @@ def _run_nodes(args, episode: Episode, episode_path: Path, recording: Recording,
     last_stamp = start_stamp + round((frames - 1) * episode.dt * 1e9)
     print(f'episode "{episode.instruction}": {frames} frames; loading the checkpoint in forecast_node')
     # Other domains of this machine belong to others; the range is what ROS 2 allows everywhere.
-    with Nodes(recording.folder, domain=1 + os.getpid() % 100) as nodes:
+    with Nodes(recording.folder.parent, domain=1 + os.getpid() % 100) as nodes:
         nodes.start("record_node", {"output": recording.folder})
         nodes.start(
             "forecast_node",
@@ -94,12 +95,17 @@ def _run_nodes(args, episode: Episode, episode_path: Path, recording: Recording,
                 "wait_for_subscribers": 2,
             },
         )
-        _wait(nodes, lambda: recording.image_stamps(view), START_SECONDS, "the replay did not start", others_run=True)
+
+        def images() -> list[int]:
+            recording.update()
+            return recording.image_stamps(view)
+
+        _wait(nodes, images, START_SECONDS, "the replay did not start", others_run=True)
         with _progress(frames, "playing") as bar:
 
             def finished() -> bool:
+                bar.update(len(images()) - bar.n)
                 bar.set_postfix_str(f"{len(recording.forecast_stamps())} forecasts", refresh=False)
-                bar.update(len(recording.image_stamps(view)) - bar.n)
                 return nodes.ended("replay_node")
 
             _wait(nodes, finished, START_SECONDS + frames * episode.dt / args.speed, "the replay did not end")
@@ -117,6 +123,7 @@ def wait_for_last_forecast(nodes: Nodes, recording: Recording, last_stamp: int) 
 
     def no_more_to_come() -> bool:
         nonlocal newest, since
+        recording.update()
         before, newest = newest, recording.forecast_stamps()[-1:]
         if newest != before:
             since = time.monotonic()

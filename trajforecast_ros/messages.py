@@ -69,6 +69,8 @@ class TrackArrays(_ForecastArrays):
 
     tracks: float32 [view, sample, step, row, column, xy].
     visibility: float32 [view, sample, step, row, column], probabilities, or None.
+    confidence: float32 [view, sample], the share of the samples that lie near this one; sums to 1 over all that were
+        made. None in a message of who does not say it.
 
     Step 0 of a track is where its point is now; step t of a view is the moment
     stamps[view] + t * dt, for the newest view stamp + t * dt.
@@ -76,6 +78,7 @@ class TrackArrays(_ForecastArrays):
 
     tracks: np.ndarray
     visibility: np.ndarray | None
+    confidence: np.ndarray | None = None
 
     AXES: ClassVar[tuple[str, ...]] = ("view", "sample", "step", "row", "column", "xy")
 
@@ -115,12 +118,14 @@ class SummaryArrays(_ForecastArrays):
     min: float32 [view, step, row, column, xy], the medoid sample.
     min_index: int64 [view], which sample that is; of all samples, also when fewer are published.
     spread: float32 [view, step, row, column], pixels.
+    confidence: float32 [view, sample], the share of the samples that lie near this one; sums to 1. None as above.
     """
 
     mean_t: np.ndarray
     min: np.ndarray
     min_index: np.ndarray
     spread: np.ndarray
+    confidence: np.ndarray | None = None
 
 
 def tracks_message(
@@ -131,10 +136,12 @@ def tracks_message(
     message = PredictedTracks()
     _fill_common(message, forecast, circumstances)
     message.num_samples = samples.tracks.shape[1]
+    message.num_samples_made = forecast.num_samples
     message.num_steps, message.grid_height, message.grid_width = samples.tracks.shape[2:5]
     message._tracks = _lent(samples.tracks)
     if samples.visibility is not None:
         message._visibility = _lent(samples.visibility)
+    message._confidence = _lent(forecast.confidence[:, : message.num_samples])
     return message
 
 
@@ -145,12 +152,13 @@ def summary_message(
     summary = reduce_summary(forecast, circumstances.image_sizes, reduction)
     message = TrackSummary()
     _fill_common(message, forecast, circumstances)
-    message.num_samples = forecast.tracks.shape[1]
+    message.num_samples = message.num_samples_made = forecast.num_samples
     message.num_steps, message.grid_height, message.grid_width = summary.spread.shape[1:]
     message._mean_t = _lent(summary.mean_track)
     message._min = _lent(summary.medoid_track)
     message.min_index = [int(index) for index in forecast.medoid]
     message._spread = _lent(summary.spread)
+    message._confidence = _lent(forecast.confidence)
     return message
 
 
@@ -165,6 +173,7 @@ def read_tracks(message: PredictedTracks) -> TrackArrays:
         *_views_and_times(message),
         tracks=_read("tracks", message.tracks, (*shape, 2)),
         visibility=_read("visibility", message.visibility, shape) if len(message.visibility) else None,
+        confidence=_read("confidence", message.confidence, shape[:2]) if len(message.confidence) else None,
     )
 
 
@@ -175,12 +184,14 @@ def read_summary(message: TrackSummary) -> SummaryArrays:
         ValueError: when the arrays do not have the announced shape.
     """
     shape = (len(message.views), *_steps_and_grid(message))
+    by_sample = (len(message.views), message.num_samples)
     return SummaryArrays(
         *_views_and_times(message),
         mean_t=_read("mean_t", message.mean_t, (*shape, 2)),
         min=_read("min", message.min, (*shape, 2)),
         min_index=np.array(message.min_index, dtype=np.int64),
         spread=_read("spread", message.spread, shape),
+        confidence=_read("confidence", message.confidence, by_sample) if len(message.confidence) else None,
     )
 
 

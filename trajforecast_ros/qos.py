@@ -28,6 +28,5 @@ SAID_NOW = (
 # A replayed camera: reliable, for recorders that want every frame.
 EVERY_IMAGE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
-# A recorder: keeps what comes faster than it writes. The second is for publishers that do not offer the first.
+# A listener that wants every message, also when they come faster than it looks.
 EVERYTHING = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
-EVERYTHING_THAT_ARRIVES = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)

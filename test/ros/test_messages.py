@@ -7,6 +7,7 @@ import pytest
 from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import Header
 from trajforecast_msgs.msg import PredictedTracks, TrackSummary
+from trajforecast_msgs.srv import Predict
 
 from trajforecast_model.forecaster import Forecast
 from trajforecast_ros.messages import Circumstances, Source, read_summary, read_tracks, summary_message, tracks_message
@@ -85,6 +86,30 @@ def test_messages_tell_where_they_come_from(make):
     assert [view.header.frame_id for view in message.views] == ["side_camera", "hand_camera"]
     assert (message.instruction, message.model_id, message.seed) == ("pick up the milk", "some model", 11)
     assert (message.num_samples, message.num_steps, message.grid_height, message.grid_width) == (3, 4, 5, 6)
+    assert (message.num_samples_made, message.history_frames) == (3, 0)
+
+
+@pytest.mark.parametrize("kind", [PredictedTracks, TrackSummary, Predict.Request])
+def test_a_seed_is_the_same_kind_of_number_everywhere(kind):
+    assert kind.get_fields_and_field_types()["seed"] == "int64"
+
+
+def test_confidence_comes_as_it_was_made():
+    made = forecast()
+    tracks = read_tracks(over_the_wire(tracks_message(made, CIRCUMSTANCES)))
+    summary = read_summary(over_the_wire(summary_message(made, CIRCUMSTANCES)))
+
+    assert np.array_equal(tracks.confidence, made.confidence.astype(np.float32))
+    assert np.array_equal(summary.confidence, tracks.confidence)
+    np.testing.assert_allclose(tracks.confidence.sum(axis=1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("make", "read"), [(tracks_message, read_tracks), (summary_message, read_summary)])
+def test_a_message_of_who_says_no_confidence_is_read(make, read):
+    message = make(forecast(), CIRCUMSTANCES)
+    message.confidence = []
+
+    assert read(message).confidence is None
 
 
 def test_no_visibility_is_an_empty_array():
@@ -128,7 +153,10 @@ def test_reduced_messages_announce_what_they_hold(reduction, samples, grid):
     assert summary.mean_t.shape == summary.min.shape == (VIEWS, STEPS, *grid, 2)
     assert summary.spread.shape == (VIEWS, STEPS, *grid)
     assert summary.min_index.tolist() == [2, 0], "of all samples"
+    assert tracks.confidence.shape == (VIEWS, samples)
+    assert summary.confidence.shape == (VIEWS, SAMPLES), "of all samples"
     assert summary_message(made, CIRCUMSTANCES, reduction).num_samples == SAMPLES
+    assert tracks_message(made, CIRCUMSTANCES, reduction).num_samples_made == SAMPLES
 
 
 def test_tracks_are_selected_by_the_names_of_their_axes():

@@ -221,7 +221,8 @@ class _Observation:
             header=max((source.header for source in circumstances.sources), key=_stamp),
             instruction=circumstances.instruction,
             model_id=circumstances.model_id,
-            num_samples=forecast.tracks.shape[1],
+            num_samples=forecast.num_samples,
+            num_samples_made=forecast.num_samples,
             num_steps=self._steps,
             dt=float(forecast.dt),
             num_observed_steps=self._steps,
@@ -274,7 +275,7 @@ def _view_score(
     moving = moving_points(rescale(truth[:, None], size, FILTER_SIZE))[0]
     scored = moving & found
     if not scored.any():
-        return ViewScore(name=view, num_points=0, mean_t=np.nan, mean=np.nan, min=np.nan, nothing_moves=np.nan)
+        return ViewScore(name=view)  # num_points 0 says that there is nothing to tell
     samples, truth = samples[:, :, scored], truth[:, scored]
     return ViewScore(
         name=view,

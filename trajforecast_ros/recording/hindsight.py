@@ -8,7 +8,7 @@ from trajforecast_model.data.episode import Episode
 from trajforecast_model.evaluation.metrics import mean_t, min_error
 from trajforecast_model.tracks.grid import rescale
 from trajforecast_model.tracks.motion import moving_points
-from trajforecast_ros.recording.folder import RecordedForecast
+from trajforecast_ros.recording.recording import RecordedForecast
 
 # The paper's errors are squared pixels of a 128-pixel image, so ours are too.
 PAPER_IMAGE_SIZE = (128, 128)

@@ -11,7 +11,7 @@ import imageio_ffmpeg
 import numpy as np
 
 from trajforecast_model.tracks.overlay import DEFAULT_STYLE, compose_views, draw_forecast
-from trajforecast_ros.recording.folder import Recording
+from trajforecast_ros.recording.recording import Recording
 
 VIEW_HEIGHT = 448
 FILM_STYLE = replace(DEFAULT_STYLE, height=VIEW_HEIGHT)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from trajforecast_model.tracks.grid import denormalise, normalise, query_points, rescale
 from trajforecast_model.tracks.motion import moving_points
-from trajforecast_model.tracks.summary import CHUNK, mean_track, medoid, spread
+from trajforecast_model.tracks.summary import CHUNK, confidence, mean_track, medoid, spread
 
 
 def test_query_points_are_the_centres_of_every_other_pixel():
@@ -80,3 +80,25 @@ def test_of_equal_samples_the_first_is_the_medoid():
     tracks = np.random.default_rng(0).normal(size=(5, 16, 8, 8, 2)).astype(np.float32)
     tracks[[1, 3, 4]] = tracks[1]
     assert medoid(tracks) == 1
+
+
+def test_confidence_is_the_share_of_the_samples_that_lie_near():
+    tracks = np.random.default_rng(0).normal(size=(8, 16, 40, 40, 2)).astype(np.float32)
+    tracks[5:] += 30.0  # five go one way, three another
+    shares = confidence(tracks)
+
+    assert shares.shape == (8,)
+    assert shares.sum() == pytest.approx(1)
+    assert shares[:5].min() > shares[5:].max() > 0
+    np.testing.assert_allclose(shares[:5], shares[0], rtol=0.05)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_samples_that_are_alike_share_confidence_evenly(k):
+    np.testing.assert_allclose(confidence(np.zeros((k, 4, 3, 3, 2), np.float32)), 1 / k)
+
+
+def test_confidence_when_most_samples_are_the_same():
+    tracks = np.zeros((6, 4, 3, 3, 2), np.float32)
+    tracks[5] = 7.0
+    np.testing.assert_allclose(confidence(tracks), [5 / 26] * 5 + [1 / 26])

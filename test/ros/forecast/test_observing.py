@@ -149,15 +149,17 @@ def test_both_views_are_scored_when_both_have_passed(scores):
     assert side.mean_t < 0.05
 
 
-def test_nothing_that_moves_is_no_number(scores):
+def test_of_nothing_that_moves_the_number_of_points_is_zero_and_no_error_is_nan(scores):
     still = [image(step, pixels=picture(0)) for step in range(STEPS)]
     show(scores, still[:1])
     scores.observer.add_forecast(result(still[:1], truth()[None, None]))
     show(scores, still[1:])
 
-    [view] = scores.next().views
+    score = scores.next()
+    [view] = score.views
+    assert (score.num_samples, score.num_samples_made) == (1, 1)
     assert view.num_points == 0
-    assert all(np.isnan(value) for value in (view.mean_t, view.mean, view.min, view.nothing_moves))
+    assert (view.mean_t, view.mean, view.min, view.nothing_moves) == (0, 0, 0, 0)
 
 
 def test_larger_images_are_scored_in_their_own_pixels(scores):

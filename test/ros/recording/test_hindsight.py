@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from small_episode import FRAMES, PIXELS_PER_FRAME, small_episode
 
-from trajforecast_ros.recording.folder import RecordedForecast
 from trajforecast_ros.recording.hindsight import score
+from trajforecast_ros.recording.recording import RecordedForecast
 
 START_STAMP = 7_000_000_000
 

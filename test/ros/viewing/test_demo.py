@@ -8,11 +8,15 @@ import cv2
 import imageio_ffmpeg
 import numpy as np
 import pytest
+from bags import received, write_bag
+from builtin_interfaces.msg import Time
 from small_episode import FRAMES, small_episode
+from std_msgs.msg import Header
+from trajforecast_msgs.msg import PredictedTracks, TrackSummary
 
 from trajforecast_ros import demo
 from trajforecast_ros.processes import NodeFailed
-from trajforecast_ros.recording.folder import Recording
+from trajforecast_ros.recording.recording import Recording
 
 
 def run_demo(*arguments: object) -> subprocess.CompletedProcess:
@@ -100,7 +104,12 @@ def test_when_the_last_image_got_lost_the_newest_forecast_is_the_last(tmp_path, 
     monkeypatch.setattr(demo, "QUIET_SECONDS", 0)
     monkeypatch.setattr(demo, "LAST_FORECAST_SECONDS", 0)
     with pytest.raises(NodeFailed, match="there is no forecast"):
-        demo.wait_for_last_forecast(RunningNodes(), Recording(tmp_path), last_stamp=9)
+        demo.wait_for_last_forecast(RunningNodes(), Recording(tmp_path / "bag"), last_stamp=9)
 
-    (tmp_path / "forecast_8.npz").touch()
-    demo.wait_for_last_forecast(RunningNodes(), Recording(tmp_path), last_stamp=9)
+    stamped = Header(stamp=Time(nanosec=8))
+    tracks, summary = PredictedTracks(header=stamped), TrackSummary(header=stamped)
+    write_bag(
+        tmp_path / "bag",
+        [[received("/predicted_tracks", tracks, 20), received("/predicted_tracks/summary", summary, 20)]],
+    )
+    demo.wait_for_last_forecast(RunningNodes(), Recording(tmp_path / "bag"), last_stamp=9)
