@@ -134,13 +134,14 @@ def _why_nobody_reads(words: list[str], command: Command) -> str:
     if word in TAKING_A_VALUE or ":=" in word:
         rule = " ".join(words[:2]) if word in TAKING_A_VALUE else word
         option = "" if rule != word else "-p " if nearest(word.partition(":=")[0], known) else "-r "
-        return f"nobody reads {rule!r} here; write: {command.name} --ros-args {option}{_for_the_shell(rule)}"
+        given = f"{option}{_for_the_shell(rule)}"
+        return f"unknown argument {rule!r}: nobody reads it outside of --ros-args; write: {command.name} --ros-args {given}"
     if word.startswith("-"):
         name = nearest(word.lstrip("-").partition("=")[0].replace("-", "_"), known)
         if name:
             return f"unknown option {word}; parameters are given as --ros-args -p {name}:=VALUE"
         return f"unknown option {word}; {command.name} --help tells what there is"
-    return f"nobody reads the argument {word!r}; {command.name} --help tells what there is"
+    return f"unknown argument {word!r}; {command.name} --help tells what there is"
 
 
 def _parameter_rule(option: str, rule: str, node: str, command: Command) -> str:
