@@ -80,6 +80,9 @@ class VAETrainConfig:
     moving_weight: float = 1.0  # weight of the points that move (protocol's filter) beside 1 for the others
     equal_windows: bool = False  # every window weighs the same, as in the protocol, however much of it moves
 
+    def __post_init__(self):
+        check_at_least(0, self, "huber_delta", "kl_weight", "moving_weight")
+
 
 @dataclass(frozen=True)
 class DenoiserSizeConfig:
@@ -115,6 +118,7 @@ class DenoiserTrainConfig:
 
     def __post_init__(self):
         check_at_least(1, self, "sampling_steps", "draws_per_window")
+        check_at_least(0, self, "moving_weight")
         if not 0 <= self.pure_noise_draws < self.draws_per_window:
             raise ValueError(
                 f"pure_noise_draws: got {self.pure_noise_draws}, expected fewer than draws_per_window, "
@@ -141,6 +145,7 @@ class StudentTrainConfig:
 
     def __post_init__(self):
         check_at_least(1, self, "teacher_steps", "sampling_steps", "draws_per_window")
+        check_at_least(0, self, "moving_weight")
 
 
 @dataclass(frozen=True)

@@ -180,6 +180,11 @@ def load_trained_vae(folder: Path) -> tuple[TrainedVAEConfig, VAEWithEncoder]:
         trained = from_dict(TrainedVAEConfig, values)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    if not all(0 < deviation < math.inf for deviation in trained.latent_std):
+        raise ValueError(
+            f"{path}: latent_std is {list(trained.latent_std)}, expected numbers above 0; train the VAE again, on data in "
+            "which something moves"
+        )
     model = VAEWithEncoder(trained)
     load_weights(model.vae, folder / "vae.safetensors")
     if model.image_encoder is not None and trained.image_encoder.kind == "patch":
