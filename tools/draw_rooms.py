@@ -23,7 +23,8 @@ else:
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "pictures" / "architecture.svg"
 SMALL = {
-    f"trajforecast_ros.{name}" for name in ("images", "running", "processes", "qos", "memory", "resources", "reduction")
+    f"trajforecast_ros.{name}"
+    for name in ("running", "processes", "every_publisher", "qos", "memory", "resources", "reduction")
 }
 WHAT = {
     "trajforecast_ros.forecast": "forecast_node",
@@ -31,6 +32,8 @@ WHAT = {
     "trajforecast_ros.recording": "record_node, replay_node",
     "trajforecast_ros.viewing": "markers, film",
     "trajforecast_ros.messages": "arrays in messages",
+    "trajforecast_ros.images": "messages to RGB",
+    "trajforecast_ros.starting": "arguments, parameters",
     "trajforecast_model.cli": "the program",
     "trajforecast_model.verbs": "a module a verb",
     "trajforecast_model.benchmarks": "speed, memory",
