@@ -80,6 +80,8 @@ class Forecaster:
         self._allow_download = allow_download
         self._query_points = query_points(config.grid, config.image_size)  # [H, W, 2], pixels
         self._first_frame: Tensor | None = None  # of a VAE that does not look at the image
+        # Called before every solver step: what it raises ends the forecast, and it may make another one meanwhile.
+        self.before_step: Callable[[], None] | None = None
         self._is_compiled = False
         self._costs: dict[tuple[int, int | None], budget.CostModel] = {}  # see `_costs_key`
 
@@ -288,6 +290,8 @@ class Forecaster:
         first = first.unsqueeze(1).expand(-1, noise.shape[1], -1, -1, -1, -1)
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
+            if self.before_step is not None:
+                self.before_step()
             known = torch.cat([first, x], dim=2).to(self.dtype)
             times = t.expand(len(x), 1)
             return self.denoiser.velocity(known, times, context)[:, :, 1:].float()

@@ -130,6 +130,15 @@ class ForecastParameters:
         ),
     )
     enabled: bool = field(default=True, metadata=_meaning("Whether to forecast; ~/enable changes it too"))
+    bond_heartbeat_period: float = field(
+        default=0.1,
+        metadata=_meaning(
+            "Seconds between heartbeats of the bond with nav2's lifecycle manager, where bondpy is installed; 0 makes no "
+            "bond. Counts from the next activation",
+            low=0.0,
+            high=60.0,
+        ),
+    )
 
     def reduction(self) -> Reduction:
         """What is published of a forecast. Raises ValueError for query points that are none."""

@@ -19,6 +19,7 @@ class Standing:
     silent_cameras: list[str] = field(default_factory=list)
     images_received: int = 0
     images_dropped: dict[str, int] = field(default_factory=dict)  # before they were looked at, by reason
+    doing: str | None = None  # what it does instead of forecasting, as "loading checkpoint x"
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,9 @@ class Statistics:
         trouble = standing.silent_cameras or standing.waiting_for
         at_rest = standing.waiting_for in AT_REST
         status.level = DiagnosticStatus.WARN if trouble and not at_rest else DiagnosticStatus.OK
-        if standing.waiting_for:
+        if standing.doing:
+            status.message = standing.doing
+        elif standing.waiting_for:
             status.message = f"waiting for {standing.waiting_for}"
         elif standing.silent_cameras:
             status.message = f"no images from {', '.join(standing.silent_cameras)}"
