@@ -28,6 +28,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.service import Service
 from rclpy.subscription import Subscription
+from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
@@ -74,6 +75,7 @@ class ForecastNode(LifecycleNode):
         parameters.follow_changes(self, lambda: self._settings, self._check, self._apply)
         self._statistics = Statistics(time.monotonic())
         self._loading: Loading | None = None  # while the node is being configured
+        self._configured = Future()  # set at the end of that
         self._forecaster: Forecaster | None = None
         self._thread: ForecastThread | None = None
         self._outputs: Outputs | None = None
@@ -119,7 +121,7 @@ class ForecastNode(LifecycleNode):
         """What trigger_configure does, while the executor goes on: the state is "configuring". None when it was given up."""
         self._state_machine.trigger_transition_by_id(Transition.TRANSITION_CONFIGURE, True)
         self._begin_loading()
-        loading = self._loading
+        loading, self._configured = self._loading, Future()
         await loading.ended
         return self._end_configuring() if loading is self._loading else None
 
@@ -130,6 +132,7 @@ class ForecastNode(LifecycleNode):
     def _end_configuring(self) -> TransitionCallbackReturn:
         result = self._set_up()
         self._state_machine.trigger_transition_by_label(result.to_label(), True)
+        self._configured.set_result(result)
         return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -298,6 +301,8 @@ class ForecastNode(LifecycleNode):
     ) -> ChangeState.Response:
         wanted = request.transition
         try:
+            if self._loading is not None and _is_meant(wanted, "activate", Transition.TRANSITION_ACTIVATE):
+                await self._configured
             if self._loading is not None:
                 response.success = self._leave_configuring(wanted)
             elif _is_meant(wanted, "configure", Transition.TRANSITION_CONFIGURE):

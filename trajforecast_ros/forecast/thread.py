@@ -278,12 +278,11 @@ class ForecastThread:
         try:
             usable = self._decode(job)
             response = self._run(job, usable, shift)
-        except CutShort:
-            return  # `stop` answers the call
         except Exception as error:
-            # A forecast that fails must not end the node: the next images may do.
             if shift.cut:
-                return
+                self._count_dropped(job, "cut short", len(usable))
+                return  # `stop` answers the call
+            # A forecast that fails must not end the node: the next images may do.
             why = "the node was stopped" if shift.stopping else self._note_failure(job, len(usable), error)
             response = _failure(why)
         if job.answer is None:

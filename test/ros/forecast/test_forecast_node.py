@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from robot import FORECAST_SECONDS, NODE, RELIABLE, SAMPLES, SIZES, Robot, header, picture, settings
+from robot import NODE, RELIABLE, SAMPLES, SIZES, Robot, header, picture, settings
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool
 from tiny_checkpoint import FRAMES, GRID
@@ -59,7 +59,7 @@ def test_images_it_cannot_use_are_named_once_and_do_not_stop_it(running_node, li
             camera.publish(message)
         return node.said("images of camera side are refused") and node.said("images of camera effector are refused")
 
-    listener.wait_for(refused, "the refusal", FORECAST_SECONDS)
+    listener.wait_for(refused, "the refusal")
     assert "'16UC1'" in node.output
     robot.forecast_of(stamp=4)
     assert node.output.count("images of camera side are refused") == 1
@@ -116,6 +116,6 @@ def test_overlay_only_when_somebody_listens(running_node, listener):
         robot.see(stamp=70)
         return any(picture.header.stamp.sec == 70 for picture in pictures)
 
-    listener.wait_for(came, "an overlay", FORECAST_SECONDS)
+    listener.wait_for(came, "an overlay")
     assert to_rgb(pictures[0]).std() > 0
     assert pictures[-1].header == header("side", 70)
