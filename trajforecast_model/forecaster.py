@@ -227,6 +227,15 @@ class Forecaster:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
+    @property
+    def before_step(self) -> Callable[[], None] | None:
+        """Called before every solver step: what it raises ends the forecast, and it may make another one meanwhile."""
+        return self._sampler.before_step
+
+    @before_step.setter
+    def before_step(self, call: Callable[[], None] | None) -> None:
+        self._sampler.before_step = call
+
     # The networks behind it, for those who need them.
 
     @property

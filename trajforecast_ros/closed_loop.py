@@ -18,10 +18,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from trajforecast_ros.domains import reserve_domain
 from trajforecast_ros.processes import NodeFailed, Nodes
 from trajforecast_ros.resources import dds_settings
 
-START_SECONDS = 180
+START_SECONDS = 300  # on a busy machine
 STEP_SECONDS = 60
 STILL = 0.25  # pixels: a shorter motion has no direction
 
@@ -61,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _measure(args, gain: float) -> Motions:
-    domain = 1 + os.getpid() % 100
+    domain = reserve_domain()
     os.environ.update(dds_settings(), ROS_DOMAIN_ID=str(domain), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
     with tempfile.TemporaryDirectory(prefix="trajforecast_closed_loop_") as logs, Nodes(Path(logs), domain) as nodes:
         nodes.start("simulator_node", {"suite": args.suite, "task": args.task, "seed": args.seed, "lockstep": True})

@@ -5,7 +5,6 @@ both say. Afterwards the forecasts are drawn, and compared with what then really
 """
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -15,14 +14,15 @@ import numpy as np
 from tqdm import tqdm
 
 from trajforecast_model.data.episode import Episode
+from trajforecast_ros.domains import reserve_domain
 from trajforecast_ros.processes import NodeFailed, Nodes
 from trajforecast_ros.recording.hindsight import ViewErrors, score
 from trajforecast_ros.recording.recording import RecordedForecast, Recording
 from trajforecast_ros.resources import shipped_episode
 from trajforecast_ros.viewing import film
 
-START_SECONDS = 60
-LAST_FORECAST_SECONDS = 60
+START_SECONDS = 300  # on a busy machine; a node that ends is noticed at once
+LAST_FORECAST_SECONDS = 300
 QUIET_SECONDS = 10  # without a new forecast, after which none of the last images is expected any more
 POLL_SECONDS = 0.1
 
@@ -71,8 +71,7 @@ def _run_nodes(args, episode: Episode, episode_path: Path, recording: Recording,
     view = next(iter(episode.frames))
     last_stamp = start_stamp + round((frames - 1) * episode.dt * 1e9)
     print(f'episode "{episode.instruction}": {frames} frames; loading the checkpoint in forecast_node')
-    # Other domains of this machine belong to others; the range is what ROS 2 allows everywhere.
-    with Nodes(recording.folder.parent, domain=1 + os.getpid() % 100) as nodes:
+    with Nodes(recording.folder.parent, reserve_domain()) as nodes:
         nodes.start("record_node", {"output": recording.folder})
         nodes.start(
             "forecast_node",

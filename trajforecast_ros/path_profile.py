@@ -19,6 +19,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from trajforecast_ros.domains import reserve_domain
 from trajforecast_ros.resources import dds_settings
 
 WARM_UP = 3  # forecasts that do not count
@@ -98,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _cameras_and_subscriber(args.forecasts + WARM_UP, args.image_size)
 
     os.environ.update(dds_settings(), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+    os.environ["ROS_DOMAIN_ID"] = str(reserve_domain())
     size = [str(side) for side in args.image_size]
     this_module = [sys.executable, "-m", "trajforecast_ros.path_profile"]
     cameras = [*this_module, "--as-peer", f"--forecasts={args.forecasts}", "--image-size", *size]

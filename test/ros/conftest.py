@@ -1,31 +1,41 @@
 """Real nodes as processes of their own, talked to over DDS from the test's process."""
 
-import contextlib
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
+
+from trajforecast_ros.domains import reserve_domain
 
 # Before rclpy is imported. A domain of this run's own keeps other ROS processes on the machine out.
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+os.environ["ROS_DOMAIN_ID"] = str(reserve_domain())
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 # Assigning a wrong type to a message field is an error instead of silent nonsense.
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
 
 import pytest
 import rclpy
+from manager import Manager
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
+from robot import settings
 from tiny_checkpoint import write_tiny_checkpoint
+from waiting import LIMIT_SECONDS
 
+from trajforecast_ros.forecast.forecast_node import ForecastNode
 from trajforecast_ros.resources import dds_settings
 
 os.environ.update(dds_settings())
 
-DISCOVERY_SECONDS = 20
-START_SECONDS = 60
+# What may still be on its way from a node that has ended.
+LAST_WORDS_SECONDS = 20
+# DDS drops an answer if the server has not found its caller yet: asked again after this time, many times what it takes.
+ASK_AGAIN_SECONDS = 20
 
 
 @pytest.fixture(scope="session")
@@ -48,22 +58,33 @@ class Listener:
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.node)
 
-    def wait_for(self, condition, what: str, seconds: float = DISCOVERY_SECONDS) -> None:
-        deadline = time.monotonic() + seconds
+    def wait_for(self, condition, what: str) -> None:
+        """Spins until the condition holds. A node that fails meanwhile ends the wait, as a node's end does soon."""
+        deadline = time.monotonic() + LIMIT_SECONDS
+        running = [node for node in NodeProcess.started if node.process.poll() is None]
         while not condition():
+            for node in [node for node in running if node.process.poll() is not None]:
+                running.remove(node)
+                assert node.process.returncode == 0, f"a node ended before {what} happened:\n{node.output}"
+                deadline = min(deadline, time.monotonic() + LAST_WORDS_SECONDS)
             if time.monotonic() > deadline:
-                raise AssertionError(f"{what} did not happen within {seconds} s")
+                said = "\n".join(node.output for node in NodeProcess.started)
+                raise AssertionError(f"{what} did not happen; the nodes said:\n{said}")
             self.executor.spin_once(timeout_sec=0.05)
 
-    def call(self, client, request, seconds: float = DISCOVERY_SECONDS):
-        self.wait_for(client.service_is_ready, f"service {client.srv_name}", seconds)
-        future = client.call_async(request)
-        with contextlib.suppress(AssertionError):
-            self.wait_for(future.done, "", seconds / 2)
-        if not future.done():  # DDS drops an answer if the server has not found its caller yet
-            future = client.call_async(request)
-            self.wait_for(future.done, f"an answer of {client.srv_name}", seconds / 2)
-        return future.result()
+    def call(self, client, request, again: bool = True):
+        """The answer. `again`: whether a call that gets none may be made once more."""
+        self.wait_for(client.service_is_ready, f"service {client.srv_name}")
+        calls = [client.call_async(request)]
+        ask_again = time.monotonic() + ASK_AGAIN_SECONDS
+
+        def answered() -> bool:
+            if again and len(calls) == 1 and time.monotonic() > ask_again:
+                calls.append(client.call_async(request))
+            return any(call.done() for call in calls)
+
+        self.wait_for(answered, f"an answer of {client.srv_name}")
+        return next(call.result() for call in calls if call.done())
 
     def close(self) -> None:
         self.executor.shutdown()
@@ -77,8 +98,35 @@ def listener(ros, request):
     listener.close()
 
 
+@pytest.fixture
+def manager(listener):
+    return Manager(listener)
+
+
+@pytest.fixture
+def node_in_this_process(listener, tiny_checkpoint):
+    """Makes a node on the listener's executor, which goes on when the test spins it."""
+    nodes = []
+
+    def make(checkpoint=tiny_checkpoint, **parameters) -> ForecastNode:
+        chosen = settings(str(checkpoint), **parameters)
+        node = ForecastNode(parameter_overrides=[Parameter(name, value=value) for name, value in chosen.items()])
+        nodes.append(node)
+        listener.executor.add_node(node)
+        return node
+
+    yield make
+    while nodes:
+        listener.executor.remove_node(nodes[-1])
+        nodes.pop().close()
+    # Its state machine and it hold each other: until both are collected the other tests see a node without topics.
+    gc.collect()
+
+
 class NodeProcess:
     """A node in a process of its own; its output goes to a file that failing tests show."""
+
+    started: ClassVar[list["NodeProcess"]] = []  # and not killed yet
 
     def __init__(self, module: str, arguments: list[str], log: Path):
         self._log = log
@@ -91,6 +139,7 @@ class NodeProcess:
                 # One thread: the networks are tiny, and the machine has other things to do.
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
             )
+        self.started.append(self)
 
     @property
     def output(self) -> str:
@@ -103,12 +152,18 @@ class NodeProcess:
         assert self.process.poll() is None, f"the node ended without saying {text!r}:\n{self.output}"
         return False
 
-    def stop(self, with_signal: int = signal.SIGINT, seconds: float = 30) -> int:
+    def stop(self, with_signal: int = signal.SIGINT) -> int:
         """Asks the node to end and gives its exit code."""
         self.process.send_signal(with_signal)
-        return self.process.wait(timeout=seconds)
+        return self.exit_code()
+
+    def exit_code(self) -> int:
+        """Waits for the node's end."""
+        return self.process.wait(timeout=LIMIT_SECONDS)
 
     def kill(self) -> None:
+        if self in self.started:
+            self.started.remove(self)
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()

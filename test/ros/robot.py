@@ -17,7 +17,6 @@ SIZES = {"side": (48, 65), "effector": (31, 40)}  # height, width; odd ones on p
 SAMPLES = 2
 RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-FORECAST_SECONDS = 30
 
 
 def picture(view: str, seed: int = 0) -> np.ndarray:
@@ -56,7 +55,7 @@ class Robot:
             cameras = all(camera.get_subscription_count() for camera in self.cameras.values())
             return cameras and all(self.listener.node.count_publishers(s.topic_name) for s in self._subscriptions)
 
-        self.listener.wait_for(connected, "discovery of the node", seconds=60)
+        self.listener.wait_for(connected, "discovery of the node")
 
     def listen_to_forecasts(self) -> None:
         node = self.listener.node
@@ -84,5 +83,5 @@ class Robot:
                 self.see(stamp, views)
             return bool(came(self.tracks) and came(self.summaries))
 
-        self.listener.wait_for(try_again, f"a forecast of {views} at {stamp}", FORECAST_SECONDS)
+        self.listener.wait_for(try_again, f"a forecast of {views} at {stamp}")
         return came(self.tracks)[-1], came(self.summaries)[-1]

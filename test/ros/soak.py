@@ -209,7 +209,7 @@ class Soak:
             return len(last) == 2 and all(last[0][k] == last[1][k] for k in ("images received", "forecasts"))
 
         self.robot.diagnostics.clear()
-        self.listener.wait_for(settled, "the node's rest", seconds=60)
+        self.listener.wait_for(settled, "the node's rest")
         return self._values(self.robot.diagnostics[-1])
 
     @staticmethod

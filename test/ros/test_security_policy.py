@@ -81,7 +81,7 @@ def test_policy_grants_exactly_what_the_node_uses(listener, start_node, tiny_che
             return all(expected[rule] <= uses[rule] for rule in expected)
 
         try:
-            listener.wait_for(discovered, "discovery", seconds=60)
+            listener.wait_for(discovered, "discovery")
         except AssertionError:
             assert used(listener.node, namespace) == expected, "the policy grants what the node does not use"
         assert used(listener.node, namespace) == expected, "the node uses what the policy does not grant"

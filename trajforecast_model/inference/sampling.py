@@ -39,6 +39,7 @@ class Sampler:
         self.vae = None if vae is None else placed(vae, device, dtype)
         self.latent_std = torch.tensor(config.latent_std, device=device)  # [C]
         self._first_frame: Tensor | None = None  # of a VAE that does not look at the image
+        self.before_step: Callable[[], None] | None = None  # see `Forecaster.before_step`
 
     def noise(self, k: int, seeds: list[int], streams: list[str]) -> Tensor:
         """[B, k, T - 1, C, h, w], of each image's seed and stream; on the CPU, so that every device has the same."""
@@ -94,6 +95,8 @@ class Sampler:
         first_BK1Chw = first_B1Chw.unsqueeze(1).expand(-1, noise.shape[1], -1, -1, -1, -1)
 
         def velocity(x_BKUChw: Tensor, t: Tensor) -> Tensor:
+            if self.before_step is not None:
+                self.before_step()
             x_BKTChw = torch.cat([first_BK1Chw, x_BKUChw], dim=2).to(self.dtype)
             t_B1 = t.expand(len(x_BKTChw), 1)
             return self.denoiser.velocity(x_BKTChw, t_B1, context)[:, :, 1:].float()

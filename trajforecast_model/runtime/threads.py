@@ -1,8 +1,11 @@
-"""Where PyTorch runs: on a CPU each thread that uses it costs."""
+"""Where PyTorch runs: on a CPU each thread that uses it costs, and not everything that it does can be cut short."""
 
+import os
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 Result = TypeVar("Result")
 
@@ -16,3 +19,21 @@ def on_passing_thread(function: Callable[[], Result]) -> Result:
     """
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(function).result()
+
+
+class Abandonable(threading.Thread):
+    """A thread for what cannot always be cut short: the program may leave it behind, and ends without it by `end_process`."""
+
+    def __init__(self, function: Callable[..., None], *arguments, name: str):
+        super().__init__(target=function, args=arguments, name=name, daemon=True)
+
+
+def end_process(code: int) -> NoReturn:
+    """Ends this process at once, when all that matters is closed.
+
+    Python's own end takes seconds with PyTorch on a busy machine, and would stop an Abandonable in the middle of
+    PyTorch's code, which aborts the process.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,23 +1,24 @@
 """The forecast node: camera images and an instruction in, predicted tracks out. A lifecycle node.
 
 unconfigured  parameters, all of them changeable, and ~/instruction, which sets one; diagnostics
-configure     loads the checkpoint, warms it up, makes the other topics and services
+configure     loads the checkpoint and warms it up, on a thread, while the executor answers; then makes the other topics
+              and services
 active        forecasts
 cleanup       gives all of that back
 
-By default it configures and activates itself (parameter autostart).
+By default it configures and activates itself (parameter autostart). Whatever it does, it lets go of within 5 s: of
+loading, which is then given up, and of a forecast, which is cut short.
 """
 
 import gc
-import sys
 import time
 import traceback
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.msg import State, Transition, TransitionDescription
+from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions
 from rclpy._rclpy_pybind11 import RCLError
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
@@ -27,16 +28,19 @@ from rclpy.parameter import Parameter
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.service import Service
 from rclpy.subscription import Subscription
+from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
 from trajforecast_msgs.srv import Predict
 
 from trajforecast_model.forecaster import Forecaster
-from trajforecast_model.runtime.threads import on_passing_thread
+from trajforecast_model.runtime.threads import end_process
 from trajforecast_ros import PROCESS_BEGAN
 from trajforecast_ros.every_publisher import EveryPublisher
 from trajforecast_ros.forecast import parameters
+from trajforecast_ros.forecast.bond import ManagersBond
+from trajforecast_ros.forecast.loading import GivenUp, Loading, check_budget
 from trajforecast_ros.forecast.observing import Observer
 from trajforecast_ros.forecast.outputs import Outputs
 from trajforecast_ros.forecast.pairing import Frame
@@ -52,6 +56,19 @@ from trajforecast_ros.starting.arguments import Command
 
 HOUSEKEEPING_PERIOD = 0.1  # seconds
 DIAGNOSTICS_PERIOD = 1.0
+# What can be asked for while the node is being configured, which it then gives up: by id, as label and goal.
+WAYS_OUT = {
+    Transition.TRANSITION_CLEANUP: ("cleanup", State(id=State.PRIMARY_STATE_UNCONFIGURED, label="unconfigured")),
+    Transition.TRANSITION_UNCONFIGURED_SHUTDOWN: (
+        "shutdown",
+        State(id=State.PRIMARY_STATE_FINALIZED, label="finalized"),
+    ),
+}
+SHUTDOWNS = (
+    Transition.TRANSITION_UNCONFIGURED_SHUTDOWN,
+    Transition.TRANSITION_INACTIVE_SHUTDOWN,
+    Transition.TRANSITION_ACTIVE_SHUTDOWN,
+)
 
 
 class ForecastNode(LifecycleNode):
@@ -63,10 +80,13 @@ class ForecastNode(LifecycleNode):
         self._say_instruction()
         parameters.follow_changes(self, lambda: self._settings, self._check, self._apply)
         self._statistics = Statistics(time.monotonic())
+        self._loading: Loading | None = None  # while the node is being configured
+        self._configured = Future()  # set at the end of that
         self._forecaster: Forecaster | None = None
         self._thread: ForecastThread | None = None
         self._outputs: Outputs | None = None
         self._observer: Observer | None = None
+        self._bond: ManagersBond | None = None
         self._own_subscriptions: list[Subscription] = []  # from configure to cleanup, as are the services
         self._own_services: list[Service] = []
         self._services_to_destroy: list[Service] = []  # when the calls that wait have their answers
@@ -82,36 +102,52 @@ class ForecastNode(LifecycleNode):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(HOUSEKEEPING_PERIOD, self._on_housekeeping, clock=steady)
         self.create_timer(DIAGNOSTICS_PERIOD, self._on_diagnostics, clock=steady)
-        self._answer_impossible_transitions()
+        self._answer_while_configuring()
 
     def start_up(self) -> None:
-        """Configures and activates, or ends the process with code 2 when that cannot be done; the log says why."""
-        for transition in (self.trigger_configure, self.trigger_activate):
-            if transition() != TransitionCallbackReturn.SUCCESS:
-                raise ExternalShutdownException if not self.context.ok() else SystemExit(2)
+        """Has the executor configure and activate the node, or end the process with code 2; the log says why."""
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        # A group of its own, as for ~/predict: this callback waits too.
+        self._start = self.create_timer(0.0, self._on_start, ReentrantCallbackGroup(), clock=steady)
 
     def close(self) -> None:
         self._tear_down()
         self.destroy_node()
+        # It holds the node's handle too, and with it the shared memory of DDS.
+        self._state_machine.destroy_when_not_in_use()
 
     # Transitions
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        try:
-            self._set_up()
-        except Exception as error:  # rclpy would swallow it
-            if self.context.ok():
-                expected = isinstance(error, (ValueError, OSError))
-                self.get_logger().error(f"not configured: {error if expected else traceback.format_exc()}")
-            self._tear_down()
-            return TransitionCallbackReturn.FAILURE
-        return TransitionCallbackReturn.SUCCESS
+        """Waits until the checkpoint is loaded; `_configure` does not."""
+        self._begin_loading()
+        self._loading.wait()
+        return self._set_up()
+
+    async def _configure(self) -> TransitionCallbackReturn | None:
+        """What trigger_configure does, while the executor goes on: the state is "configuring". None when it was given up."""
+        self._state_machine.trigger_transition_by_id(Transition.TRANSITION_CONFIGURE, True)
+        self._begin_loading()
+        loading, self._configured = self._loading, Future()
+        await loading.ended
+        return self._end_configuring() if loading is self._loading else None
+
+    def _give_up_configuring(self) -> None:
+        self._loading.give_up()
+        self._end_configuring()
+
+    def _end_configuring(self) -> TransitionCallbackReturn:
+        result = self._set_up()
+        self._state_machine.trigger_transition_by_label(result.to_label(), True)
+        self._configured.set_result(result)
+        return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         # First the publishers, which drop what is published before.
         activated = super().on_activate(state)
         self._thread.start()
         self._observe_if_wanted()
+        self._bond = ManagersBond(self, self._settings.bond_heartbeat_period)
         if self._thread.lacks_instruction(self._settings):
             topic = self.resolve_topic_name("~/instruction")
             self.get_logger().info(f"waiting for an instruction on {topic} (or set the parameter instruction)")
@@ -120,6 +156,7 @@ class ForecastNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._thread.stop()
         self._stop_observing()
+        self._break_bond()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -137,9 +174,31 @@ class ForecastNode(LifecycleNode):
 
     # Setting up and tearing down
 
-    def _set_up(self) -> None:
-        # This thread, the executor's, never runs the networks, lest the forecast thread's PyTorch be slow.
-        self._forecaster = on_passing_thread(self._load)
+    def _begin_loading(self) -> None:
+        # On a thread that is gone afterwards. The executor's never runs the networks, lest the forecast thread be slow.
+        self._loading = Loading(self._settings, self.get_logger(), lambda: self.executor.wake())
+        parameters.set_read_only(self, True)
+
+    def _set_up(self) -> TransitionCallbackReturn:
+        """Takes what was loaded and makes topics and services; FAILURE, with everything given back, where it cannot."""
+        loading, self._loading = self._loading, None
+        try:
+            forecaster = loading.forecaster()
+            check_budget(self._settings, forecaster)  # it may have changed meanwhile
+            self._forecaster = forecaster
+            self._make_interfaces()
+        except GivenUp as error:
+            self.get_logger().info(f"not configured: {error}")
+        except Exception as error:  # rclpy would swallow it
+            if self.context.ok():
+                expected = isinstance(error, (ValueError, OSError))
+                self.get_logger().error(f"not configured: {error if expected else traceback.format_exc()}")
+        else:
+            return TransitionCallbackReturn.SUCCESS
+        self._tear_down()
+        return TransitionCallbackReturn.FAILURE
+
+    def _make_interfaces(self) -> None:
         self._outputs = Outputs(self, self._settings.views)
         self._thread = ForecastThread(
             self._forecaster,
@@ -170,43 +229,14 @@ class ForecastNode(LifecycleNode):
             self.create_service(Predict, "~/predict", self._on_predict, callback_group=calls),
             self.create_service(SetBool, "~/enable", self._on_enable),
         ]
-        parameters.set_read_only(self, True)
-
-    def _load(self) -> Forecaster:
-        wanted = self._settings
-        started = time.monotonic()
-        self.get_logger().info(f"loading checkpoint {wanted.checkpoint} on {wanted.device}")
-        forecaster = Forecaster.from_pretrained(wanted.checkpoint, device=wanted.device, dtype=wanted.dtype)
-        forecaster.warn = self.get_logger().warning
-        _check_budget(wanted, forecaster)
-        self._warm_up(forecaster)
-        self.get_logger().info(f"{forecaster.model_id} is ready after {time.monotonic() - started:.1f} s")
-        return forecaster
-
-    def _warm_up(self, forecaster: Forecaster) -> None:
-        """Makes the first forecasts, which are slow (allocation, kernel choice, compiling), before anybody waits for one."""
-        wanted = self._settings
-        steps = wanted.solver_steps or None
-        counts = range(1, len(wanted.views) + 1)  # of cameras: all but one may fall silent
-        forecasts = [len(wanted.views)]
-        if wanted.compile:
-            self.get_logger().info("compiling the networks")
-            # Not as CUDA graphs: PyTorch keeps those to one thread (its issue 123177), and this one is gone afterwards.
-            forecaster.compile()
-            # A number of cameras is compiled for at its first forecast, and may be once more at its second.
-            forecasts = [count for count in counts for _ in range(2)]
-        height, width = forecaster.config.image_size
-        gray = np.full((height, width, 3), 128, dtype=np.uint8)
-        for count in forecasts:
-            cameras = dict.fromkeys(wanted.views[:count], gray)
-            forecaster.predict(cameras, "warm up", k=wanted.num_samples, steps=steps, seed=0)
-        if wanted.latency_budget:
-            for count in counts:
-                forecaster.calibrate(count, wanted.num_samples, steps)
 
     def _tear_down(self) -> None:
         """Gives back whatever is there; the one way out of every state."""
+        if self._loading is not None:
+            self._loading.give_up()
+            self._loading = None
         self._stop_observing()
+        self._break_bond()
         if self._thread is not None:
             self._thread.stop()
             self._statistics.keep(self._thread.standing())
@@ -246,25 +276,77 @@ class ForecastNode(LifecycleNode):
             self._statistics.keep_not_scored(self._observer.given_up)
             self._observer = None
 
-    def _answer_impossible_transitions(self) -> None:
-        """rclpy raises where it should answer that a transition cannot be made from here, which would end the node."""
-        [service] = [service for service in self.services if service.srv_type is ChangeState]
-        change_state = service.callback
+    def _break_bond(self) -> None:
+        if self._bond is not None:
+            self._bond.close()
+            self._bond = None
 
-        def answering(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
-            try:
-                return change_state(request, response)
-            except RCLError as error:
-                if not self.context.ok():
-                    raise
-                wanted = request.transition.label or f"transition {request.transition.id}"
-                self.get_logger().warning(f"{wanted} cannot be made in this state: {error}")
-                response.success = False
-                return response
-
-        service.callback = answering
+    def _answer_while_configuring(self) -> None:
+        """Puts two of our callbacks in the place of rclpy's, which keep the executor until a transition is made."""
+        services = {service.srv_name.rpartition("/")[2]: service for service in self.services}
+        change, available = services["change_state"], services["get_available_transitions"]
+        self._rclpys_change_state, self._rclpys_get_available_transitions = change.callback, available.callback
+        change.callback, available.callback = self._on_change_state, self._on_get_available_transitions
+        # A group of its own, as for ~/predict: it waits, too.
+        change.callback_group = ReentrantCallbackGroup()
+        change.callback_group.add_entity(change)
 
     # Callbacks, on the executor's thread
+
+    async def _on_start(self) -> None:
+        self._start.cancel()
+        configured = await self._configure()
+        if configured is None:
+            return  # somebody wants the node otherwise
+        if (
+            configured != TransitionCallbackReturn.SUCCESS
+            or self.trigger_activate() != TransitionCallbackReturn.SUCCESS
+        ):
+            raise ExternalShutdownException if not self.context.ok() else SystemExit(2)
+
+    async def _on_change_state(
+        self, request: ChangeState.Request, response: ChangeState.Response
+    ) -> ChangeState.Response:
+        wanted = request.transition
+        try:
+            if self._loading is not None and _is_meant(wanted, "activate", Transition.TRANSITION_ACTIVATE):
+                await self._configured
+            if self._loading is not None:
+                response.success = self._leave_configuring(wanted)
+            elif _is_meant(wanted, "configure", Transition.TRANSITION_CONFIGURE):
+                response.success = await self._configure() == TransitionCallbackReturn.SUCCESS
+            else:
+                response = self._rclpys_change_state(request, response)
+        except RCLError as error:
+            # rclpy raises where it should answer that a transition cannot be made from here, which would end the node.
+            if not self.context.ok():
+                raise
+            label = wanted.label or f"transition {wanted.id}"
+            self.get_logger().warning(f"{label} cannot be made in this state: {error}")
+            response.success = False
+        return response
+
+    def _leave_configuring(self, wanted: Transition) -> bool:
+        shutdown = _is_meant(wanted, "shutdown", *SHUTDOWNS)
+        if not shutdown and not _is_meant(wanted, "cleanup", Transition.TRANSITION_CLEANUP):
+            raise RCLError(f"the node is {self._loading.doing}; wait for that, or ask for cleanup or shutdown")
+        self._give_up_configuring()
+        return not shutdown or self.trigger_shutdown() == TransitionCallbackReturn.SUCCESS
+
+    def _on_get_available_transitions(
+        self, request: GetAvailableTransitions.Request, response: GetAvailableTransitions.Response
+    ) -> GetAvailableTransitions.Response:
+        """As rclpy does; but of those from "configuring" it names its own inner ones, which nobody may ask for."""
+        if self._loading is None:
+            return self._rclpys_get_available_transitions(request, response)
+        configuring = State(id=State.TRANSITION_STATE_CONFIGURING, label="configuring")
+        response.available_transitions = [
+            TransitionDescription(
+                transition=Transition(id=transition, label=label), start_state=configuring, goal_state=goal
+            )
+            for transition, (label, goal) in WAYS_OUT.items()
+        ]
+        return response
 
     def _on_packet(self, view: str, decoder: VideoDecoder, packet: Any) -> None:
         if not self._thread.running:
@@ -317,7 +399,7 @@ class ForecastNode(LifecycleNode):
     def _check(self, settings: ForecastParameters) -> None:
         parameters.check(settings)
         if self._forecaster is not None:
-            _check_budget(settings, self._forecaster)
+            check_budget(settings, self._forecaster)
 
     def _apply(self, settings: ForecastParameters) -> None:
         before, self._settings = self._settings, settings
@@ -353,7 +435,7 @@ class ForecastNode(LifecycleNode):
             self.get_logger().warning(warning)
 
     def _on_diagnostics(self) -> None:
-        standing = Standing(waiting_for="configure") if self._thread is None else self._thread.standing()
+        standing = self._standing()
         memory = None if self._forecaster is None else self._forecaster.device_memory()
         name = self.get_fully_qualified_name()
         given_up = {} if self._observer is None else dict(self._observer.given_up)
@@ -361,6 +443,11 @@ class ForecastNode(LifecycleNode):
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics_publisher.publish(message)
+
+    def _standing(self) -> Standing:
+        if self._loading is not None:
+            return Standing(waiting_for=None, doing=self._loading.doing)
+        return Standing(waiting_for="configure") if self._thread is None else self._thread.standing()
 
     # On the forecast thread
 
@@ -392,12 +479,8 @@ class ForecastNode(LifecycleNode):
         return response
 
 
-def _check_budget(settings: ForecastParameters, forecaster: Forecaster) -> None:
-    if settings.latency_budget and forecaster.config.solver == "dopri5":
-        raise ValueError(
-            f"parameter latency_budget is {settings.latency_budget}, but the solver of {forecaster.model_id}, dopri5, "
-            "chooses its own steps and keeps no budget; set it to 0"
-        )
+def _is_meant(wanted: Transition, label: str, *ids: int) -> bool:
+    return wanted.label == label if wanted.label else wanted.id in ids
 
 
 def started_node() -> ForecastNode:
@@ -410,9 +493,13 @@ def started_node() -> ForecastNode:
 COMMAND = Command("forecast_node", "Camera images and an instruction in, predicted tracks out.", ForecastParameters)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    return run(started_node, arguments, close=ForecastNode.close, command=COMMAND)
+def main(arguments: list[str] | None = None) -> NoReturn:
+    try:
+        code = run(started_node, arguments, close=ForecastNode.close, command=COMMAND)
+    except SystemExit as ended:
+        code = ended.code
+    end_process(code)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

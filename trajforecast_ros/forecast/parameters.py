@@ -131,6 +131,15 @@ class ForecastParameters:
         ),
     )
     enabled: bool = field(default=True, metadata=meaning("Whether to forecast; ~/enable changes it too"))
+    bond_heartbeat_period: float = field(
+        default=0.1,
+        metadata=meaning(
+            "Seconds between heartbeats of the bond with nav2's lifecycle manager, where bondpy is installed; 0 makes no "
+            "bond. Counts from the next activation",
+            low=0.0,
+            high=60.0,
+        ),
+    )
 
     def transports(self) -> dict[str, str]:
         """How each view's images come. Raises ValueError for what there is not, or not on this machine."""

@@ -33,6 +33,7 @@ class Standing:
     images_received: int = 0
     images_waiting: int = 0  # for a partner, or for the forecast that is under way to end
     images_dropped: dict[str, int] = field(default_factory=dict)  # before they were looked at, by reason
+    doing: str | None = None  # what it does instead of forecasting, as "loading checkpoint x"
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,8 @@ def _summary(standing: Standing, median_latency: float) -> tuple[bytes, str]:
     left_out = {view: why for view, why in standing.left_out.items() if why}
     used = [view for view in standing.left_out if view not in left_out]
     reasons = "; ".join(f"{view}: {why}" for view, why in left_out.items())
+    if standing.doing:
+        return DiagnosticStatus.OK, standing.doing
     if standing.waiting_for:
         # Nobody listening, or a node that was not activated, is as somebody wants it.
         at_rest = standing.waiting_for in AT_REST

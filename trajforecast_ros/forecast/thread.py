@@ -3,6 +3,9 @@
 Callbacks of the executor only note images, instructions and settings here and return at once, so the executor stays
 free to answer services and parameter requests while the networks run. Images that come meanwhile replace each other:
 latency does not grow when the networks are slower than the cameras.
+
+A call of ~/predict may want many solver steps. Between two of them the newest images have their forecast, so that the
+stream goes on; and between two of them any forecast can be cut short.
 """
 
 import random
@@ -13,6 +16,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from rclpy.impl.rcutils_logger import RcutilsLogger
@@ -20,6 +24,7 @@ from rclpy.task import Future
 from trajforecast_msgs.srv import Predict
 
 from trajforecast_model.forecaster import Forecast, Forecaster
+from trajforecast_model.runtime.threads import Abandonable
 from trajforecast_ros.forecast.fitting import fit, to_source_pixels
 from trajforecast_ros.forecast.pairing import CameraChange, Frame, Pairing
 from trajforecast_ros.forecast.parameters import MAX_SAMPLES, MAX_SOLVER_STEPS, ForecastParameters
@@ -31,6 +36,9 @@ from trajforecast_ros.messages import Circumstances, Source
 # Seconds that Python leaves a thread waiting for another; its 5 ms let the executor first finish its round, half a
 # millisecond, before the thread that it woke begins.
 SWITCH_INTERVAL = 1e-4
+# A node has to be gone 5 s after it was asked to: then ros2 launch sends the next signal.
+PATIENCE_SECONDS = 1.0  # for the forecast that is under way
+CUTTING_SECONDS = 2.0  # for the solver step that it is at, after which the thread is left behind
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,18 @@ class Result:
     images: dict[str, np.ndarray]  # uint8 [height, width, 3] by view
     forecast: Forecast
     circumstances: Circumstances
+
+
+class CutShort(Exception):
+    """Nobody waits for this forecast any more."""
+
+
+class _Shift:
+    """What one thread works from start to stop, and whether it shall go on."""
+
+    def __init__(self):
+        self.stopping = False  # no new forecast is begun
+        self.cut = False  # the one under way ends before its next solver step, and nothing comes of it
 
 
 class ForecastThread:
@@ -101,8 +121,11 @@ class ForecastThread:
         self._requests: deque[Job] = deque()
         self._earliest_next = now
         self._judged_at = now  # the moment as of which cameras are judged silent
-        self._stopping = False
-        self._thread: threading.Thread | None = None
+        self._shift: _Shift | None = None
+        self._thread: Abandonable | None = None
+        self._left_behind: Abandonable | None = None  # the last thread, where it could not be waited for
+        self._call: Job | None = None  # of ~/predict, under way
+        self._compiled_samples = {settings.num_samples}  # k that compiled networks are made for
         self._refused: set[tuple[str, str]] = set()  # only the thread's
         self._failures_said: set[str] = set()  # since the last forecast, only the thread's
         # Seconds that publishing took lately, only the thread's: no forecast may use them.
@@ -112,24 +135,33 @@ class ForecastThread:
 
     def start(self) -> None:
         now = time.monotonic()
+        shift = _Shift()
         with self._wake:
             self._pairing.begin(now)
             self._judged_at = now
-            self._stopping = False
         sys.setswitchinterval(SWITCH_INTERVAL)
-        self._thread = threading.Thread(target=self._work, name="forecast", daemon=True)
-        self._thread.start()
+        thread = Abandonable(self._work, shift, self._left_behind, name="forecast")
+        thread.start()
+        self._shift, self._thread = shift, thread
 
     def stop(self) -> None:
-        """Ends after the forecast that is under way; calls that wait for theirs are answered."""
+        """Ends after the forecast that is under way, or cuts it short when it takes long; calls that wait are answered."""
         if self._thread is None:
             return
+        shift, thread = self._shift, self._thread
         with self._wake:
-            self._stopping = True
+            shift.stopping = True
             self._wake.notify_all()
-        self._thread.join()
-        self._thread = None
+        thread.join(PATIENCE_SECONDS)
+        with self._wake:
+            shift.cut = True
+        thread.join(CUTTING_SECONDS)
+        self._left_behind = thread if thread.is_alive() else None
+        self._shift = self._thread = None
         self._pairing.begin(time.monotonic())
+        if self._call is not None:
+            self._requests.appendleft(self._call)
+            self._call = None
         while self._requests:
             self._answer(self._requests.popleft(), _failure("the node was deactivated"))
 
@@ -197,6 +229,8 @@ class ForecastThread:
             waiting_for = None
             if self._thread is None:
                 waiting_for = "activate"
+            elif self._left_behind is not None and self._left_behind.is_alive():
+                waiting_for = "the end of a forecast that was cut short"
             elif not self._settings.enabled:
                 waiting_for = "~/enable"
             elif self.lacks_instruction(self._settings):
@@ -240,6 +274,12 @@ class ForecastThread:
             return f"num_samples is {job.num_samples}, at most {MAX_SAMPLES} can be had"
         if job.solver_steps > MAX_SOLVER_STEPS:
             return f"num_solver_steps is {job.solver_steps}, at most {MAX_SOLVER_STEPS} can be had"
+        if self._settings.compile and job.num_samples not in self._compiled_samples:
+            known = " or ".join(str(k) for k in sorted(self._compiled_samples))
+            return (
+                f"num_samples is {job.num_samples}, but the networks are compiled for {known}, and no forecast would come "
+                f"for minutes while they were compiled anew; take {known}, or configure with compile set to false"
+            )
         return ""
 
     def _seed(self) -> int:
@@ -249,17 +289,47 @@ class ForecastThread:
 
     # On the thread itself
 
-    def _work(self) -> None:
-        while (job := self._next_job()) is not None:
-            usable = job.frames
-            try:
-                usable = self._decode(job)
-                response = self._run(job, usable)
-            except Exception as error:
-                # A forecast that fails must not end the node: the next images may do.
-                why = "the node was stopped" if self._stopping else self._note_failure(job, len(usable), error)
-                response = _failure(why)
-            self._answer(job, response)
+    def _work(self, shift: _Shift, before: Abandonable | None) -> None:
+        if before is not None:
+            before.join()  # the networks are for one thread at a time
+        while (job := self._next_job(shift)) is not None:
+            self._forecaster.before_step = partial(self._between_steps, shift, of_call=job.answer is not None)
+            self._carry_out(job, shift)
+
+    def _carry_out(self, job: Job, shift: _Shift) -> None:
+        usable = job.frames
+        try:
+            usable = self._decode(job)
+            response = self._run(job, usable, shift)
+        except Exception as error:
+            if shift.cut:
+                self._count_dropped(job, "cut short", len(usable))
+                return  # `stop` answers the call
+            # A forecast that fails must not end the node: the next images may do.
+            why = "the node was stopped" if shift.stopping else self._note_failure(job, len(usable), error)
+            response = _failure(why)
+        if job.answer is None:
+            return
+        with self._wake:
+            if shift.cut:
+                return
+            self._call = None
+        self._answer(job, response)
+
+    def _between_steps(self, shift: _Shift, of_call: bool) -> None:
+        """Ends a forecast that nobody waits for; and the newest images need not wait for the end of a call."""
+        if shift.cut:
+            raise CutShort
+        if not of_call:
+            return
+        with self._wake:
+            job = None if shift.stopping else self._job_of_newest_images()
+        if job is None:
+            return
+        of_the_call = self._forecaster.before_step
+        self._forecaster.before_step = partial(self._between_steps, shift, of_call=False)
+        self._carry_out(job, shift)
+        self._forecaster.before_step = of_the_call
 
     def _note_failure(self, job: Job, images: int, error: Exception) -> str:
         """Counts the images of a failed forecast, logs each reason once until one succeeds, and gives the reason."""
@@ -278,43 +348,52 @@ class ForecastThread:
             # The executor sleeps until something happens, and an answer from another thread does not wake it.
             self._wake_executor()
 
-    def _next_job(self) -> Job | None:
+    def _next_job(self, shift: _Shift) -> Job | None:
         """Waits for a request or a new pair of images; None when the thread is to stop."""
         self._usage.rest()
         with self._wake:
-            while not self._stopping:
+            while not shift.stopping:
                 if self._requests:
-                    return self._requests.popleft()
-                now = time.monotonic()
-                wanted = self._settings
-                ready = (
-                    wanted.enabled
-                    and not self.lacks_instruction(wanted)
-                    and now >= self._earliest_next
-                    and self._anybody_listens()
-                )
-                frames = self._pairing.take(self._judged_at, self._clock()) if ready else None
-                if frames:
-                    if wanted.max_rate > 0:
-                        self._earliest_next = now + 1 / wanted.max_rate
-                    return Job(
-                        frames,
-                        wanted.instruction.strip(),
-                        wanted.num_samples,
-                        wanted.solver_steps,
-                        self._seed(),
-                        wanted,
-                    )
-                pause = max(self._earliest_next - now, 0)  # a rate of almost nothing makes one of centuries
+                    self._call = self._requests.popleft()
+                    return self._call
+                if job := self._job_of_newest_images():
+                    return job
+                pause = max(
+                    self._earliest_next - time.monotonic(), 0
+                )  # a rate of almost nothing makes one of centuries
                 self._wake.wait(timeout=min(pause, threading.TIMEOUT_MAX) or None)
         return None
+
+    def _job_of_newest_images(self) -> Job | None:
+        """What the stream is to forecast now; None without new images, or when it is to forecast nothing."""
+        now = time.monotonic()
+        wanted = self._settings
+        ready = (
+            wanted.enabled
+            and not self.lacks_instruction(wanted)
+            and now >= self._earliest_next
+            and self._anybody_listens()
+        )
+        frames = self._pairing.take(self._judged_at, self._clock()) if ready else None
+        if not frames:
+            return None
+        if wanted.max_rate > 0:
+            self._earliest_next = now + 1 / wanted.max_rate
+        return Job(
+            frames,
+            wanted.instruction.strip(),
+            wanted.num_samples,
+            wanted.solver_steps,
+            self._seed(),
+            wanted,
+        )
 
     def _count_dropped(self, job: Job, why: str, images: int) -> None:
         if job.answer is None:  # a call may take the same images again
             self._statistics.dropped(why, images)
 
-    def _run(self, job: Job, images: dict[str, np.ndarray]) -> Predict.Response:
-        """Forecasts from uint8 images [height, width, 3] by view."""
+    def _run(self, job: Job, images: dict[str, np.ndarray], shift: _Shift) -> Predict.Response:
+        """Forecasts from uint8 images [height, width, 3] by view. Raises CutShort when nobody waits for it any more."""
         if not images:
             return _failure("no camera sends images that can be used; see the log")
         started = time.monotonic()
@@ -328,6 +407,8 @@ class ForecastThread:
             seed=job.seed,
             deadline_ms=self._milliseconds_left(job),
         )
+        if shift.cut:
+            raise CutShort
         forecast = to_source_pixels(forecast, fitted)
         circumstances = Circumstances(
             sources=[_source(job.frames[view], images[view]) for view in forecast.views],
@@ -340,6 +421,7 @@ class ForecastThread:
         self._failures_said.clear()
         if job.answer is None:
             self._usage.used(forecast.views)
+        self._compiled_samples.add(job.num_samples)
         self._publishing_times.append(time.monotonic() - made)
         return response
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from robot import FORECAST_SECONDS, NODE, RELIABLE, SAMPLES, SIZES, Robot, header, picture, settings
+from robot import NODE, RELIABLE, SAMPLES, SIZES, Robot, header, picture, settings
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool
 from tiny_checkpoint import FRAMES, GRID
@@ -60,7 +60,7 @@ def test_images_it_cannot_use_are_named_once_and_do_not_stop_it(running_node, li
             camera.publish(message)
         return node.said("images of camera side are refused") and node.said("images of camera effector are refused")
 
-    listener.wait_for(refused, "the refusal", FORECAST_SECONDS)
+    listener.wait_for(refused, "the refusal")
     assert "'16UC1'" in node.output
     robot.forecast_of(stamp=4)
     assert node.output.count("images of camera side are refused") == 1
@@ -125,7 +125,7 @@ def test_diagnostics_say_what_is_used_and_why_the_rest_is_not(running_node, list
             status = robot.diagnostics[-1].status[0]
             return status.level == level and all(text in status.message for text in texts)
 
-        listener.wait_for(said, f"diagnostics with {texts}", FORECAST_SECONDS)
+        listener.wait_for(said, f"diagnostics with {texts}")
 
     wait_for(DiagnosticStatus.OK, "forecasting side and effector")
     refused = {"encoding": "16UC1"}
@@ -148,6 +148,6 @@ def test_overlay_only_when_somebody_listens(running_node, listener):
         robot.see(stamp=70)
         return any(picture.header.stamp.sec == 70 for picture in pictures)
 
-    listener.wait_for(came, "an overlay", FORECAST_SECONDS)
+    listener.wait_for(came, "an overlay")
     assert to_rgb(pictures[0]).std() > 0
     assert pictures[-1].header == header("side", 70)

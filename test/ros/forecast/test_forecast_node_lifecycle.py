@@ -1,6 +1,5 @@
 """forecast_node as a lifecycle node: every transition, what each state does and does not do, and impossible ones."""
 
-import gc
 import json
 import shutil
 import threading
@@ -8,78 +7,24 @@ import threading
 import numpy as np
 import pytest
 from lifecycle_msgs.msg import State, Transition
-from lifecycle_msgs.srv import ChangeState, GetState
-from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from robot import FORECAST_SECONDS, NODE, Robot, settings
+from robot import NODE, Robot, settings
 from std_msgs.msg import String
 from tiny_checkpoint import FRAMES, GRID
 from trajforecast_msgs.srv import Predict
+from waiting import LIMIT_SECONDS
 
 from trajforecast_model import Forecaster
-from trajforecast_ros.forecast.forecast_node import ForecastNode
+from trajforecast_ros.forecast import thread
 from trajforecast_ros.forecast.thread import ForecastThread
 from trajforecast_ros.messages import read_summary, read_tracks
-
-
-class Manager:
-    """An operator with a lifecycle manager and `ros2 param set`."""
-
-    def __init__(self, listener):
-        self.listener = listener
-        node = listener.node
-        self._change = node.create_client(ChangeState, "/forecast_node/change_state")
-        self._state = node.create_client(GetState, "/forecast_node/get_state")
-        self._set = node.create_client(SetParameters, "/forecast_node/set_parameters")
-        self._describe = node.create_client(DescribeParameters, "/forecast_node/describe_parameters")
-
-    def change(self, transition: int) -> bool:
-        request = ChangeState.Request(transition=Transition(id=transition))
-        return self.listener.call(self._change, request, seconds=60).success
-
-    def state(self) -> int:
-        return self.listener.call(self._state, GetState.Request(), seconds=60).current_state.id
-
-    def set(self, **values):
-        request = SetParameters.Request(
-            parameters=[Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
-        )
-        return self.listener.call(self._set, request).results
-
-    def describe(self, *names: str):
-        return self.listener.call(self._describe, DescribeParameters.Request(names=list(names))).descriptors
 
 
 def topics_of_the_node(listener) -> set[str]:
     node = listener.node
     listener.wait_for(lambda: "forecast_node" in node.get_node_names(), "the node in the graph")
     return {name for name, _ in node.get_publisher_names_and_types_by_node("forecast_node", "/")}
-
-
-@pytest.fixture
-def manager(listener):
-    return Manager(listener)
-
-
-@pytest.fixture
-def node_in_this_process(listener, tiny_checkpoint):
-    """Makes a node on the listener's executor, which goes on when the test spins it."""
-    nodes = []
-
-    def make(checkpoint=tiny_checkpoint, **parameters) -> ForecastNode:
-        chosen = settings(str(checkpoint), **parameters)
-        node = ForecastNode(parameter_overrides=[Parameter(name, value=value) for name, value in chosen.items()])
-        nodes.append(node)
-        listener.executor.add_node(node)
-        return node
-
-    yield make
-    while nodes:
-        listener.executor.remove_node(nodes[-1])
-        nodes.pop().close()
-    # Its state machine and it hold each other: until both are collected the other tests see a node without topics.
-    gc.collect()
 
 
 def test_networks_are_compiled_for_every_number_of_cameras_before_images_come(node_in_this_process, monkeypatch):
@@ -279,10 +224,10 @@ def test_nothing_is_computed_when_nobody_listens(start_node, listener, tiny_chec
         last = reports()[-2:]
         return len(last) == 2 and last[0] == last[1] and last[0][0] == "waiting for a subscriber"
 
-    listener.wait_for(at_rest, "the node's rest", FORECAST_SECONDS)
+    listener.wait_for(at_rest, "the node's rest")
     assert robot.diagnostics[-1].status[0].values[0].key == "forecasts"
 
-    answer = listener.call(robot.predict, Predict.Request(), FORECAST_SECONDS)
+    answer = listener.call(robot.predict, Predict.Request())
     assert answer.success, "a call is carried out all the same"
 
 
@@ -315,16 +260,17 @@ def test_a_call_that_waits_holds_nothing_else_up(node_in_this_process, listener,
     node.start_up()
     robot = Robot(listener)
     robot.forecast_of(stamp=1)
+    monkeypatch.setattr(thread, "PATIENCE_SECONDS", LIMIT_SECONDS)
     asked, go_on = [], threading.Event()
     predict, stop = Forecaster.predict, ForecastThread.stop
 
     def held(*given, **options):
         asked.append(given)
-        assert go_on.wait(FORECAST_SECONDS)
+        assert go_on.wait(LIMIT_SECONDS)
         return predict(*given, **options)
 
     monkeypatch.setattr(Forecaster, "predict", held)
-    monkeypatch.setattr(ForecastThread, "stop", lambda thread: go_on.set() or stop(thread))
+    monkeypatch.setattr(ForecastThread, "stop", lambda stopped: go_on.set() or stop(stopped))
     listener.wait_for(robot.predict.service_is_ready, "the service")
     answers = [robot.predict.call_async(Predict.Request()) for _ in range(2)]
     listener.wait_for(lambda: asked and node._waiting_calls == 2, "both calls' arrival")
@@ -363,15 +309,16 @@ def test_what_cannot_be_configured_leaves_no_publisher_behind(node_in_this_proce
     assert len(list(node.publishers)) == publishers
 
 
-def test_a_start_that_cannot_activate_ends_with_code_2(node_in_this_process, monkeypatch):
+def test_a_start_that_cannot_activate_ends_with_code_2(node_in_this_process, listener, monkeypatch):
     node = node_in_this_process()
 
     def fails(thread: ForecastThread) -> None:
         raise RuntimeError("no threads left")
 
     monkeypatch.setattr(ForecastThread, "start", fails)
+    node.start_up()
     with pytest.raises(SystemExit) as ended:
-        node.start_up()
+        listener.wait_for(lambda: False, "the end")
     assert ended.value.code == 2
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from rclpy.qos import qos_profile_sensor_data
-from robot import FORECAST_SECONDS, LATCHED, NODE, RELIABLE, SIZES, Robot, header, picture, settings
+from robot import LATCHED, NODE, RELIABLE, SIZES, Robot, header, picture, settings
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header, String
 from tiny_checkpoint import FRAMES, GRID
@@ -67,7 +67,7 @@ def test_an_instruction_counts_from_any_publisher_but_not_one_that_was_latched_b
             operator.publish(String(data=text))
             return follows(text)
 
-        listener.wait_for(told, f"a forecast for an operator with {qos}", FORECAST_SECONDS)
+        listener.wait_for(told, f"a forecast for an operator with {qos}")
 
 
 def test_a_camera_that_is_late_is_forecast_with_what_the_other_saw_then(forecast_node, listener):
@@ -95,7 +95,7 @@ def test_a_camera_that_is_late_is_forecast_with_what_the_other_saw_then(forecast
         see_at_20_hz()
         return sum(len(message.views) == 2 for message in robot.tracks) >= 5
 
-    listener.wait_for(pairs_came, "forecasts of both", FORECAST_SECONDS)
+    listener.wait_for(pairs_came, "forecasts of both")
     pairs = [
         [nanoseconds(view.header) for view in message.views] for message in robot.tracks if len(message.views) == 2
     ]
@@ -105,7 +105,7 @@ def test_a_camera_that_is_late_is_forecast_with_what_the_other_saw_then(forecast
         listener.wait_for(lambda view=view: node.said(f"no image from camera {view}"), "the pause")
     robot.tracks.clear()
     began = time.monotonic() - shown / 20
-    listener.wait_for(lambda: see_at_20_hz() or robot.tracks, "a forecast after the pause", FORECAST_SECONDS)
+    listener.wait_for(lambda: see_at_20_hz() or robot.tracks, "a forecast after the pause")
     assert len(robot.tracks[0].views) == 2
 
 
@@ -123,7 +123,7 @@ def test_one_camera_missing_is_announced_once_and_the_other_goes_on(forecast_nod
         robot.see(stamp=7)
         return any(len(message.views) == 2 for message in robot.tracks)
 
-    listener.wait_for(pair_came, "a forecast of both", FORECAST_SECONDS)
+    listener.wait_for(pair_came, "a forecast of both")
     listener.wait_for(lambda: node.said("camera effector is back"), "the camera's return")
     assert node.output.count("camera effector is back") == 1
 
@@ -139,7 +139,7 @@ def test_compressed_images(forecast_node, listener):
             camera.publish(CompressedImage(header=header(view, 9), format="png", data=data.tobytes()))
         return bool(robot.tracks)
 
-    listener.wait_for(came, "a forecast", FORECAST_SECONDS)
+    listener.wait_for(came, "a forecast")
     assert read_tracks(robot.tracks[0]).image_sizes == tuple(SIZES.values())
 
 
@@ -186,12 +186,12 @@ def test_a_score_follows_when_the_horizon_has_passed(forecast_node, listener):
         frame += 1
 
     listener.node.create_timer(0.05, publish_next)
-    listener.wait_for(lambda: scores, "a score", 90)
+    listener.wait_for(lambda: scores, "a score")
     score = scores[0]
     assert (score.num_samples, score.num_steps, score.num_observed_steps, score.dt) == (2, FRAMES, FRAMES, 0.05)
     assert {view.name for view in score.views} <= set(SIZES)
     forecasts = {(message.header.stamp.sec, message.header.stamp.nanosec) for message in robot.tracks}
-    listener.wait_for(lambda: (score.header.stamp.sec, score.header.stamp.nanosec) in forecasts, "its forecast", 1)
+    listener.wait_for(lambda: (score.header.stamp.sec, score.header.stamp.nanosec) in forecasts, "its forecast")
 
 
 def test_drawings_for_rviz_while_somebody_looks(forecast_node, listener):
@@ -205,7 +205,7 @@ def test_drawings_for_rviz_while_somebody_looks(forecast_node, listener):
         robot.see(stamp=4)
         return {marker.ns for marker in markers} == set(SIZES)
 
-    listener.wait_for(drawn, "a marker of each view", FORECAST_SECONDS)
+    listener.wait_for(drawn, "a marker of each view")
     assert {marker.header.frame_id for marker in markers} == {"side_optical", "effector_optical"}
     # The camera timeout of these tests, 600 s, and time for a slow next one: a camera that died is not shown for ever.
     assert all(600 <= marker.lifetime.sec < 700 for marker in markers)
@@ -229,7 +229,7 @@ def test_one_shot_service(forecast_node, listener):
     assert not answer.success and "instruction" in answer.message
 
     request = Predict.Request(instruction="go", num_samples=3, num_solver_steps=2, seed=5)
-    first, second = (listener.call(robot.predict, request, FORECAST_SECONDS) for _ in range(2))
+    first, second = (listener.call(robot.predict, request) for _ in range(2))
     assert first.success, first.message
     assert read_tracks(first.tracks).tracks.shape == (2, 3, FRAMES, *GRID, 2)
     assert first.tracks.seed == 5
@@ -253,7 +253,7 @@ def test_remapped_cameras_in_a_namespace(forecast_node, listener):
         other.publish(to_message(picture("effector"), header("effector", 1)))
         return bool(came)
 
-    listener.wait_for(try_again, "a forecast", 60)
+    listener.wait_for(try_again, "a forecast")
 
 
 def test_two_robots_in_two_namespaces_do_not_hear_each_other(forecast_node, listener):
@@ -271,7 +271,7 @@ def test_two_robots_in_two_namespaces_do_not_hear_each_other(forecast_node, list
             camera.publish(to_message(picture(view), header(view, 1 if robot == "robot1" else 2)))
         return all(came.values())
 
-    listener.wait_for(both_forecast, "a forecast of each robot", 90)
+    listener.wait_for(both_forecast, "a forecast of each robot")
     assert {(m.header.stamp.sec, m.instruction) for m in came["robot1"]} == {(1, "robot1")}
     assert {(m.header.stamp.sec, m.instruction) for m in came["robot2"]} == {(2, "robot2")}
 
@@ -291,7 +291,7 @@ def test_two_robots_in_two_namespaces_do_not_hear_each_other(forecast_node, list
 def test_wrong_parameters_end_it_with_one_message(forecast_node, parameters, complaint):
     node = forecast_node(**parameters)
 
-    assert node.process.wait(timeout=60) == 2, node.output
+    assert node.exit_code() == 2, node.output
     assert complaint in node.output
     assert "Traceback" not in node.output
 
@@ -301,7 +301,7 @@ def test_networks_that_cannot_be_compiled_end_it_with_one_message(forecast_node,
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     node = forecast_node(compile=True)
 
-    assert node.process.wait(timeout=120) == 2, node.output
+    assert node.exit_code() == 2, node.output
     assert "cannot be compiled here" in node.output and "/no/such/compiler" in node.output
     assert "Traceback" not in node.output
 
@@ -320,6 +320,6 @@ def test_signals_end_it_cleanly_also_while_it_forecasts(forecast_node, listener,
 
 def test_signal_while_it_loads(forecast_node, listener):
     node = forecast_node(instruction="go")
-    listener.wait_for(lambda: node.said("loading checkpoint"), "loading", seconds=60)
+    listener.wait_for(lambda: node.said("loading checkpoint"), "loading")
 
     assert node.stop(signal.SIGINT) == 0, node.output

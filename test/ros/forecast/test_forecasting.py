@@ -3,20 +3,21 @@
 import threading
 import time
 
+import numpy as np
 import pytest
 from rclpy.task import Future
 from robot import header, picture
 from trajforecast_msgs.srv import Predict
+from waiting import LIMIT_SECONDS
 
 from trajforecast_model import Forecaster
+from trajforecast_ros.forecast import thread
 from trajforecast_ros.forecast.pairing import Frame
 from trajforecast_ros.forecast.parameters import ForecastParameters
 from trajforecast_ros.forecast.statistics import Standing, Statistics
-from trajforecast_ros.forecast.thread import ForecastThread
+from trajforecast_ros.forecast.thread import ForecastThread, Job, Result
 from trajforecast_ros.images import to_message
 from trajforecast_ros.messages import nanoseconds
-
-ANSWER_SECONDS = 60
 
 
 class Log:
@@ -32,6 +33,8 @@ class Caller:
 
     def __init__(self, forecaster: Forecaster, **settings):
         self.log, self.now, self.listened = Log(), 0, False
+        self.results: list[Result] = []
+        self.forecaster = forecaster
         self.statistics = Statistics(time.monotonic())
         self._settings = ForecastParameters(num_samples=1, instruction="go", camera_timeout=600.0, **settings)
         self.thread = ForecastThread(
@@ -39,13 +42,17 @@ class Caller:
             self._settings,
             self.statistics,
             self.log,
-            deliver=lambda result: Predict.Response(success=True),
+            deliver=self._deliver,
             anybody_listens=lambda: self.listened,
             clock=lambda: self.now,
             wake_executor=lambda: None,
         )
         self.thread.start()
         self.see(stamp=5)
+
+    def _deliver(self, result: Result) -> Predict.Response:
+        self.results.append(result)
+        return Predict.Response(success=True)
 
     def see(self, stamp: int, unreadable: str = "") -> None:
         for view in self._settings.views:
@@ -55,14 +62,17 @@ class Caller:
             self.thread.add_image(Frame(view, message, nanoseconds(message.header), time.monotonic()))
 
     def call(self, instruction: str = "") -> str | Predict.Response:
-        job = self.thread.request(Predict.Request(instruction=instruction))
+        job = self.begin(instruction=instruction)
         return job if isinstance(job, str) else _result(job.answer)
+
+    def begin(self, **request) -> str | Job:
+        return self.thread.request(Predict.Request(**request))
 
 
 def _result(answer: Future) -> Predict.Response:
     there = threading.Event()
     answer.add_done_callback(lambda _: there.set())
-    assert there.wait(ANSWER_SECONDS)
+    assert there.wait(LIMIT_SECONDS)
     return answer.result()
 
 
@@ -113,7 +123,7 @@ def test_what_is_dropped_is_counted_once_and_not_for_calls(caller, monkeypatch):
     calls.see(stamp=6, unreadable="side")
     calls.listened = True
     calls.thread.look_around(judge_silence=False)
-    assert failed.wait(ANSWER_SECONDS)
+    assert failed.wait(LIMIT_SECONDS)
     for _ in range(2):
         assert "no forecast" in calls.call().message
 
@@ -137,13 +147,13 @@ def test_a_call_that_holds_the_images_up_is_named_until_it_ends(caller, monkeypa
 
     def held(*given, **options):
         asked.set()
-        assert go_on.wait(ANSWER_SECONDS)
+        assert go_on.wait(LIMIT_SECONDS)
         raise ValueError("no forecast")
 
     monkeypatch.setattr(Forecaster, "predict", held)
     job = calls.thread.request(Predict.Request())
     calls.listened = True
-    assert asked.wait(ANSWER_SECONDS)
+    assert asked.wait(LIMIT_SECONDS)
 
     standing = calls.thread.standing()
     assert standing.waiting_for is None
@@ -164,7 +174,7 @@ def test_why_no_forecast_comes_of_a_camera_or_of_any_is_known_until_one_does(cal
 
     def forecast(stamp: int, until, **images) -> Standing:
         """Shows images until `until` holds of how the thread stands."""
-        deadline = time.monotonic() + ANSWER_SECONDS
+        deadline = time.monotonic() + LIMIT_SECONDS
         while not until(standing := calls.thread.standing()):
             assert time.monotonic() < deadline, standing
             calls.see(stamp, **images)
@@ -186,3 +196,78 @@ def test_why_no_forecast_comes_of_a_camera_or_of_any_is_known_until_one_does(cal
     assert forecast(12, lambda standing: standing.obstacle).obstacle == "the forecast failed: ValueError: no forecast"
     monkeypatch.setattr(Forecaster, "predict", predict)
     assert forecast(13, lambda standing: not standing.obstacle).left_out == {"side": "", "effector": ""}
+
+
+LONG = dict(num_samples=64, num_solver_steps=1000)  # a call that takes longer than any test
+
+
+def test_the_stream_goes_on_between_the_solver_steps_of_a_call(caller, monkeypatch):
+    calls = caller()
+    step = ForecastThread._between_steps
+
+    def new_images_at_each_step(*given, of_call):
+        if of_call:
+            calls.see(stamp=6 + len(calls.results))
+        step(*given, of_call=of_call)
+
+    monkeypatch.setattr(ForecastThread, "_between_steps", new_images_at_each_step)
+    calls.listened = True
+    job = calls.begin(num_samples=3, num_solver_steps=5)
+    assert _result(job.answer).success
+
+    of_stream = [result for result in calls.results if result.job.answer is None]
+    [of_call] = [result for result in calls.results if result.job is job]
+    assert len(of_stream) >= 4 and of_call is calls.results[-1]
+    alone = Forecaster.predict(calls.forecaster, of_call.images, "go", k=3, steps=5, seed=0)
+    assert np.array_equal(of_call.forecast.tracks, alone.tracks), (
+        "the call's own forecast is as if nothing had come between"
+    )
+
+
+def test_a_long_call_is_cut_short_between_two_steps_and_answered(caller, monkeypatch):
+    monkeypatch.setattr(thread, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(thread, "CUTTING_SECONDS", LIMIT_SECONDS)
+    calls = caller()
+    working, waiting = (calls.begin(**LONG) for _ in range(2))
+    calls.thread.stop()
+    assert [_result(job.answer).message for job in (working, waiting)] == ["the node was deactivated"] * 2
+    assert not calls.results
+
+    calls.thread.start()
+    calls.see(stamp=7)
+    assert calls.call().success, "and the next forecasts are made"
+
+
+def test_what_cannot_be_cut_short_is_left_behind_and_the_networks_stay_with_one_thread(caller, monkeypatch):
+    monkeypatch.setattr(thread, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(thread, "CUTTING_SECONDS", 0.0)
+    calls = caller()
+    predict, begun, go_on = Forecaster.predict, [threading.Event(), threading.Event()], threading.Event()
+
+    def held(*given, **options):
+        begun[0].set()
+        assert go_on.wait(LIMIT_SECONDS)
+        return predict(*given, **options)
+
+    monkeypatch.setattr(Forecaster, "predict", held)
+    job = calls.begin()
+    assert begun[0].wait(LIMIT_SECONDS)
+    calls.thread.stop()
+    assert _result(job.answer).message == "the node was deactivated"
+
+    monkeypatch.setattr(Forecaster, "predict", lambda *given, **options: begun[1].set() or predict(*given, **options))
+    calls.thread.start()
+    calls.see(stamp=7)
+    next_job = calls.begin()
+    assert calls.thread.standing().waiting_for == "the end of a forecast that was cut short"
+    assert not begun[1].is_set()
+    go_on.set()
+    assert _result(next_job.answer).success
+    assert [result.job for result in calls.results] == [next_job], "nothing came of the first"
+
+
+def test_a_call_for_which_the_networks_would_be_compiled_anew_is_refused_with_the_remedy(caller):
+    calls = caller(compile=True)
+    refusal = calls.begin(num_samples=3)
+    assert "compiled for 1" in refusal and "take 1, or configure with compile set to false" in refusal
+    assert calls.call().success

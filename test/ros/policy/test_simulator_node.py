@@ -91,7 +91,7 @@ def test_reset_starts_the_next_episode_and_time_goes_on(simulation, listener):
     for _ in range(5):
         simulation.act([0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0])
     raised, before = simulation.position(), simulation.stamp()
-    answer = listener.call(listener.node.create_client(Trigger, "simulator_node/reset"), Trigger.Request(), 60)
+    answer = listener.call(listener.node.create_client(Trigger, "simulator_node/reset"), Trigger.Request())
     listener.wait_for(lambda: simulation.stamp() > before, "the new episode")
 
     assert answer.success and "seed 1" in answer.message
@@ -104,7 +104,7 @@ def test_without_lockstep_the_world_goes_on_by_itself(start_node, listener):
     clocks = []
     listener.node.create_subscription(Clock, "/clock", clocks.append, 10)
     node = start_node(SIMULATOR, {"image_size": 32, "publish_clock": True}, {"gripper_pose": "other/gripper_pose"})
-    listener.wait_for(lambda: len(clocks) > 20 or not node.said(""), "time going on", 120)
+    listener.wait_for(lambda: len(clocks) > 20 or not node.said(""), "time going on")
 
     stamps = [clock.clock.sec * 1_000_000_000 + clock.clock.nanosec for clock in clocks]
     assert set(np.diff(stamps)) == {PERIOD}
@@ -123,7 +123,7 @@ def test_without_lockstep_the_world_goes_on_by_itself(start_node, listener):
 def test_wrong_parameters_end_it_with_one_message(start_node, parameters, complaint):
     node = start_node(SIMULATOR, parameters)
 
-    assert node.process.wait(timeout=120) == 2
+    assert node.exit_code() == 2
     assert complaint in node.output and "Traceback" not in node.output
 
 
