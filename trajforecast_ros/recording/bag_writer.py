@@ -1,5 +1,6 @@
 """A rosbag2 bag: a folder with an MCAP file and a metadata.yaml."""
 
+import copy
 import errno
 import os
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from rclpy.duration import Duration
 from rclpy.qos import QoSProfile
 
 from trajforecast_model.files.atomic import write_atomically
-from trajforecast_ros.recording.mcap_file import Channel, Counts, McapFile, Message, Schema
+from trajforecast_ros.recording.mcap_file import Channel, McapFile, Message, Schema
 
 METADATA_VERSION = 9  # of rosbag2 on Jazzy and later
 LEFT_FREE = 1 << 20  # bytes that stay on the disk for the summary and the metadata
@@ -50,6 +51,7 @@ class BagWriter:
         self.folder = folder
         self._mcap = McapFile(folder / f"{folder.resolve().name}_0.mcap", LIBRARY)
         self._topics: dict[Topic, int] = {}  # and their channels
+        self._start = 2**63 - 1  # nanoseconds, of the first message
         self._write_metadata()
 
     @property
@@ -65,11 +67,12 @@ class BagWriter:
         if not self._mcap.is_there():
             raise FileNotFoundError(errno.ENOENT, "the recording was removed or renamed", str(self._mcap.path))
         self._look_for_room(sum(len(each.data) for each in received))
+        if new:  # before their messages: readers of a bag whose recorder was killed know only topics that it names
+            self._start = min(self._start, *(each.log_time for each in received))
+            self._write_metadata()
         self._mcap.write(
             [Message(self._topics[each.topic], each.log_time, each.publish_time, each.data) for each in received]
         )
-        if new:
-            self._write_metadata()
 
     def close(self) -> None:
         """Ends the bag. Raises OSError when there is no room; the bag is readable all the same."""
@@ -89,10 +92,16 @@ class BagWriter:
 
     def _information(self) -> dict:
         counts = self._mcap.counts
+        start = min(self._start, counts.start)
+        extent = {
+            "starting_time": {"nanoseconds_since_epoch": start if self._topics else 0},
+            "duration": {"nanoseconds": max(counts.end - start, 0)},
+            "message_count": counts.messages,
+        }
         return {
             "version": METADATA_VERSION,
             "storage_identifier": "mcap",
-            **_extent(counts),
+            **extent,
             "topics_with_message_count": [
                 {
                     "topic_metadata": {
@@ -109,18 +118,10 @@ class BagWriter:
             "compression_format": "",
             "compression_mode": "",
             "relative_file_paths": [self._mcap.path.name],
-            "files": [{"path": self._mcap.path.name, **_extent(counts)}],
+            "files": [{"path": self._mcap.path.name, **copy.deepcopy(extent)}],
             "custom_data": None,
             "ros_distro": os.environ.get("ROS_DISTRO", ""),
         }
-
-
-def _extent(counts: Counts) -> dict:
-    return {
-        "starting_time": {"nanoseconds_since_epoch": counts.start if counts.messages else 0},
-        "duration": {"nanoseconds": max(counts.end - counts.start, 0)},
-        "message_count": counts.messages,
-    }
 
 
 def _qos_text(profiles: Sequence[QoSProfile]) -> str:

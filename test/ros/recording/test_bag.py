@@ -71,6 +71,19 @@ def test_the_metadata_tell_what_is_in_it(tmp_path):
     assert (qos["reliability"], qos["durability"], qos["depth"]) == ("reliable", "volatile", 1)
 
 
+def test_a_topic_is_named_before_its_first_message_is_there(tmp_path, monkeypatch):
+    """A recorder that is killed then has not hidden it from readers that go by the metadata."""
+    bag = BagWriter(tmp_path / "bag")
+    bag.write(words("a"))
+    monkeypatch.setattr(bag._mcap, "write", lambda messages: None)
+    bag.write([received("/late", String(data="b"), 5)])
+    told = yaml.safe_load((tmp_path / "bag" / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
+
+    assert [each["topic_metadata"]["name"] for each in told["topics_with_message_count"]] == [WORD, "/late"]
+    assert told["starting_time"] == {"nanoseconds_since_epoch": 5}
+    assert [message.data for _, _, message in read_with_rosbags(tmp_path / "bag")] == ["a"]
+
+
 def test_definitions_in_it_keep_their_comments(tmp_path):
     write_bag(tmp_path / "bag", [[received("/predicted_tracks", PredictedTracks())]])
 
@@ -159,8 +172,8 @@ def test_a_process_that_is_killed_while_it_writes_leaves_a_bag_that_rosbags_read
         bag.write([received("/image", to_message(np.ones((100, 100, 3), np.uint8), Image().header), 11)])
 
     expected = [WORD, "/image"] if (call, share) == (3, 1) else [WORD]
-    assert [topic for topic, _, _ in read_with_rosbags(tmp_path / "bag" / "bag_0.mcap")] == expected
-    assert [message.data for _, _, message in read_with_rosbags(tmp_path / "bag")] == ["a"]
+    for path in (tmp_path / "bag", tmp_path / "bag" / "bag_0.mcap"):
+        assert [topic for topic, _, _ in read_with_rosbags(path)] == expected
     assert read(tmp_path / "bag") == ["a"]
 
 
