@@ -6,10 +6,10 @@ import numpy as np
 
 from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.tracks.grid import rescale
-from trajforecast_model.tracks.motion import moving_points
 from trajforecast_model.training.batches import spread_evenly
 
 _LOOKED_AT = 64  # windows of a split; all of them would be an epoch's reading
+_STILL = 0.5  # px at 128 px, far below what the protocol calls moving
 
 
 def check_windows(windows: ShardDataset, split: str, with_instructions: bool) -> None:
@@ -48,7 +48,8 @@ def _check_instructions(windows: ShardDataset, split: str) -> None:
 
 
 def _moves(windows: ShardDataset, index: int) -> bool:
-    return bool(moving_points(rescale(windows.tracks_at(index), windows.info.image_size, (128, 128))).any())
+    tracks = rescale(windows.tracks_at(index), windows.info.image_size, (128, 128))
+    return float(np.abs(tracks - tracks[:1]).max()) > _STILL
 
 
 def _others(count: int, chosen: list[int]) -> Iterable[int]:
