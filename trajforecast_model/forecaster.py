@@ -29,7 +29,7 @@ from trajforecast_model.forecast import Forecast
 from trajforecast_model.images import check_image, resize_images
 from trajforecast_model.networks.denoiser import Denoiser
 from trajforecast_model.networks.image_encoder import build_image_encoder, standardise
-from trajforecast_model.networks.text_encoder import BertTextEncoder
+from trajforecast_model.networks.text_encoder import TextEncoder, build_text_encoder
 from trajforecast_model.networks.track_vae import TrackVAE
 from trajforecast_model.runtime import budget
 from trajforecast_model.runtime.compilation import compiled
@@ -54,7 +54,7 @@ class Forecaster:
         denoiser: Denoiser,
         vae: TrackVAE | None,
         image_encoder: nn.Module | None = None,
-        text_encoder: BertTextEncoder | None = None,
+        text_encoder: TextEncoder | None = None,
         *,
         model_id: str = "",
         device: str | torch.device = "cpu",
@@ -259,7 +259,7 @@ class Forecaster:
             if not isinstance(instruction, str) or not instruction.strip():
                 raise ValueError(f"instruction: got {instruction!r}, expected what the robot is told to do, as text")
         if self._text_encoder is None:
-            self._text_encoder = BertTextEncoder(self.config.text_encoder, self._allow_download).to(self.device)
+            self._text_encoder = build_text_encoder(self.config.text_encoder, self._allow_download).to(self.device)
         return self._text_encoder(instructions).to(self.dtype)
 
     @torch.inference_mode()

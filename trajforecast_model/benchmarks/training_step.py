@@ -103,7 +103,7 @@ def prepare_ours(source: Path, size: str, depth: int | None, batch: int, device:
     forecaster = forecaster_of_official(config, official.denoiser_weights, official.vae_weights, device, "float32")
     del official
     device, denoiser = forecaster.device, forecaster.denoiser.train().requires_grad_(True)
-    space = LatentSpace(config, forecaster.vae)
+    space = LatentSpace(forecaster.vae, config.latent_std)
     tracks, tokens, text = _inputs(config, batch, device)
     windows = Batch(images=torch.empty(0), tracks=tracks, instructions=[])
     state = TrainingState(denoiser, OptimisationConfig(steps=1, batch_size=batch), fingerprint="", frozen={})

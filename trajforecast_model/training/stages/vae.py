@@ -112,11 +112,7 @@ class VAEStage:
 
     @torch.no_grad()
     def export(self, model: VAEWithEncoder, folder: Path) -> None:
-        trained = replace(self.trained, latent_std=self._latent_std(model))
-        save_weights(model.vae, folder / "vae.safetensors")
-        if model.image_encoder is not None and trained.image_encoder.kind == "patch":
-            save_weights(model.image_encoder, folder / "image_encoder.safetensors")
-        write_atomically(folder / CONFIG_FILE, (json.dumps(to_dict(trained), indent=2) + "\n").encode())
+        save_trained_vae(replace(self.trained, latent_std=self._latent_std(model)), model, folder)
 
     def _latent_std(self, model: VAEWithEncoder) -> tuple[float, ...]:
         """Of each channel, over windows spread evenly over the training split."""
@@ -150,6 +146,14 @@ def check_vae_fits(vae: TrackVAEConfig, data: DatasetInfo, encoder: ImageEncoder
             f"vae.image_grid and image_dim are {vae.image_grid}, {vae.image_dim}, the image encoder gives "
             f"{encoder.grid}, {encoder.dim}; make them the same"
         )
+
+
+def save_trained_vae(trained: TrainedVAEConfig, model: VAEWithEncoder, folder: Path) -> None:
+    """Writes what `load_trained_vae` reads."""
+    save_weights(model.vae, folder / "vae.safetensors")
+    if model.image_encoder is not None and trained.image_encoder.kind == "patch":
+        save_weights(model.image_encoder, folder / "image_encoder.safetensors")
+    write_atomically(folder / CONFIG_FILE, (json.dumps(to_dict(trained), indent=2) + "\n").encode())
 
 
 def load_trained_vae(folder: Path) -> tuple[TrainedVAEConfig, VAEWithEncoder]:
