@@ -63,7 +63,7 @@ def _steps(scale: Scale, official: Path | None) -> Iterator[tuple[str, Callable[
     def sizes(names: tuple[str, ...], evaluations: tuple[int, ...], runs: int, mode: str | None = None) -> dict:
         return time_sizes(
             list(names), list(evaluations), views=scale.views, k=scale.k, runs=runs, batch=scale.batch,
-            depth=scale.depth, compile=mode, device=scale.device, dtype="bfloat16",
+            depth=scale.depth, grid=scale.grid, compile=mode, device=scale.device, dtype=scale.dtype,
         )  # fmt: skip
 
     yield "sizes", lambda: sizes((scale.size,), scale.evaluations, scale.runs)
@@ -72,11 +72,11 @@ def _steps(scale: Scale, official: Path | None) -> Iterator[tuple[str, Callable[
     else:
         yield "official", lambda: compare_with_official(
             official, size=scale.size, views=scale.views, k=scale.k, steps=scale.most_evaluations, runs=scale.pairs,
-            depth=scale.depth, device=scale.device, dtype="bfloat16",
+            depth=scale.depth, grid=scale.grid, device=scale.device, dtype=scale.dtype,
         )  # fmt: skip
         yield "training", lambda: compare_training(
-            official, size=scale.size, batch=scale.batch, runs=scale.pairs, depth=scale.depth, device=scale.device,
-            precision="bfloat16",
+            official, size=scale.size, batch=scale.batch, runs=scale.pairs, depth=scale.depth, grid=scale.grid, device=scale.device,
+            precision=scale.dtype,
         )  # fmt: skip
     for mode in scale.modes:
         few = scale.evaluations if mode == "graphs" else (scale.evaluations[0], scale.evaluations[-1])

@@ -28,11 +28,12 @@ def profile_of(what: str, scale: Scale, official: Path) -> str:
 
 
 def _forecast(scale: Scale, evaluations: int) -> Callable[[], object]:
-    config = libero_config(scale.size, scale.depth)
-    forecaster = untrained_forecaster(config, scale.device, "bfloat16")
+    config = libero_config(scale.size, scale.depth, grid=scale.grid)
+    forecaster = untrained_forecaster(config, scale.device, scale.dtype)
     request = request_for(config, scale.views, scale.k)
     return lambda: forecast(forecaster, request, min(evaluations, scale.most_evaluations))
 
 
 def _training(scale: Scale, official: Path) -> Callable[[], object]:
-    return prepare_ours(official, scale.size, scale.depth, scale.batch, scale.device, "bfloat16")
+    config = libero_config(scale.size, scale.depth, grid=scale.grid)
+    return prepare_ours(official, config, scale.batch, scale.device, scale.dtype)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Scale:
     device: str = "cuda"
+    dtype: str = "bfloat16"
     size: str = "B"
     depth: int | None = None
+    grid: tuple[int, int] = (64, 64)
     views: int = 2
     k: int = 8
     evaluations: tuple[int, ...] = (9, 4, 2, 1)
@@ -35,12 +37,14 @@ class Scale:
 FULL = Scale()
 TOY = Scale(
     device="cpu",
+    dtype="float32",  # many CPUs have no bfloat16
     size="S",
     depth=1,
+    grid=(16, 16),
     views=1,
     k=1,
-    evaluations=(2, 1),
-    runs=2,
+    evaluations=(1,),
+    runs=1,
     pairs=1,
     batch=1,
     other_sizes=(),

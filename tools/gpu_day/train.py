@@ -121,7 +121,7 @@ def train_for(seconds: float, run: Run, pack: Path, scale: Scale, out: Path) -> 
     _write(figures | {"seconds": time.monotonic() - began}, out)
     report = evaluate(
         run.folder / "checkpoint", run.data, list(scale.sample_counts), run.work / "evaluation.json",
-        max_windows=scale.held_out, device=scale.device, dtype="float32" if scale is TOY else "bfloat16",
+        max_windows=scale.held_out, device=scale.device, dtype=scale.dtype,
     )  # fmt: skip
     _write(figures | {"seconds": time.monotonic() - began, "evaluation": report}, out)
     return 0
