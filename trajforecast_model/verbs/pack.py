@@ -24,7 +24,7 @@ def add(verbs) -> None:
     )
     parser.add_argument("--every", type=int, default=1, help="only every so many windows of a demo's view")
     parser.add_argument("--held-out", type=int, default=64, help="moments of the val split, for the evaluation")
-    parser.add_argument("--jpeg-quality", type=int, default=95)
+    parser.add_argument("--jpeg-quality", type=int, default=90)
     parser.add_argument("--device", default="cpu")
 
     def run(args):

@@ -48,7 +48,7 @@ class PackSettings:
     vae: str | Path = "libero_object_tiny"  # run of `train vae`, or a checkpoint with a VAE
     every: int = 1  # windows from one to the next that is packed, in each view of a demo
     held_out: int = 64  # moments of the val split
-    jpeg_quality: int = 95
+    jpeg_quality: int = 90
     text_encoder: TextEncoderConfig | None = MINILM
 
     def __post_init__(self):
