@@ -18,6 +18,7 @@ from trajforecast_model.verbs import (
     export,
     few_steps,
     labeler_eval,
+    pack,
     predict,
     prepare,
     simulate,
@@ -25,7 +26,7 @@ from trajforecast_model.verbs import (
 )
 from trajforecast_model.verbs.explanations import explanation
 
-VERBS = (simulate, prepare, train, predict, evaluate, few_steps, compare, labeler_eval, convert, export, bench)
+VERBS = (simulate, prepare, pack, train, predict, evaluate, few_steps, compare, labeler_eval, convert, export, bench)
 
 
 def main(arguments: list[str] | None = None) -> int:

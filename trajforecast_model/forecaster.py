@@ -33,7 +33,7 @@ from trajforecast_model.inference.encoding import Encoders
 from trajforecast_model.inference.sampling import Sampler, to_pixels
 from trajforecast_model.networks.denoiser import Denoiser
 from trajforecast_model.networks.image_encoder import build_image_encoder
-from trajforecast_model.networks.text_encoder import BertTextEncoder, warn_on_stderr
+from trajforecast_model.networks.text_encoder import TextEncoder, warn_on_stderr
 from trajforecast_model.networks.track_vae import TrackVAE
 from trajforecast_model.runtime.device import checked_device
 from trajforecast_model.tracks.grid import query_points, rescale
@@ -58,7 +58,7 @@ class Forecaster:
         denoiser: Denoiser,
         vae: TrackVAE | None,
         image_encoder: nn.Module | None = None,
-        text_encoder: BertTextEncoder | None = None,
+        text_encoder: TextEncoder | None = None,
         *,
         model_id: str = "",
         device: str | torch.device = "cpu",

@@ -17,6 +17,7 @@ from trajforecast_model.benchmarks.libero_models import (
 from trajforecast_model.benchmarks.official import OfficialForecaster
 from trajforecast_model.benchmarks.report import environment, finish
 from trajforecast_model.benchmarks.timing import interleaved, peak_memory_of, ratios, span
+from trajforecast_model.checkpoint import ForecastConfig
 from trajforecast_model.forecaster import DTYPES
 
 
@@ -29,6 +30,7 @@ def compare_with_official(
     steps: int = 9,
     runs: int = 3,
     depth: int | None = None,
+    grid: tuple[int, int] = (64, 64),
     device: str = "cpu",
     dtype: str = "bfloat16",
     out: Path | None = None,
@@ -37,12 +39,12 @@ def compare_with_official(
 
     Both have the weights of the golden files' formula. The official code samples view after view, the samples of a view
     as one batch; its weights are in the precision of the run, under autocast, as its own sampling is. Warm-up and memory
-    are of one evaluation: more need the same.
+    are of one evaluation: more need the same. `depth` and `grid` make it smaller, for a quick look.
 
     Raises:
         ValueError: where `source` is not the official code, or for numbers out of range.
     """
-    config = libero_config(size, depth)
+    config = libero_config(size, depth, grid=grid)
     request = request_for(config, views, k)
     official = OfficialForecaster(source, config, device, DTYPES[dtype])
     ours = forecaster_of_official(config, official.denoiser_weights, official.vae_weights, device, dtype)
@@ -62,7 +64,7 @@ def compare_with_official(
         warm_up={"official": lambda: official.forecast(request, 1), "ours": lambda: forecast(ours, request, 1)},
     )
     motion = tracks["official"] - tracks["official"][:, :, :1]
-    arguments = (source, size, depth, views, k, device, dtype)
+    arguments = (source, config, views, k, device, dtype)
     memory = {
         name: peak_memory_of(prepare, *arguments, device=device)
         for name, prepare in (("official", _prepare_official), ("ours", _prepare_ours))
@@ -92,16 +94,14 @@ def compare_with_official(
     return finish(report, [title, *lines, *floor_lines(floor, report["seconds"]["ours"]["median"])], out)
 
 
-def _prepare_official(source: Path, size, depth, views, k, device, dtype) -> Callable[[], object]:
-    config = libero_config(size, depth)
+def _prepare_official(source: Path, config: ForecastConfig, views, k, device, dtype) -> Callable[[], object]:
     official = OfficialForecaster(source, config, device, DTYPES[dtype])
     del official.denoiser_weights, official.vae_weights
     request = request_for(config, views, k)
     return lambda: official.forecast(request, 1)
 
 
-def _prepare_ours(source: Path, size, depth, views, k, device, dtype) -> Callable[[], object]:
-    config = libero_config(size, depth)
+def _prepare_ours(source: Path, config: ForecastConfig, views, k, device, dtype) -> Callable[[], object]:
     official = OfficialForecaster(source, config, "cpu", torch.float32)
     ours = forecaster_of_official(config, official.denoiser_weights, official.vae_weights, device, dtype)
     del official

@@ -25,6 +25,7 @@ def time_sizes(
     runs: int = 50,
     batch: int = 8,
     depth: int | None = None,
+    grid: tuple[int, int] = (64, 64),
     compile: str | None = None,
     device: str = "cuda",
     dtype: str = "bfloat16",
@@ -33,6 +34,7 @@ def time_sizes(
     """Times LIBERO forecasts of untrained models, from image tokens to tracks in main memory; prints a Markdown table.
 
     Args:
+        depth, grid: smaller ones make a quick look.
         batch: forecasts made together for the throughput.
         compile: mode of `Forecaster.compile`; None leaves the networks as they are.
     """
@@ -47,7 +49,7 @@ def time_sizes(
     for size in sizes:
         if compile:
             torch.compiler.reset()  # it keeps what it made for the last size, and compiles a function 8 times at most
-        config = libero_config(size, depth)
+        config = libero_config(size, depth, grid=grid)
         forecaster = untrained_forecaster(config, device, dtype)
         request, many = request_for(config, views, k), request_for(config, views * batch, k)
         cost, here = cost_of_forecast(forecaster, request), this_machine(forecaster.device, forecaster.dtype)

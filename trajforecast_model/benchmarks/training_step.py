@@ -41,6 +41,7 @@ def compare_training(
     batch: int = 8,
     runs: int = 5,
     depth: int | None = None,
+    grid: tuple[int, int] = (64, 64),
     data: Path | None = None,
     device: str = "cpu",
     precision: str = "bfloat16",
@@ -48,10 +49,12 @@ def compare_training(
 ) -> dict:
     """Times training steps of the LIBERO denoiser from image features, interleaved, and the loader of `data` alone.
 
+    `depth` and `grid` make the networks smaller, for a quick look.
+
     Raises:
         ValueError: where `source` is not the official code, or for numbers out of range.
     """
-    arguments = (source, size, depth, batch, device, precision)
+    arguments = (source, libero_config(size, depth, grid=grid), batch, device, precision)
     losses: dict[str, list[float]] = {"official": [], "ours": []}
 
     def keeping_loss(name: str, step: Callable[[], float]) -> Callable[[], None]:
@@ -96,14 +99,13 @@ def compare_training(
     return finish(report, lines, out)
 
 
-def prepare_ours(source: Path, size: str, depth: int | None, batch: int, device: str, precision: str) -> Step:
+def prepare_ours(source: Path, config: ForecastConfig, batch: int, device: str, precision: str) -> Step:
     """A step of training/loop.py from image tokens, as they come from a feature cache."""
-    config = libero_config(size, depth)
     official = OfficialForecaster(source, config, "cpu", torch.float32)
     forecaster = forecaster_of_official(config, official.denoiser_weights, official.vae_weights, device, "float32")
     del official
     device, denoiser = forecaster.device, forecaster.denoiser.train().requires_grad_(True)
-    space = LatentSpace(config, forecaster.vae)
+    space = LatentSpace(forecaster.vae, config.latent_std)
     tracks, tokens, text = _inputs(config, batch, device)
     windows = Batch(images=torch.empty(0), tracks=tracks, instructions=[])
     state = TrainingState(denoiser, OptimisationConfig(steps=1, batch_size=batch), settings={}, weights={})
@@ -122,9 +124,8 @@ def prepare_ours(source: Path, size: str, depth: int | None, batch: int, device:
     return step
 
 
-def prepare_official(source: Path, size: str, depth: int | None, batch: int, device: str, precision: str) -> Step:
+def prepare_official(source: Path, config: ForecastConfig, batch: int, device: str, precision: str) -> Step:
     """The steps of its LIBERO training: latents in float32, the denoiser under autocast, every gradient looked at."""
-    config = libero_config(size, depth)
     official = OfficialForecaster(source, config, device, torch.float32)
     del official.denoiser_weights, official.vae_weights
     denoiser, vae, gamma = official.denoiser.train().requires_grad_(True), official.vae, official.gamma

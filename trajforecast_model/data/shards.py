@@ -33,9 +33,9 @@ _SCHEMA = pa.schema(
         "start": pa.int32(),
         "view": pa.string(),
         "instruction": pa.string(),
-        "image": pa.binary(),  # PNG, RGB, upright
-        "offsets": pa.binary(),  # float16 [T, H, W, 2]: track minus query point, pixels
-        "visibility": pa.binary(),  # packed bits of [T, H, W]
+        "image": pa.binary(),  # PNG, JPEG in a pack; RGB, upright
+        "offsets": pa.binary(),  # float16 [T, H, W, 2]: track minus query point, pixels; null in a pack, see training/pack
+        "visibility": pa.binary(),  # packed bits of [T, H, W], or null
         "num_real_frames": pa.int32(),
     }
 )
@@ -91,12 +91,17 @@ class WindowRows:
     num_real_frames: np.ndarray
 
 
-def write_shard(path: Path, windows: list[Window], info: DatasetInfo) -> None:
-    """Writes the windows of a demo; the file appears only when it is whole. Raises ValueError as `check_windows`."""
+def write_shard(path: Path, windows: list[Window], info: DatasetInfo, jpeg_quality: int | None = None) -> None:
+    """Writes the windows of a demo; the file appears only when it is whole. Raises ValueError as `check_windows`.
+
+    Args:
+        windows: without tracks, a shard for training on kept latents alone.
+        jpeg_quality: 1 to 100, of pictures as JPEG; None for PNG, which loses nothing.
+    """
     check_windows(windows, info)
     points = query_points(info.grid, info.image_size)
     schema = _SCHEMA if info.frame_size is None else _SCHEMA.append(_FRAMES)
-    rows = (pa.RecordBatch.from_pylist([_row(window, points)], schema=schema) for window in windows)
+    rows = (pa.RecordBatch.from_pylist([_row(window, points, jpeg_quality)], schema=schema) for window in windows)
     write_rows(path, schema, rows, compression="zstd")
 
 
@@ -105,6 +110,8 @@ def check_windows(windows: list[Window], info: DatasetInfo) -> None:
     for window in windows:
         where = f"{window.demo} frame {window.start}, view {window.view}"
         shape = (info.num_frames, *info.grid, 2)
+        if window.tracks is None:
+            continue
         if window.tracks.shape != shape or window.image.shape[:2] != tuple(info.image_size):
             raise ValueError(
                 f"{where}: tracks {window.tracks.shape} over an image {window.image.shape[:2]}, expected {shape} over "
@@ -210,12 +217,18 @@ class ShardDataset(Dataset):
             )
         return image
 
-    def tracks_at(self, index: int) -> np.ndarray:
-        """Of a window, float32 [T, H, W, 2], pixels."""
+    def tracks_at(self, index: int) -> np.ndarray | None:
+        """Of a window, float32 [T, H, W, 2], pixels; None where a pack has latents in their place."""
         path, row = self.place(index)
-        return self._tracks(_read_row(path, row, ()), path, row)["tracks"]
+        values = _read_row(path, row, ())
+        return None if values["offsets"] is None else self._tracks(values, path, row)["tracks"]
 
     def _tracks(self, values: dict, path: Path, row: int) -> dict[str, np.ndarray | None]:
+        if values["offsets"] is None:
+            raise ValueError(
+                f"shard {path} has no tracks: it comes from a pack, which holds the latents of one VAE in their place; set "
+                "data.latent_cache to its folder latents and train a denoiser on that VAE"
+            )
         shape, size = (self.info.num_frames, *self.info.grid), self.info.frame_size
         try:
             offsets = np.frombuffer(values["offsets"], np.float16).reshape(*shape, 2).astype(np.float32)
@@ -232,8 +245,8 @@ class ShardDataset(Dataset):
 
 def read_images(shard: Path) -> np.ndarray:
     """The images of all rows of a shard, uint8 [N, H, W, 3], without the rest of it."""
-    encoded = _metadata(shard, ("image",))["image"]
-    return np.stack([_decoded(png, shard, row) for row, png in enumerate(encoded)])
+    pictures = _metadata(shard, ("image",))["image"]
+    return np.stack([_decoded(picture, shard, row) for row, picture in enumerate(pictures)])
 
 
 def fingerprint(shard: Path) -> str:
@@ -244,9 +257,18 @@ def fingerprint(shard: Path) -> str:
         return f"{size}-{hashlib.sha256(file.read()).hexdigest()[:16]}"
 
 
-def _decoded(png: bytes, shard: Path, row: int) -> np.ndarray:
+def _encoded(image: np.ndarray, jpeg_quality: int | None) -> bytes:
+    """uint8 RGB [H, W, 3] as a file's bytes."""
+    kind, options = (".png", []) if jpeg_quality is None else (".jpg", [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
+    done, data = cv2.imencode(kind, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    if not done:
+        raise ValueError(f"an image {list(image.shape)} does not encode as {kind}")
+    return data.tobytes()
+
+
+def _decoded(picture: bytes, shard: Path, row: int) -> np.ndarray:
     try:
-        image = decode_rgb(png)
+        image = decode_rgb(picture)
     except ValueError as error:
         raise ValueError(f"shard {shard}: the image of row {row} {error}") from error
     if image is None:
@@ -254,21 +276,21 @@ def _decoded(png: bytes, shard: Path, row: int) -> np.ndarray:
     return image
 
 
-def _row(window: Window, points: np.ndarray) -> dict:
-    encoded, png = cv2.imencode(".png", cv2.cvtColor(window.image, cv2.COLOR_RGB2BGR))
-    if not encoded:
-        raise ValueError(f"{window.task} {window.demo} frame {window.start}: the image does not encode as PNG")
-    # float16 overflows at 65504 px; points that near the camera plane carry no information that far out.
-    offsets = np.clip(window.tracks - points, -60000, 60000).astype(np.float16)
+def _row(window: Window, points: np.ndarray, jpeg_quality: int | None) -> dict:
+    offsets = visibility = None
+    if window.tracks is not None:
+        # float16 overflows at 65504 px; points that near the camera plane carry no information that far out.
+        offsets = np.clip(window.tracks - points, -60000, 60000).astype(np.float16).tobytes()
+        visibility = np.packbits(window.visibility).tobytes()
     return {
         "task": window.task,
         "demo": window.demo,
         "start": window.start,
         "view": window.view,
         "instruction": window.instruction,
-        "image": png.tobytes(),
-        "offsets": offsets.tobytes(),
-        "visibility": np.packbits(window.visibility).tobytes(),
+        "image": _encoded(window.image, jpeg_quality),
+        "offsets": offsets,
+        "visibility": visibility,
         "num_real_frames": window.num_real_frames,
         "frames": None if window.frames is None else window.frames.tobytes(),
     }

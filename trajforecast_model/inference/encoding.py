@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from trajforecast_model.checkpoint import ForecastConfig
 from trajforecast_model.images import resize_images
 from trajforecast_model.networks.image_encoder import build_image_encoder, standardise
-from trajforecast_model.networks.text_encoder import BertTextEncoder, warn_on_stderr
+from trajforecast_model.networks.text_encoder import TextEncoder, build_text_encoder, warn_on_stderr
 from trajforecast_model.runtime.device import placed
 
 
@@ -26,7 +26,7 @@ class Encoders:
         device: torch.device,
         dtype: torch.dtype,
         image_encoder: nn.Module | None = None,
-        text_encoder: BertTextEncoder | None = None,
+        text_encoder: TextEncoder | None = None,
         allow_download: bool = False,
     ):
         self._config = config
@@ -60,6 +60,6 @@ class Encoders:
             if not isinstance(instruction, str) or not instruction.strip():
                 raise ValueError(f"instruction: got {instruction!r}, expected what the robot is told to do, as text")
         if self._text_encoder is None:
-            self._text_encoder = BertTextEncoder(self._config.text_encoder, self._allow_download).to(self._device)
+            self._text_encoder = build_text_encoder(self._config.text_encoder, self._allow_download).to(self._device)
         self._text_encoder.warn = warn
         return self._text_encoder(instructions).to(self._dtype)

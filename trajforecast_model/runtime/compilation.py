@@ -1,12 +1,15 @@
-"""torch.compile of what a forecast runs many times."""
+"""torch.compile, or CUDA graphs alone, of what a forecast runs many times."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from trajforecast_model.runtime.cuda_graphs import graphed
+
 # Those of torch.compile: kernels fused; the same replayed as CUDA graphs; that, and for each product the fastest kernel.
-MODES = ("default", "reduce-overhead", "max-autotune")
+# And without a compiler: the function's own kernels replayed as CUDA graphs.
+MODES = ("default", "reduce-overhead", "max-autotune", "graphs")
 
 
 def compiled(
@@ -15,10 +18,17 @@ def compiled(
     """The function, compiled anew for each shape of its arguments when it is first called with it.
 
     Raises:
-        ValueError: for a mode that there is not; when it is called, where it cannot be compiled, say without a compiler.
+        ValueError: for a mode that there is not, or one that needs a GPU where there is none; when it is called, where it
+            cannot be compiled, say without a compiler.
     """
     if mode not in MODES:
         raise ValueError(f"compile: got mode {mode!r}, expected one of {', '.join(MODES)}")
+    if mode == "graphs":
+        if not torch.cuda.is_available():
+            raise ValueError(
+                "compile: mode 'graphs' replays CUDA graphs, and this PyTorch sees no GPU; take another mode"
+            )
+        return graphed(function)
     fast = torch.compile(function, mode=mode, backend=backend, dynamic=False)
 
     def run(*inputs: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ class World:
                 )
 
     def _reduce(self, values: Tensor, operation) -> Tensor:
-        if self.size > 1:
+        if dist.is_initialized():
             try:
                 dist.all_reduce(values, operation)
             except RuntimeError as error:
@@ -73,7 +73,7 @@ class World:
 
 @contextmanager
 def join_world() -> Iterator[World]:
-    """Joins the ranks that torchrun's environment variables describe; without them, a world of one process.
+    """Joins the ranks that torchrun's environment variables describe, be it one; without them, a world of one process.
 
     Raises:
         ValueError: where there are more ranks on this node than GPUs.
@@ -88,7 +88,7 @@ def join_world() -> Iterator[World]:
     device = torch.device("cuda", local_rank) if cuda else torch.device("cpu")
     if cuda:
         torch.cuda.set_device(device)
-    if size == 1:
+    if size == 1 and not dist.is_torchelastic_launched():
         yield World(device)
         return
     try:

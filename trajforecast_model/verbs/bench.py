@@ -94,7 +94,7 @@ def _sizes(subjects) -> None:
         nargs="?",
         const="default",
         metavar="MODE",
-        help="networks by torch.compile, which takes minutes: default; reduce-overhead (CUDA graphs); max-autotune",
+        help="networks by torch.compile, which takes minutes: default; reduce-overhead (CUDA graphs); max-autotune; or graphs, which compiles nothing",
     )
     _add_machine_and_report(parser, dtype="bfloat16", device="cuda")
 

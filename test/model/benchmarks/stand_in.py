@@ -49,7 +49,7 @@ class LatteVAE(WithWeights):
         self, input_size, patch_size, in_channels, latent_channels, hidden_size, encoder_depth, decoder_depth,
         num_heads, num_frames, learn_sigma, frame_features_dim, num_frame_tokens,
     ):  # fmt: skip
-        self.tokens, self.channels = (input_size // patch_size) ** 2, latent_channels
+        self.tokens, self.channels, self.grid = (input_size // patch_size) ** 2, latent_channels, input_size
         super().__init__(
             official_vae(
                 hidden_size, encoder_depth, num_frames, self.tokens, latent_channels, patch_size, num_frame_tokens,
@@ -58,5 +58,8 @@ class LatteVAE(WithWeights):
         )  # fmt: skip
 
     def encode(self, tracks, frame_features):
-        mean = torch.zeros(*tracks.shape[:2], self.tokens, self.channels) + self.sum()
+        mean = torch.zeros(*tracks.shape[:2], self.tokens, self.channels, device=tracks.device) + self.sum()
         return torch.distributions.Normal(mean, torch.ones_like(mean))
+
+    def decode(self, latents, frame_features):
+        return latents.mean((2, 3))[:, :, None, None, None].expand(-1, -1, 2, self.grid, self.grid) + self.sum()

@@ -166,11 +166,11 @@ def test_a_write_that_fails_leaves_nothing_behind(folder, monkeypatch):
     """A full disk, at the second row."""
     rows_written = []
 
-    def row_until_the_disk_is_full(made, points):
+    def row_until_the_disk_is_full(*row):
         if rows_written:
             raise OSError(28, "No space left on device")
-        rows_written.append(made)
-        return real_row(made, points)
+        rows_written.append(row)
+        return real_row(*row)
 
     real_row = shards._row
     monkeypatch.setattr(shards, "_row", row_until_the_disk_is_full)

@@ -10,4 +10,4 @@ def normal(seed: int, shape: list[int]) -> torch.Tensor:
 
 def relative_error(actual: torch.Tensor, expected: np.ndarray) -> float:
     expected = torch.from_numpy(expected)
-    return ((actual - expected).norm() / expected.norm()).item()
+    return ((actual.float().cpu() - expected).norm() / expected.norm()).item()

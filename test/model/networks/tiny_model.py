@@ -12,7 +12,7 @@ from trajforecast_model.networks.text_encoder import TextEncoderConfig
 from trajforecast_model.networks.track_vae import TrackVAE, TrackVAEConfig
 
 
-def tiny_config() -> ForecastConfig:
+def tiny_config(text: bool = True) -> ForecastConfig:
     vae = TrackVAEConfig(
         patch_size=16, temporal_stride=5, dim=64, depth=2, heads=1, latent_channels=4, image_grid=(8, 8), image_dim=64,
         image_conditioned=False, fourier_features=False, offset_scale=8.0,
@@ -28,11 +28,11 @@ def tiny_config() -> ForecastConfig:
             heads=1,
             image_grid=(8, 8),
             image_dim=64,
-            text_dim=384,
+            text_dim=384 if text else None,
             aligned_image=True,
         ),
         image_encoder=ImageEncoderConfig(kind="patch", source=None, patch_size=16, dim=64, depth=1, heads=1),
-        text_encoder=TextEncoderConfig(source="minilm", pooling="mean", dim=384),
+        text_encoder=TextEncoderConfig(source="minilm", pooling="mean", dim=384) if text else None,
         latent_std=(1.0,) * 4,
         steps=2,
         anchor_first_frame=True,
@@ -48,8 +48,8 @@ def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
     return module
 
 
-def write_tiny_checkpoint(folder: Path) -> None:
-    config = tiny_config()
+def write_tiny_checkpoint(folder: Path, text: bool = True) -> None:
+    config = tiny_config(text)
     save_weights(randomise(TrackVAE(config.vae)), folder / "vae.safetensors")
     save_weights(randomise(Denoiser(config.denoiser)), folder / "denoiser.safetensors")
     save_weights(randomise(build_image_encoder(config.image_encoder)), folder / "image_encoder.safetensors")

@@ -14,7 +14,7 @@ from trajforecast_model.evaluation.windows import PROTOCOL_IMAGE_SIZE, QUERY_POI
 from trajforecast_model.flow.noise import sample_noise
 from trajforecast_model.images import resize_image
 from trajforecast_model.networks.image_encoder import signed_pixels
-from trajforecast_model.networks.text_encoder import BertTextEncoder
+from trajforecast_model.networks.text_encoder import TextEncoder
 from trajforecast_model.tracks.grid import denormalise, normalise
 
 
@@ -27,7 +27,7 @@ class BaselineForecaster:
         self,
         config: BaselineConfig,
         network: nn.Module,
-        text_encoder: BertTextEncoder,
+        text_encoder: TextEncoder,
         model_id: str = "",
         device: str | torch.device = "cpu",
     ):

@@ -10,7 +10,7 @@ from trajforecast_model.evaluation.forecasters.baselines import FORECASTERS
 from trajforecast_model.evaluation.forecasters.pixels import PixelForecaster
 from trajforecast_model.evaluation.forecasters.points import DenseForecaster, PointForecaster
 from trajforecast_model.forecaster import DTYPES, Forecaster
-from trajforecast_model.networks.text_encoder import BertTextEncoder
+from trajforecast_model.networks.text_encoder import build_text_encoder
 from trajforecast_model.runtime.device import checked_device
 
 # By what it generates.
@@ -31,7 +31,7 @@ def load_point_forecaster(checkpoint: str | Path, device: str, dtype: str) -> Po
             *amplify_checkpoint.load_amplify(Path(checkpoint), place), checkpoint_name(checkpoint), place
         )
     config, network = load_baseline(Path(checkpoint))
-    network, text_encoder = network.to(place, DTYPES[dtype]), BertTextEncoder(config.text_encoder)
+    network, text_encoder = network.to(place, DTYPES[dtype]), build_text_encoder(config.text_encoder)
     return FORECASTERS[config.baseline](config, network, text_encoder, checkpoint_name(checkpoint), place)
 
 

@@ -1,8 +1,9 @@
 """The training windows, with what frozen networks make of them where the config names a folder to keep it in."""
 
+import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ from torch import nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from trajforecast_model.data.shards import ShardDataset, read_images
+from trajforecast_model.data.shards import ShardDataset, Window, read_images
 from trajforecast_model.files.config import to_dict
 from trajforecast_model.networks.image_encoder import standardise
 from trajforecast_model.training.batches import collate
@@ -76,37 +77,44 @@ def _token_cache(folder: str, windows: ShardDataset, encoder: nn.Module | None, 
 def _latent_cache(
     folder: str, windows: ShardDataset, with_tokens: Dataset, networks: FrozenNetworks, world: World
 ) -> FeatureCache:
-    space, encoder = networks.latent_space, networks.image_encoder
-    if space is None:
+    if networks.latent_space is None:
         raise ValueError(
             f"data.latent_cache: {folder} is for the latents of a frozen VAE, and this run encodes no tracks with one; "
             "set data.latent_cache to null"
         )
-    identity = {f"vae_{name}": value for name, value in _identity(space.vae).items()}
-    identity["latent_std"] = list(space.std)
-    if space.vae.config.image_conditioned:
-        identity |= {f"image_encoder_{name}": value for name, value in _identity(encoder).items()}
-    cache = FeatureCache(folder, "data.latent_cache", "latents", identity)
+    cache = latent_cache(folder, networks)
     rows_of_shard: dict[Path, list[int]] = {}
     for index in range(len(windows)):
         rows_of_shard.setdefault(windows.place(index)[0], []).append(index)
 
-    @torch.no_grad()
-    def batches(shard: Path) -> Iterator[dict[str, torch.Tensor]]:
-        rows = rows_of_shard[shard]
-        for start in range(0, len(rows), _AT_ONCE):
-            batch = collate([with_tokens[index] for index in rows[start : start + _AT_ONCE]]).to(world.device)
-            tokens = image_tokens(batch, encoder) if space.vae.config.image_conditioned else None
-            yield {"latents": space.posterior(batch, tokens), "moving": batch.moving_points()}
-
     def make(shard: Path) -> Features:
-        parts = list(batches(shard))
-        return {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in parts[0]}
+        return kept_latents((with_tokens[index] for index in rows_of_shard[shard]), networks, world.device)
 
-    vae = space.vae.config
+    vae = networks.latent_space.vae.config
     row_bytes = 2 * 2 * vae.latent_frames * vae.latent_channels * math.prod(vae.latent_grid)  # mean, deviation; float16
     _fill(cache, windows, row_bytes + math.prod(windows.info.grid) // 8, make, world)
     return cache
+
+
+def latent_cache(folder: str | Path, networks: FrozenNetworks) -> FeatureCache:
+    """The cache that tells these networks' latents from others."""
+    space = networks.latent_space
+    identity = {f"vae_{name}": value for name, value in _identity(space.vae).items()}
+    identity["latent_std"] = list(space.std)
+    if space.vae.config.image_conditioned:
+        identity |= {f"image_encoder_{name}": value for name, value in _identity(networks.image_encoder).items()}
+    return FeatureCache(folder, "data.latent_cache", "latents", identity)
+
+
+@torch.no_grad()
+def kept_latents(windows: Iterable[Window], networks: FrozenNetworks, device: torch.device) -> Features:
+    """What a latent cache keeps of windows with tracks, [N, ...] each."""
+    space, parts, windows = networks.latent_space, [], iter(windows)
+    while some := list(itertools.islice(windows, _AT_ONCE)):
+        batch = collate(some).to(device)
+        tokens = image_tokens(batch, networks.image_encoder) if space.vae.config.image_conditioned else None
+        parts.append({"latents": space.posterior(batch, tokens), "moving": batch.moving_points()})
+    return {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in parts[0]}
 
 
 def _fill(

@@ -9,7 +9,7 @@ from trajforecast_model.baselines.checkpoint import KINDS, WEIGHTS, BaselineConf
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset
 from trajforecast_model.evaluation.forecasters.baselines import FORECASTERS
 from trajforecast_model.files.config import to_dict
-from trajforecast_model.networks.text_encoder import BertTextEncoder
+from trajforecast_model.networks.text_encoder import build_text_encoder
 from trajforecast_model.training.batches import Batch
 from trajforecast_model.training.configs import ATMTrainConfig, Track2ActTrainConfig
 from trajforecast_model.training.distributed import World
@@ -33,7 +33,7 @@ class BaselineStage:
         self.config = config
         self.validation = ShardDataset(config.data.folder, "val")
         _check_fits(config, self.validation.info)
-        self.text_encoder = BertTextEncoder(config.text_encoder)
+        self.text_encoder = build_text_encoder(config.text_encoder)
         torch.manual_seed(config.optimisation.seed)
         _, network = KINDS[self.kind]
         self.model = network(config.network)

@@ -19,7 +19,7 @@ from trajforecast_model.data.shards import DatasetInfo, ShardDataset
 from trajforecast_model.evaluation.forecasters.models import DENSE_FORECASTERS
 from trajforecast_model.networks.denoiser import Denoiser, DenoiserConfig
 from trajforecast_model.networks.image_encoder import build_image_encoder
-from trajforecast_model.networks.text_encoder import BertTextEncoder
+from trajforecast_model.networks.text_encoder import build_text_encoder
 from trajforecast_model.training.batches import Batch, collate, spread_evenly
 from trajforecast_model.training.configs import DenoiserTrainConfig
 from trajforecast_model.training.distributed import World
@@ -100,7 +100,7 @@ class DenoiserStage:
         self.image_encoder = self.model.image_encoder
         self.space = self._space()
         self.latent_space = self.space if isinstance(self.space, LatentSpace) else None
-        self.text_encoder = None if config.text_encoder is None else BertTextEncoder(config.text_encoder)
+        self.text_encoder = None if config.text_encoder is None else build_text_encoder(config.text_encoder)
 
     @property
     def reads_instructions(self) -> bool:
@@ -194,7 +194,7 @@ class DenoiserStage:
 
     def _load_start(self, start: ForecastConfig) -> None:
         folder = Path(export_within(self.config.start_from))
-        builders = {"denoiser": None, "image_encoder": build_image_encoder, "text_encoder": BertTextEncoder}
+        builders = {"denoiser": None, "image_encoder": build_image_encoder, "text_encoder": build_text_encoder}
         for part, build in builders.items():
             ours, theirs = getattr(self.forecast_config, part), getattr(start, part)
             if ours != theirs and (build is None or not same_network(build, ours, theirs)):
@@ -209,7 +209,11 @@ class DenoiserStage:
     def _space(self) -> FlowSpace:
         if self.config.target == "pixels":
             return PixelSpace()
-        return TrackSpace(self.forecast_config) if self.vae is None else LatentSpace(self.forecast_config, self.vae)
+        return (
+            TrackSpace(self.forecast_config)
+            if self.vae is None
+            else LatentSpace(self.vae, self.forecast_config.latent_std)
+        )
 
     def _shape(self, info: DatasetInfo) -> tuple[int, tuple[int, int], int]:
         """Frames, grid and channels of what is generated."""

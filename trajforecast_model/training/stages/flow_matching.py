@@ -31,8 +31,9 @@ class TrackSpace:
 class LatentSpace:
     """Where the flow runs with a VAE: its latents scaled to unit deviation."""
 
-    def __init__(self, config: ForecastConfig, vae: TrackVAE):
-        self.vae, self.std, self._image_size = vae, config.latent_std, config.image_size
+    def __init__(self, vae: TrackVAE, std: tuple[float, ...]):
+        """std: of each channel, over the training set."""
+        self.vae, self.std, self._image_size = vae, std, vae.config.image_size
 
     @torch.no_grad()
     def posterior(self, batch: Batch, tokens: Tensor | None) -> Tensor:

@@ -114,17 +114,11 @@ class VAEStage:
         return figures.get("moving_points_px2", math.inf)
 
     def exported(self, model: VAEWithEncoder) -> dict[str, nn.Module]:
-        networks: dict[str, nn.Module] = {"vae.safetensors": model.vae}
-        if model.image_encoder is not None and self.trained.image_encoder.kind == "patch":
-            networks["image_encoder.safetensors"] = model.image_encoder
-        return networks
+        return trained_networks(self.trained, model)
 
     @torch.no_grad()
     def export(self, model: VAEWithEncoder, folder: Path) -> None:
-        trained = replace(self.trained, latent_std=self._latent_std(model))
-        for name, network in self.exported(model).items():
-            save_weights(network, folder / name)
-        write_atomically(folder / CONFIG_FILE, (json.dumps(to_dict(trained), indent=2) + "\n").encode())
+        save_trained_vae(replace(self.trained, latent_std=self._latent_std(model)), model, folder)
 
     def _latent_std(self, model: VAEWithEncoder) -> tuple[float, ...]:
         """Of each channel, over windows spread evenly over the training split."""
@@ -167,6 +161,21 @@ def check_same_dt(folder: str, trained: float | None, data: DatasetInfo) -> None
             f"the data has dt {data.dt:.4g} s, the VAE of {folder} was trained at {trained:.4g} s, where points move "
             "differently far in a frame; prepare the data at that dt, or train a VAE on this data"
         )
+
+
+def trained_networks(trained: TrainedVAEConfig, model: VAEWithEncoder) -> dict[str, nn.Module]:
+    """By their files in a folder that `load_trained_vae` reads."""
+    networks: dict[str, nn.Module] = {"vae.safetensors": model.vae}
+    if model.image_encoder is not None and trained.image_encoder.kind == "patch":
+        networks["image_encoder.safetensors"] = model.image_encoder
+    return networks
+
+
+def save_trained_vae(trained: TrainedVAEConfig, model: VAEWithEncoder, folder: Path) -> None:
+    """Writes what `load_trained_vae` reads."""
+    for name, network in trained_networks(trained, model).items():
+        save_weights(network, folder / name)
+    write_atomically(folder / CONFIG_FILE, (json.dumps(to_dict(trained), indent=2) + "\n").encode())
 
 
 def load_trained_vae(folder: Path) -> tuple[TrainedVAEConfig, VAEWithEncoder]:

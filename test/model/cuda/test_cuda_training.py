@@ -1,0 +1,72 @@
+"""Training on a GPU: steps of both stages under bfloat16 autocast, by torchrun, and a checkpoint for a CPU."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_runs import denoiser_config, logged, run, state, vae_config, write_config
+
+from trajforecast_model import Forecaster
+from trajforecast_model.training.stages.vae import load_trained_vae
+
+
+@pytest.fixture(scope="module")
+def vae_run(device, discs, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("vae") / "run"
+    config = vae_config(discs, out, steps=8)
+    config["optimisation"]["precision"] = "bfloat16"
+    assert run("vae", config, out.parent) == 0
+    return out
+
+
+def small_denoiser(discs: Path, out: Path, vae: Path, steps: int) -> dict:
+    config = denoiser_config(discs, out, vae / "checkpoint", steps, text_encoder=None)
+    config["optimisation"]["precision"] = "bfloat16"
+    return config
+
+
+def test_the_vae_learns_under_autocast_and_its_weights_stay_float32(device, vae_run):
+    losses = list(logged(vae_run).values())
+    assert np.isfinite(losses).all() and np.mean(losses[-2:]) < np.mean(losses[:2])
+    weights = state(vae_run)["model"].values()
+    assert all(weight.dtype == torch.float32 for weight in weights)
+    load_trained_vae(vae_run / "checkpoint")
+
+
+def test_a_denoiser_trained_here_forecasts_on_a_cpu_and_goes_on_here(device, discs, vae_run, tmp_path):
+    out = tmp_path / "run"
+    assert run("denoiser", small_denoiser(discs, out, vae_run, steps=2), tmp_path) == 0
+    assert run("denoiser", small_denoiser(discs, out, vae_run, steps=4), tmp_path) == 0
+    losses = logged(out)
+    assert list(losses) == [1, 2, 3, 4] and np.isfinite(list(losses.values())).all()
+    pictures = {"side": np.zeros((128, 128, 3), np.uint8)}
+    here, there = (
+        Forecaster.from_pretrained(out / "checkpoint", place).predict(pictures, k=2) for place in (device, "cpu")
+    )
+    np.testing.assert_allclose(here.tracks, there.tracks, atol=0.1)
+
+
+def test_torchrun_trains_on_one_rank_through_its_backend(device, discs, tmp_path):
+    """NCCL on a GPU, gloo on a CPU: the very calls that several ranks make."""
+    script = tmp_path / "one_rank.py"
+    script.write_text(
+        "import sys\n"
+        "import torch.distributed as dist\n"
+        "from trajforecast_model.cli import main\n"
+        "reduce, calls = dist.all_reduce, []\n"
+        "dist.all_reduce = lambda values, *rest: (calls.append(values.device.type), reduce(values, *rest))\n"
+        "code = main(sys.argv[1:])\n"
+        "print('reduced on', *sorted(set(calls)))\n"
+        "sys.exit(code)\n"
+    )
+    path = write_config(vae_config(discs, tmp_path / "run", steps=2), tmp_path)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=1", str(script)]
+    command += ["train", "vae", "--config", str(path)]
+    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"reduced on cpu{' cuda' if device == 'cuda' else ''}\n" in done.stdout
+    load_trained_vae(tmp_path / "run" / "checkpoint")
