@@ -176,7 +176,7 @@ class ForecastNode(LifecycleNode):
 
     def _begin_loading(self) -> None:
         # On a thread that is gone afterwards. The executor's never runs the networks, lest the forecast thread be slow.
-        self._loading = Loading(self._settings, self.get_logger(), lambda: self.executor.wake())
+        self._loading = Loading(self._settings, self.get_logger(), self._wake_executor)
         parameters.set_read_only(self, True)
 
     def _set_up(self) -> TransitionCallbackReturn:
@@ -208,7 +208,7 @@ class ForecastNode(LifecycleNode):
             deliver=self._deliver,
             anybody_listens=self._anybody_listens,
             clock=lambda: self.get_clock().now().nanoseconds,
-            wake_executor=lambda: self.executor.wake(),
+            wake_executor=self._wake_executor,
         )
         overridable = QoSOverridingOptions.with_default_policies()
         for view, transport in self._settings.transports().items():
@@ -449,7 +449,11 @@ class ForecastNode(LifecycleNode):
             return Standing(waiting_for=None, doing=self._loading.doing)
         return Standing(waiting_for="configure") if self._thread is None else self._thread.standing()
 
-    # On the forecast thread
+    # On the threads that load and forecast
+
+    def _wake_executor(self) -> None:
+        if self.executor is not None:
+            self.executor.wake()
 
     def _anybody_listens(self) -> bool:
         try:

@@ -37,8 +37,8 @@ from trajforecast_ros.messages import Circumstances, Source
 # millisecond, before the thread that it woke begins.
 SWITCH_INTERVAL = 1e-4
 # A node has to be gone 5 s after it was asked to: then ros2 launch sends the next signal.
-PATIENCE_SECONDS = 1.0  # for the forecast that is under way
-CUTTING_SECONDS = 2.0  # for the solver step that it is at, after which the thread is left behind
+PATIENCE_SECONDS = 0.5  # for the forecast that is under way
+CUTTING_SECONDS = 1.5  # for the solver step that it is at, after which the thread is left behind
 
 
 @dataclass(frozen=True)
