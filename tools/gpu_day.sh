@@ -12,7 +12,7 @@ set -uo pipefail
 
 usage() { echo "usage: tools/gpu_day.sh [--rehearse] [tests|bench|train|all] [--seconds N] [--config FILE]" >&2; exit 2; }
 
-what='' rehearse='' seconds=300 config=config/train/libero_object_gpu.yaml
+what='' rehearse='' seconds=180 config=config/train/libero_object_gpu.yaml
 while [ $# -gt 0 ]; do
     case $1 in
     tests | bench | train | all) [ -z "$what" ] || usage; what=$1 ;;
@@ -56,7 +56,7 @@ main() {
     local slack=1
     [ -z "$rehearse" ] || slack=10 # a CPU may be busy with other things
     case ${what:=all} in tests | all)
-        run_part tests $((150 * slack)) ${rehearse:+env TRAJFORECAST_REHEARSAL=1} "$python" -m pytest -q -ra -m cuda \
+        run_part tests $((170 * slack)) ${rehearse:+env TRAJFORECAST_REHEARSAL=1} "$python" -m pytest -q -ra -m cuda \
             --durations=5 -p no:cacheprovider test/model/cuda ;;
     esac
     case $what in bench | all)

@@ -1,6 +1,7 @@
 """How fast: the benches that docs/speed.md has figures of, the goals beside them, and profiles where a goal is missed.
 
-bench.json is written anew after each step, the most telling first, so that what is done is kept whatever comes.
+bench.json is written anew after each step, the most telling first, so that what is done is kept whatever comes; what has to be
+compiled, and may take minutes, comes last.
 """
 
 import argparse
@@ -9,12 +10,13 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from gpu_day.goals import judge, table
+from gpu_day.goals import Goal, judge, table
 from gpu_day.kernels import profile_of
 from gpu_day.scale import FULL, TOY, Scale
 from gpu_day.toy import official_folder
@@ -24,6 +26,8 @@ from trajforecast_model.benchmarks.training_step import compare_training
 from trajforecast_model.files.atomic import write_atomically
 
 SECONDS = 170  # no step begins after them
+
+Step = tuple[str, Callable[[], dict]]  # its name, and what makes its report
 
 
 def main() -> int:
@@ -38,35 +42,37 @@ def bench(scale: Scale, official: Path | None, out: Path) -> int:
     """Exit code: 1 where a step failed; a missed goal is a result."""
     began = time.monotonic()
     result: dict[str, dict] = {"reports": {}, "goals": [], "profiles": {}, "seconds": {}, "failed": {}, "left_out": []}
-    for name, step in _steps(scale, official):
-        if time.monotonic() - began > SECONDS and scale is FULL:
-            result["left_out"].append(name)
-        else:
-            with _timed(name, result):
-                result["reports"][name] = step()
-        _write(result, out)
-    goals = judge(result["reports"])
-    result["goals"] = [vars(goal) | {"is_met": goal.is_met} for goal in goals]
-    print(table(goals))
+
+    def take(steps: Iterable[Step]) -> list[Goal]:
+        for name, step in steps:
+            if time.monotonic() - began > SECONDS and scale is FULL:
+                result["left_out"].append(name)
+            else:
+                with _timed(name, result):
+                    result["reports"][name] = step()
+            goals = judge(result["reports"])
+            result["goals"] = [vars(goal) | {"is_met": goal.is_met} for goal in goals]
+            _write(result, out)
+        return goals
+
+    goals = take(_telling_steps(scale, official))
     for what in dict.fromkeys(goal.profile for goal in goals if goal.is_met is False):
         with _timed(f"profile of {what}", result):
             result["profiles"][what] = profile_of(what, scale, official)
             print(result["profiles"][what])
         _write(result, out)
-    _write(result, out)
+    print(table(goals))
+    if later := list(_later_steps(scale)):
+        print(table(take(later)))
     if result["left_out"]:
         print(f"left out, no time: {', '.join(result['left_out'])}")
     return 1 if result["failed"] else 0
 
 
-def _steps(scale: Scale, official: Path | None) -> Iterator[tuple[str, Callable[[], dict]]]:
-    def sizes(names: tuple[str, ...], evaluations: tuple[int, ...], runs: int, mode: str | None = None) -> dict:
-        return time_sizes(
-            list(names), list(evaluations), views=scale.views, k=scale.k, runs=runs, batch=scale.batch,
-            depth=scale.depth, grid=scale.grid, compile=mode, device=scale.device, dtype=scale.dtype,
-        )  # fmt: skip
-
-    yield "sizes", lambda: sizes((scale.size,), scale.evaluations, scale.runs)
+def _telling_steps(scale: Scale, official: Path | None) -> Iterator[Step]:
+    yield "sizes", lambda: _sizes(scale, scale.size, scale.evaluations, scale.runs)
+    if scale.graphs:
+        yield "sizes graphs", lambda: _sizes(scale, scale.size, scale.evaluations, scale.runs, "graphs")
     if official is None:
         print("the official code is not there: nn_latte.py and nn_latte_vae.py belong into OFFICIAL (docs/gpu_day.md)")
     else:
@@ -78,11 +84,20 @@ def _steps(scale: Scale, official: Path | None) -> Iterator[tuple[str, Callable[
             official, size=scale.size, batch=scale.batch, runs=scale.pairs, depth=scale.depth, grid=scale.grid, device=scale.device,
             precision=scale.dtype,
         )  # fmt: skip
-    for mode in scale.modes:
-        few = scale.evaluations if mode == "graphs" else (scale.evaluations[0], scale.evaluations[-1])
-        yield f"sizes {mode}", lambda mode=mode, few=few: sizes((scale.size,), few, scale.runs, mode)
+
+
+def _later_steps(scale: Scale) -> Iterator[Step]:
     for size in scale.other_sizes:
-        yield f"sizes of {size}", lambda size=size: sizes((size,), scale.other_evaluations, scale.other_runs)
+        yield f"sizes of {size}", partial(_sizes, scale, size, scale.few_evaluations, scale.other_runs)
+    for mode in scale.compilers:
+        yield f"sizes {mode}", partial(_sizes, scale, scale.size, scale.few_evaluations, scale.runs, mode)
+
+
+def _sizes(scale: Scale, size: str, evaluations: tuple[int, ...], runs: int, mode: str | None = None) -> dict:
+    return time_sizes(
+        [size], list(evaluations), views=scale.views, k=scale.k, runs=runs, batch=scale.batch, depth=scale.depth,
+        grid=scale.grid, compile=mode, device=scale.device, dtype=scale.dtype,
+    )  # fmt: skip
 
 
 @contextlib.contextmanager

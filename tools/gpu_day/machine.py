@@ -13,6 +13,8 @@ PACKAGES = {
     "einops": "einops",
     "safetensors": "safetensors",
     "pyarrow": "pyarrow",
+    "scipy": "scipy",
+    "PIL": "pillow",
     "yaml": "pyyaml",
     "tqdm": "tqdm",
     "tensorboard": "tensorboard",

@@ -18,14 +18,14 @@ from trajforecast_model.training.stages.vae import load_trained_vae
 def vae_run(device, discs, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("vae") / "run"
     config = vae_config(discs, out, steps=8)
-    config["optimisation"]["precision"] = "bfloat16"
+    config["optimisation"] |= dict(precision="bfloat16", batch_size=4)
     assert run("vae", config, out.parent) == 0
     return out
 
 
 def small_denoiser(discs: Path, out: Path, vae: Path, steps: int) -> dict:
     config = denoiser_config(discs, out, vae / "checkpoint", steps, text_encoder=None)
-    config["optimisation"]["precision"] = "bfloat16"
+    config["optimisation"] |= dict(precision="bfloat16", batch_size=4)
     return config
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from tiny_runs import denoiser_config, logged, run, same_state, state, steps_on_disk, vae_config, write_config
 
 from trajforecast_model.files.owner import owning
-from trajforecast_model.networks.text_encoder import _minilm_folder
+from trajforecast_model.networks.word_check import folder_of
 from trajforecast_model.training.run_folder import RunFolder
 from trajforecast_model.training.stages.vae import VAEStage, load_trained_vae
 
@@ -198,7 +198,7 @@ def test_a_run_does_not_go_on_beside_another_vae(data, barely_trained_vae, tmp_p
     save_file(weights, vae / "vae.safetensors")
     linked, text = tmp_path / "linked", tmp_path / "minilm"
     linked.symlink_to(vae)  # where the same weights lie is no matter, nor how that is spelled
-    text.symlink_to(_minilm_folder())
+    text.symlink_to(folder_of("minilm"))
     elsewhere = denoiser_config(data, tmp_path / "run", linked, steps=5)
     elsewhere["text_encoder"] |= dict(source=str(text))
     assert run("denoiser", elsewhere, tmp_path) == 0
