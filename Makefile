@@ -51,7 +51,7 @@ demo: env
 
 # A file's tests stay together, since they share what is made once for it.
 test: test-env
-	@$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	@$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations 10
 
 lint: $(VENV)/.stamp-test
 	@$(VENV)/bin/ruff format --check . && $(VENV)/bin/ruff check .
