@@ -15,7 +15,7 @@ def formula_weights(shapes: dict[str, Iterable[int]]) -> dict[str, Tensor]:
     state = {}
     for key, shape in shapes.items():
         if is_fixed(key):
-            state[key] = torch.zeros(*shape)
+            state[key] = torch.zeros(tuple(shape))
             continue
         values = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(shape).astype(np.float32) * 0.02
         if key.endswith(".weight") and "norm" in key:
