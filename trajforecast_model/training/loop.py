@@ -84,9 +84,7 @@ def run_training(stage: Stage, config: RunConfig, settings: dict, world: World) 
     """
     folder = RunFolder(Path(config.out), config.logging.keep)
     with folder.owned() if world.is_first else nullcontext(), folder.full_disk_explained(), loader_errors_explained():
-        run = _Run(stage, config, settings, world, folder)
-        run.rehearse()
-        run.train()
+        _Run(stage, config, settings, world, folder).train()
 
 
 class _Run:
@@ -120,16 +118,13 @@ class _Run:
             other_weights=weights,
         )
 
-    def rehearse(self) -> None:
-        """What a validation would meet, it meets before the first step."""
-        if self._state.step < self._config.optimisation.steps:
-            self._stage.validate(self._state.average.model, self._world, _REHEARSED)
-
     def train(self) -> None:
         config, state, world = self._config, self._state, self._world
         optimisation = config.optimisation
         self._gradients = SharedGradients(state.parameters)
         windows = training_windows(config.data, self._stage, world)
+        if state.step < optimisation.steps:  # what a validation would meet, it meets before the first step
+            self._stage.validate(state.average.model, world, _REHEARSED)
         if optimisation.compile:
             self._stage.compile(self._model)
         loader = training_batches(windows, self._share, optimisation.seed, state.step, config.data.workers)
