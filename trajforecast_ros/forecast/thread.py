@@ -329,6 +329,7 @@ class ForecastThread:
         of_the_call = self._forecaster.before_step
         self._forecaster.before_step = partial(self._between_steps, shift, of_call=False)
         self._carry_out(job, shift)
+        self._usage.begin(is_call=True)
         self._forecaster.before_step = of_the_call
 
     def _note_failure(self, job: Job, images: int, error: Exception) -> str:
@@ -358,9 +359,8 @@ class ForecastThread:
                     return self._call
                 if job := self._job_of_newest_images():
                     return job
-                pause = max(
-                    self._earliest_next - time.monotonic(), 0
-                )  # a rate of almost nothing makes one of centuries
+                # A rate of almost nothing makes a pause of centuries.
+                pause = max(self._earliest_next - time.monotonic(), 0)
                 self._wake.wait(timeout=min(pause, threading.TIMEOUT_MAX) or None)
         return None
 
