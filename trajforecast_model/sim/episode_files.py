@@ -99,7 +99,9 @@ class EpisodeStore:
 
     def _check_room(self, seeds: list[int]) -> None:
         needed = sum(self.episode_file(seed).stat().st_size for seed in seeds)
-        check_room(self._folder, 1.1 * needed + 2**20, self.finished_file.name)
+        check_room(
+            self._folder, 1.1 * needed + 2**20, f"{self.finished_file.name}, for which what was simulated is kept,"
+        )
 
     @contextlib.contextmanager
     def _episodes(self, seed: int) -> Iterator[h5py.File]:
