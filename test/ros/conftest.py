@@ -65,6 +65,8 @@ class Listener:
         while not condition():
             for node in [node for node in running if node.process.poll() is not None]:
                 running.remove(node)
+                if condition():  # its end may be what is waited for
+                    return
                 assert node.process.returncode == 0, f"a node ended before {what} happened:\n{node.output}"
                 deadline = min(deadline, time.monotonic() + LAST_WORDS_SECONDS)
             if time.monotonic() > deadline:

@@ -157,7 +157,7 @@ def test_each_camera_by_its_own_transport_and_depth_refused_in_its_wrapping(fore
             robot.see(stamp, views=("side",))
             return done()
 
-        listener.wait_for(see_and_look, image_format, 300)
+        listener.wait_for(see_and_look, image_format)
 
     depth = np.full(SIZES["effector"], 700, np.uint16)
     until(

@@ -185,7 +185,7 @@ def start_recorder(start_node, listener, tmp_path):
             camera.publish(message)
             return len(recorded(folder, "/side/image_raw")) >= 2
 
-        listener.wait_for(came, "images on disk", 300)
+        listener.wait_for(came, "images on disk")
         return node
 
     def publish_until_it_ends(node) -> int:
@@ -193,7 +193,7 @@ def start_recorder(start_node, listener, tmp_path):
             camera.publish(message)
             return node.process.poll() is not None
 
-        listener.wait_for(ended, "the end of the recorder", 300)
+        listener.wait_for(ended, "the end of the recorder")
         return node.process.returncode
 
     return start, publish_until_it_ends, folder

@@ -83,7 +83,7 @@ def test_the_recorder_records_every_image_and_its_bag_is_played_again(start_node
         recording.update()
         return len(recording.image_stamps("effector")) == len(recording.image_stamps("side")) == FRAMES
 
-    listener.wait_for(lambda: replay.process.poll() is not None, "the end of the replay", 300)
+    listener.wait_for(lambda: replay.process.poll() is not None, "the end of the replay")
     listener.wait_for(recorded, "every image on disk")
     assert recorder.stop() == 0, recorder.output
     assert np.array_equal(recording.image("side", START_STAMP), Episode.load(episode_file).frames["side"][0])
@@ -93,7 +93,7 @@ def test_the_recorder_records_every_image_and_its_bag_is_played_again(start_node
         listener.node.create_subscription(Image, f"{view}/image_raw", messages.append, EVERYTHING)
     listener.node.create_subscription(String, "forecast_node/instruction", instructions.append, LATCHED)
     again = start_node(REPLAY, {"episode": tmp_path / "recording", "loop": False, "speed": 2.0})
-    listener.wait_for(lambda: again.process.poll() is not None, "the end of the bag", 300)
+    listener.wait_for(lambda: again.process.poll() is not None, "the end of the bag")
     listener.wait_for(lambda: all(len(messages) == FRAMES for messages in came.values()), "every image")
     assert again.process.returncode == 0, again.output
     assert instructions[-1].data == "push the wall"
@@ -116,7 +116,7 @@ def test_a_bag_that_another_made_is_played_with_what_is_known_of_it(start_node, 
     listener.node.create_subscription(CompressedImage, "/cam/compressed", came.append, EVERYTHING)
     node = start_node(REPLAY, {"episode": tmp_path / "bag", "loop": False})
 
-    listener.wait_for(lambda: node.process.poll() is not None, "the end of the bag", 300)
+    listener.wait_for(lambda: node.process.poll() is not None, "the end of the bag")
     listener.wait_for(lambda: len(came) == 3, "every image")
     assert node.process.returncode == 0, node.output
     assert [message.data[0] for message in came] == [0, 1, 2]

@@ -133,5 +133,5 @@ def test_a_node_says_its_instruction_at_the_start_whole(start_node, listener, ti
     text = 'pick up #3: the "red" one, 牛乳'
     node = start_node(NODE, settings(tiny_checkpoint, autostart=False, instruction=text))
 
-    listener.wait_for(lambda: node.said(f"instruction: {text}"), "the instruction in the log", 300)
+    listener.wait_for(lambda: node.said(f"instruction: {text}"), "the instruction in the log")
     assert node.stop(signal.SIGINT) == 0
