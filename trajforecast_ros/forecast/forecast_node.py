@@ -466,7 +466,12 @@ class ForecastNode(LifecycleNode):
     def _deliver(self, result: Result) -> Predict.Response:
         if not self.context.ok():
             return Predict.Response(success=False, message="the node is shutting down")
-        response = self._outputs.publish(result)
+        try:
+            response = self._outputs.publish(result)
+        except RCLError:
+            if self.context.ok():
+                raise
+            return Predict.Response(success=False, message="the node is shutting down")
         observer = self._observer
         if observer is not None:
             observer.add_forecast(result)
