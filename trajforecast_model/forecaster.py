@@ -228,6 +228,10 @@ class Forecaster:
             torch.cuda.empty_cache()
 
     @property
+    def is_compiled(self) -> bool:
+        return self._deadlines.is_compiled
+
+    @property
     def before_step(self) -> Callable[[], None] | None:
         """Called before every solver step: what it raises ends the forecast, and it may make another one meanwhile."""
         return self._sampler.before_step

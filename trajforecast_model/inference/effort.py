@@ -21,11 +21,11 @@ class Deadlines:
 
     def __init__(self):
         self._costs: dict[tuple[int, int | None], CostModel] = {}
-        self._is_compiled = False
+        self.is_compiled = False
 
     def compiled(self) -> None:
         """The networks were compiled: what forecasts cost before says nothing any more."""
-        self._is_compiled = True
+        self.is_compiled = True
         self._costs.clear()
 
     def measure(self, num_views: int, wanted: Effort, forecast: Callable[[Effort], None]) -> None:
@@ -36,7 +36,7 @@ class Deadlines:
             forecast(effort)
             return budget.clock() - begun
 
-        self._costs[self._key(num_views, wanted.k)] = CostModel(seconds, wanted, same_k=self._is_compiled)
+        self._costs[self._key(num_views, wanted.k)] = CostModel(seconds, wanted, same_k=self.is_compiled)
 
     def are_known(self, num_views: int, k: int) -> bool:
         return self._key(num_views, k) in self._costs
@@ -51,4 +51,4 @@ class Deadlines:
 
     def _key(self, num_views: int, k: int) -> tuple[int, int | None]:
         """Compiled networks cost what they do for their own k: another one would first have to be compiled."""
-        return num_views, k if self._is_compiled else None
+        return num_views, k if self.is_compiled else None

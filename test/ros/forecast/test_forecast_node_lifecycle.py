@@ -31,7 +31,7 @@ def test_networks_are_compiled_for_every_number_of_cameras_before_images_come(no
     compile_networks, predict, forecast = Forecaster.compile, Forecaster.predict, []
 
     def noting(self, images, *arguments, **options):
-        forecast.append((len(images), self._is_compiled))
+        forecast.append((len(images), self.is_compiled))
         return predict(self, images, *arguments, **options)
 
     monkeypatch.setattr(Forecaster, "compile", lambda self: compile_networks(self, backend="eager"))

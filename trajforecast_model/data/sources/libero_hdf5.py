@@ -15,7 +15,6 @@ from trajforecast_model.data.sources.names import instruction_in
 from trajforecast_model.data.sources.orientation import GIVEN, must_be_told
 from trajforecast_model.sim.cameras import VIEW_DATASETS
 
-FILE_END = "_demo.hdf5"
 CONVENTION = "macros_image_convention"
 STORED = {"opengl": "upside_down", "opencv": "upright"}  # by that attribute, robosuite's setting
 
@@ -45,7 +44,7 @@ class LiberoFile(Hdf5Demos):
 
     @property
     def task(self) -> str:
-        return self.place.name.removesuffix(FILE_END).removesuffix(self.place.suffix)
+        return self.place.stem.removesuffix("_demo")
 
     def _first_image(self, group: h5py.Group) -> int:
         return 1 if "states" in group else 0

@@ -30,7 +30,7 @@ def student_config(teacher: Path, data: Path, out: Path, steps: int = 4, **chang
         "teacher": str(teacher),
         "data": {"folder": str(data), "workers": 0},
         "optimisation": dict(steps=steps, batch_size=4, learning_rate=1e-3, warmup_steps=1, precision="float32"),
-        "logging": dict(QUIET, checkpoint_every=2),
+        "logging": dict(QUIET, checkpoint_every=2, validate_every=2),
         "draws_per_window": 2,
         "teacher_steps": 6,
         "teacher_solver": "ab2",
