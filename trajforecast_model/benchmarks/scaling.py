@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from trajforecast_model.benchmarks.cost import Cost, cost_of_forecast
 from trajforecast_model.benchmarks.libero_models import forecast, libero_config, request_for, untrained_forecaster
 from trajforecast_model.benchmarks.report import environment, finish
@@ -34,7 +36,7 @@ def scale(
         "|---|---|---|---|---|---|---|---|",
     ]
     base_flops = None
-    device = device if runs else "meta"  # shapes are enough to count
+    device = device if runs else torch.device("meta")  # shapes are enough to count
     for name, values in ({"base": [None]} | SERIES).items():
         for value in values:
             setting = BASE if value is None else BASE | {name: value}
@@ -80,7 +82,7 @@ def _shares(config: ForecastConfig, setting: dict) -> dict[str, float]:
     return {name: value / sum(terms.values()) for name, value in terms.items()}
 
 
-def _sparse(size: str, depth: int | None, device: str, dtype: str) -> Forecaster:
+def _sparse(size: str, depth: int | None, device: str | torch.device, dtype: str) -> Forecaster:
     config = libero_config(size, depth)
     denoiser = replace(config.denoiser, grid=SPARSE_POINTS, channels=2, track_encoding=True)
     config = replace(config, vae=None, denoiser=denoiser, grid=SPARSE_POINTS, latent_std=(1.0, 1.0))

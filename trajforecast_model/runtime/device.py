@@ -10,8 +10,9 @@ def checked_device(device: str | torch.device) -> torch.device:
         checked = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"device: got {device!r}, expected cpu, cuda or cuda:N") from error
-    # Not mps and others that PyTorch knows, which nothing here was tried on. On meta shapes alone are computed (bench scaling).
-    if checked.type not in ("cpu", "cuda", "meta"):
+    # Not mps and others that PyTorch knows, which nothing here was tried on. On meta, which is for programs (bench
+    # scaling) and no name for users, shapes alone are computed.
+    if checked.type not in ("cpu", "cuda") and device != torch.device("meta"):
         raise ValueError(f"device: got {str(device)!r}, expected cpu, cuda or cuda:N: the networks run on no other")
     device = checked
     if device.type == "cuda":
