@@ -61,7 +61,7 @@ def test_a_resumed_run_is_the_undisturbed_one_dropout_included(data, tmp_path):
         for steps in counts:
             # A constant rate, so that the number of steps still to come does not matter.
             config = atm_config(data, tmp_path / name, steps=steps)
-            config["logging"] |= dict(checkpoint_every=2)
+            config["logging"] |= dict(checkpoint_every=2, validate_every=2)
             assert run("atm", config, tmp_path) == 0
     assert same_state(state(tmp_path / "whole"), state(tmp_path / "resumed"))
 

@@ -66,7 +66,7 @@ def test_a_resumed_run_is_the_undisturbed_one(data, tmp_path):
     for name, counts in (("whole", (4,)), ("resumed", (2, 4))):
         for steps in counts:
             config = track2act_config(data, tmp_path / name, steps=steps)
-            config["logging"] |= dict(checkpoint_every=2)
+            config["logging"] |= dict(checkpoint_every=2, validate_every=2)
             assert run("track2act", config, tmp_path) == 0
     assert same_state(state(tmp_path / "whole"), state(tmp_path / "resumed"))
 
