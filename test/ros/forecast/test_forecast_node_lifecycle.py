@@ -269,6 +269,7 @@ def test_a_call_that_waits_holds_nothing_else_up(node_in_this_process, listener,
         assert go_on.wait(LIMIT_SECONDS)
         return predict(*given, **options)
 
+    monkeypatch.setattr(ForecastThread, "_job_of_newest_images", lambda thread: None)  # it is a call that is held up
     monkeypatch.setattr(Forecaster, "predict", held)
     monkeypatch.setattr(ForecastThread, "stop", lambda stopped: go_on.set() or stop(stopped))
     listener.wait_for(robot.predict.service_is_ready, "the service")
