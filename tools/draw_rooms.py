@@ -32,7 +32,7 @@ WHAT = {
     "trajforecast_ros.recording": "record_node, replay_node",
     "trajforecast_ros.viewing": "markers, film",
     "trajforecast_ros.messages": "arrays in messages",
-    "trajforecast_ros.images": "messages to RGB",
+    "trajforecast_ros.images": "messages to RGB and back",
     "trajforecast_ros.starting": "arguments, parameters",
     "trajforecast_model.cli": "the program",
     "trajforecast_model.verbs": "a module a verb",
@@ -51,6 +51,8 @@ WHAT = {
     "trajforecast_model.flow": "path, solvers",
     "trajforecast_model.tracks": "geometry, drawing",
     "trajforecast_model.images": "checked, resized",
+    "trajforecast_model.image_messages": "every encoding to RGB",
+    "trajforecast_model.bags": "rosbag2 without ROS",
     "trajforecast_model.runtime": "device, processes",
     "trajforecast_model.files": "atomic, JSON, configs",
 }

@@ -94,7 +94,7 @@ class BagPlayer:
 
     def __init__(self, node: Node, path: Path):
         try:
-            from trajforecast_ros.recording.bag_reader import Bag
+            from trajforecast_model.bags.bag import Bag
         except ImportError as error:
             raise ValueError(
                 f'playing a bag takes the extra bags: pip install "trajforecast[bags]" ({error})'
