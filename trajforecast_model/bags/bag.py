@@ -17,11 +17,9 @@ from rosbags.rosbag2.reader import zstd  # the standard library's, or its backpo
 from rosbags.rosbag2.storage_mcap import McapReader
 
 from trajforecast_model.bags.mcap_records import DATA_END, FOOTER, MAGIC, SHORTEST_END, whole_records
+from trajforecast_model.bags.places import COMPRESSED, ENDS, METADATA_FILE
 from trajforecast_model.bags.sqlite_file import EVER, SqliteFile, is_latched
 
-METADATA_FILE = "metadata.yaml"
-COMPRESSED = ".zstd"
-ENDS = (".mcap", ".db3", f".mcap{COMPRESSED}", f".db3{COMPRESSED}")
 # rosbags tells most of what is wrong with a file by the first of these, and stumbles over the rest.
 BROKEN = (
     ReaderError, OSError, AssertionError, ValueError, TypeError, LookupError, struct.error, EOFError, RuntimeError,

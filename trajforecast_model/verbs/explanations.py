@@ -7,6 +7,7 @@ EXTRAS = {
     "pyarrow": "train",
     "scipy": "train",
     "tensorboard": "train",
+    "rosbags": "bags",
     "libero": "sim",
     "mujoco": "sim",
     "robosuite": "sim",
