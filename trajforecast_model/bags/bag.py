@@ -131,7 +131,7 @@ class Bag:
         if file.suffix == ".db3":
             opened = SqliteFile(file)
             self._open.callback(opened.close)
-            if opened.cut_off:
+            if opened.cut_off and name not in self.cut_off:
                 self.cut_off.append(name)
             return _SqliteFile(opened)
         if file.suffix != ".mcap":
@@ -143,7 +143,8 @@ class Bag:
             if not whole.end:
                 raise
             reader = self._opened_mcap(whole)
-            self.cut_off.append(name)
+            if name not in self.cut_off:
+                self.cut_off.append(name)
         if not reader.chunks and name not in self.cut_off:
             self.unfinished.append(name)
         return _McapFile(reader)
@@ -158,12 +159,18 @@ class Bag:
         """A copy in a temporary folder, as far as the file is whole."""
         folder = self._open.enter_context(TemporaryDirectory())
         copy = Path(folder, file.name.removesuffix(COMPRESSED))
-        with zstd.open(file, "rb") as packed, copy.open("wb") as unpacked:
+        frame = zstd.ZstdDecompressor()
+        with file.open("rb") as packed, copy.open("wb") as unpacked:
             try:
                 while data := packed.read(_COPIED):
-                    unpacked.write(data)
-            except (EOFError, zstd.ZstdError):
+                    while data:
+                        frame = zstd.ZstdDecompressor() if frame.eof else frame
+                        unpacked.write(frame.decompress(data))
+                        data = frame.unused_data
+            except zstd.ZstdError:
                 self.cut_off.append(file.name)
+        if not frame.eof and file.name not in self.cut_off:
+            self.cut_off.append(file.name)
         return copy
 
 

@@ -13,7 +13,7 @@ from rosbags.interfaces import QosDurability
 from rosbags.rosbag2.metadata import parse_qos
 
 LOCK_SECONDS = 10.0  # that a recorder may take to write what it has
-_QUERY = "SELECT topic_id, timestamp, data FROM messages {} WHERE topic_id IN ({}) AND timestamp >= ? AND timestamp < ? ORDER BY {}"
+_QUERY = "SELECT topic_id, timestamp, data FROM messages {} WHERE topic_id IN ({}) AND timestamp >= ? ORDER BY {}"
 EVER = (-(2**63), 2**63 - 1)
 
 
@@ -38,16 +38,19 @@ class SqliteFile:
 
     def in_time(self, numbers: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
         """Topic, time and data of messages. Raises sqlite3.Error where the file is damaged."""
-        return self._messages(numbers, "", "timestamp", *EVER)
+        return self._messages(numbers, "", "timestamp", EVER[0])
 
     def as_written(self, numbers: Collection[int], start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
         """As `in_time`, in the order of writing. Of a file that was cut off, the index may lie behind its end: rows are
         read one after the other."""
-        return self._messages(numbers, "NOT INDEXED", "id", start, stop)
+        for number, time, data in self._messages(numbers, "NOT INDEXED", "id", start):
+            # Not left to SQLite: it would look beyond the last of them, where the file may be damaged.
+            if time < stop:
+                yield number, time, data
 
-    def _messages(self, numbers, how: str, order: str, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
+    def _messages(self, numbers, how: str, order: str, start: int) -> Iterator[tuple[int, int, bytes]]:
         query = _QUERY.format(how, ",".join("?" * len(numbers)), order)
-        yield from self._connection.execute(query, (*numbers, start, stop))
+        yield from self._connection.execute(query, (*numbers, start))
 
     def close(self) -> None:
         self._connection.close()

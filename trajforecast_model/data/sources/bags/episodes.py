@@ -207,7 +207,7 @@ class _Look:
         def at(stamp: int) -> str:
             return f"{(stamp - zero) / _SECOND:.2f}"
 
-        lines = [f"{self._bag.path}: {len(stretches)} episodes"]
+        lines = [f"{self._bag.path}: {len(stretches)} episode(s)"]
         for view, topic in self._topics.items():
             stamps, count = self._heard[view].stamps, self._timeline.counts[view]
             steps = np.diff(stamps)
