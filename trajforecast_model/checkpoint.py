@@ -145,8 +145,11 @@ def save_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.float
     write_atomically(path, save(state))
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
+def load_weights(module: nn.Module, path: Path, added: tuple[str, ...] = ()) -> None:
     """Loads safetensors into a module of exactly these names and shapes, in any stored precision.
+
+    Args:
+        added: beginnings of the names that the file does not have, whose weights stay as they are.
 
     Raises:
         ValueError: for a missing, truncated or other file, and for names or shapes that do not fit the config.
@@ -157,6 +160,9 @@ def load_weights(module: nn.Module, path: Path) -> None:
         state = load_file(path)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is not a readable safetensors file ({error}); copy the checkpoint again") from error
+    if added:
+        own = module.state_dict()
+        state |= {name: own[name] for name in own.keys() - state.keys() if name.startswith(added)}
     try:
         module.load_state_dict(state)
     except RuntimeError as error:

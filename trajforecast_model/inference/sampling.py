@@ -15,6 +15,7 @@ from trajforecast_model.checkpoint import ForecastConfig
 from trajforecast_model.flow.noise import sample_noise
 from trajforecast_model.flow.solvers import integrate
 from trajforecast_model.networks.denoiser import Denoiser
+from trajforecast_model.networks.history_encoder import PastTracks
 from trajforecast_model.networks.track_vae import TrackVAE
 from trajforecast_model.runtime.compilation import compiled
 from trajforecast_model.runtime.device import placed
@@ -78,6 +79,7 @@ class Sampler:
         steps: int | None = None,
         solver: str | None = None,
         first: Tensor | None = None,
+        past: PastTracks | None = None,
     ) -> Tensor:
         """Integrates the flow for k samples of each image.
 
@@ -86,11 +88,14 @@ class Sampler:
             text_embedding: [B, E], or None.
             noise: [B, k, T - 1, C, h, w], the start of every unknown latent frame.
             first: [B, 1, C, h, w], the known first frame (default: `first_frame` of the tokens).
+            past: of B images, for a model with history; None where nothing is known of it.
 
         Returns:
             [B, k, T, C, h, w] scaled latents (tracks without a VAE), the clean first frame in slot 0.
         """
-        context = self.denoiser.image_context(image_tokens, text_embedding)
+        if past is not None:
+            past = PastTracks(*(part.to(self.device) for part in past))
+        context = self.denoiser.image_context(image_tokens, text_embedding, past)
         first_B1Chw = self.first_frame(image_tokens) if first is None else first
         first_BK1Chw = first_B1Chw.unsqueeze(1).expand(-1, noise.shape[1], -1, -1, -1, -1)
 

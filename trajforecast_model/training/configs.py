@@ -9,6 +9,7 @@ from trajforecast_model.files.config import check_at_least
 from trajforecast_model.networks.image_encoder import ImageEncoderConfig
 from trajforecast_model.networks.text_encoder import TextEncoderConfig
 from trajforecast_model.networks.track_vae import TrackVAEConfig
+from trajforecast_model.training.past import PastConfig
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class DenoiserTrainConfig:
     target: Literal["tracks", "pixels"] = "tracks"  # pixels: generate the video, the ablation of the paper's table 6
     start_from: str | None = None  # checkpoint folder to fine-tune; it brings its VAE, so `vae` is null then
     denoiser: DenoiserSizeConfig = field(default_factory=DenoiserSizeConfig)
+    history: PastConfig | None = None  # the points' past, for a denoiser that sees it; null for the present alone
     image_encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
     text_encoder: TextEncoderConfig | None = field(default_factory=TextEncoderConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
