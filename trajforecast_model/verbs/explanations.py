@@ -2,6 +2,7 @@
 
 # What an environment without an extra lacks, and the extra that brings it.
 EXTRAS = {
+    "av": "video",
     "h5py": "train",
     "matplotlib": "train",
     "pyarrow": "train",

@@ -23,11 +23,7 @@ EDGE, LINE, LETTERS = 4, 18, 12  # pixels
 
 
 def tell_of_bags(sources: Iterable[Source], out: Path) -> list[str]:
-    """What is in the bags, for people; writes a picture of their episodes beside `out`.
-
-    Raises:
-        ValueError: where a picture cannot be decoded.
-    """
+    """What is in the bags, for people; writes a picture of their episodes beside `out`."""
     tasks = [source for source in sources if source.kind == KIND and not source.problem]
     if not tasks:
         return []
@@ -53,13 +49,18 @@ def _sheet(rows: list[tuple[BagTask, str, str]]) -> np.ndarray:
 def _row(task: BagTask, name: str, view: str) -> np.ndarray:
     episode = task.episodes[name]
     frames = np.unique(np.linspace(0, episode.num_frames - 1, COLUMNS).round().astype(int)).tolist()
-    shown = task.pictures(name, frames, view)
+    text = f"{episode.bag.name}, episode {episode.number}, {view}, {episode.num_frames} frames: {episode.words}"
+    try:
+        shown = task.pictures(name, frames, view)
+    except ValueError as error:  # that one picture is broken is told when the demo is read; the others are shown
+        shown, text = {}, str(error)
     height, width = task.image_size
     picture = np.full((LINE + height + EDGE, COLUMNS * (width + EDGE), 3), 255, np.uint8)
-    text = f"{episode.bag.name}, episode {episode.number}, {view}, {episode.num_frames} frames: {episode.words}"
     draw_text(picture, shorten(text, LETTERS, picture.shape[1]), (2, LINE // 2), LETTERS, (0, 0, 0))
     for column, frame in enumerate(frames):
         left = column * (width + EDGE)
+        if frame not in shown:
+            continue
         picture[LINE : LINE + height, left : left + width] = shown[frame]
         draw_text(picture, f"{frame / task.fps:.2f} s", (left + 3, LINE + height - 8), LETTERS)
     return picture
