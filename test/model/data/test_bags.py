@@ -302,7 +302,7 @@ def test_a_dry_run_tells_rates_gaps_and_episodes_and_draws_them(tmp_path, capsys
     assert main([*given, "--dry-run"]) == 0
     told = capsys.readouterr().out
     assert (
-        "side: /cam/image_raw (sensor_msgs/msg/Image): 40 pictures; 20 a second; 1 gaps, the longest 2.05 s from 0.95 s"
+        "side: /cam/image_raw (sensor_msgs/msg/Image): 40 pictures; 20 a second; gaps: 1, the longest 2.05 s from 0.95 s"
         in told
     )
     assert f"other topics: /tf ({STRING})" in told

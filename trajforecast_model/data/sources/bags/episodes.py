@@ -212,7 +212,7 @@ class _Look:
             stamps, count = self._heard[view].stamps, self._timeline.counts[view]
             steps = np.diff(stamps)
             rate = _SECOND / float(np.median(steps[steps > 0])) if (steps > 0).any() else 0.0
-            told = [f"{len(stamps)} pictures", f"{rate:.3g} a second", f"{len(count.gaps)} gaps"]
+            told = [f"{len(stamps)} pictures", f"{rate:.3g} a second", f"gaps: {len(count.gaps)}"]
             if count.gaps:
                 before, after = max(count.gaps, key=lambda gap: gap[1] - gap[0])
                 told[-1] += f", the longest {(after - before) / _SECOND:.2f} s from {at(before)} s"

@@ -57,10 +57,13 @@ class Count:
 
 
 class Timeline:
-    """Args:
-    heard: by view.
-    order: for each picture as it was written, (index of its view, its number).
-    dt, max_age: nanoseconds.
+    """The pictures of all views in the order in which they came, parted into episodes.
+
+    Args:
+        heard: by view.
+        order: for each picture as it was written, (index of its view, its number).
+        dt: between two frames, nanoseconds.
+        max_age: that a picture may be older than its frame's moment, nanoseconds.
     """
 
     def __init__(self, heard: dict[str, Heard], order: np.ndarray, dt: int, max_age: int):
@@ -68,18 +71,9 @@ class Timeline:
         self._views = list(heard)
         self.counts = {view: Count() for view in heard}
         self._kept = {view: self._sort_out(view) for view in heard}
-        if all((np.diff(each.times) >= 0).all() for each in heard.values()):
-            # Whoever wrote the bag may have written one topic after the other.
-            times = np.concatenate([each.times for each in heard.values()])
-            order = np.concatenate(
-                [np.stack([np.full(len(each.times), index), np.arange(len(each.times))], 1)
-                 for index, each in enumerate(heard.values())]
-            )[np.argsort(times, kind="stable")]  # fmt: skip
-            self._places = None
-        else:
-            # The recorder's clock jumped: its times order nothing.
-            self._places = np.arange(len(order))
-        self._order = order
+        # Else the recorder's clock jumped, and its times order nothing.
+        self._by_time = all((np.diff(each.times) >= 0).all() for each in heard.values())
+        self._order = self._order_of_times() if self._by_time else order
 
     def episodes(self, said: Sequence[Said], words: str, recording: bool = True) -> list[Stretch]:
         """Stretches of one frame, in which nothing moves, are left out.
@@ -98,16 +92,25 @@ class Timeline:
                 found += self._runs(pictures, words)
         return found
 
+    def _order_of_times(self) -> np.ndarray:
+        """As `order`: whoever wrote the bag may have written one topic after the other."""
+        lengths = [len(each.times) for each in self._heard.values()]
+        order = np.stack(
+            [np.repeat(np.arange(len(lengths)), lengths), np.concatenate([np.arange(n) for n in lengths])], 1
+        )
+        return order[np.argsort(np.concatenate([each.times for each in self._heard.values()]), kind="stable")]
+
     def _sort_out(self, view: str) -> np.ndarray:
         """Of each picture: 0 left out, 1 kept, 2 kept and the first after the clock went back."""
         count, stamps = self.counts[view], self._heard[view].stamps
         kept = np.ones(len(stamps), np.int8)
-        newest = -(2**63)
-        before = None
+        newest = None
         for index, stamp in enumerate(stamps.tolist()):
-            if stamp > newest:
-                if before is not None and stamp - before > self._max_age:
-                    count.gaps.append((before, stamp))
+            if newest is None:
+                pass
+            elif stamp > newest:
+                if stamp - newest > self._max_age:
+                    count.gaps.append((newest, stamp))
             elif stamp == newest:
                 count.repeated += 1
                 kept[index] = 0
@@ -119,13 +122,13 @@ class Timeline:
             else:
                 count.jumps.append(stamp)
                 kept[index] = 2
-            newest = before = stamp
+            newest = stamp
         return kept
 
     def _between(self, said: Sequence[Said]) -> list[tuple[Said | None, dict[str, list[int]]]]:
         """Pictures by view between what ends episodes, and what was said at the beginning of each."""
         parts: list[tuple[Said | None, dict[str, list[int]]]] = [(None, {view: [] for view in self._views})]
-        waiting = list(said) if self._places is not None else sorted(said, key=lambda each: each.time)
+        waiting = sorted(said, key=lambda each: each.time) if self._by_time else list(said)
         for place, (index, number) in enumerate(self._order.tolist()):
             view = self._views[index]
             kept = self._kept[view][number]
@@ -139,9 +142,7 @@ class Timeline:
         return parts
 
     def _is_before(self, said: Said, view: str, number: int, place: int) -> bool:
-        if self._places is not None:
-            return said.place <= place
-        return said.time <= self._heard[view].times[number]
+        return said.time <= self._heard[view].times[number] if self._by_time else said.place <= place
 
     def _runs(self, pictures: dict[str, list[int]], words: str) -> list[Stretch]:
         """Pictures of one clock to episodes: grids between gaps."""
