@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trajforecast_model.files.config import check_at_least
@@ -23,10 +24,11 @@ OFFSET_SCALE = 8.0
 class HistoryConfig:
     frames: int  # before the present one
     grid: tuple[int, int] = (64, 64)  # rows, columns of query points
-    depth: int = 2  # blocks over the cells of the grid
+    pooling: int = 2  # points a side whose visible ones are averaged
+    depth: int = 1  # blocks over the cells of the grid
 
     def __post_init__(self):
-        check_at_least(1, self, "frames", group="history.")
+        check_at_least(1, self, "frames", "pooling", group="history.")
         check_at_least(0, self, "depth", group="history.")
 
 
@@ -45,11 +47,12 @@ class HistoryEncoder(nn.Module):
 
     def __init__(self, config: HistoryConfig, tokens: tuple[int, int], dim: int, heads: int):
         super().__init__()
-        patch = config.grid[0] // tokens[0]
-        if tuple(config.grid) != (tokens[0] * patch, tokens[1] * patch):
+        patch = config.grid[0] // (tokens[0] * config.pooling)
+        if patch < 1 or tuple(config.grid) != tuple(side * patch * config.pooling for side in tokens):
             raise ValueError(
-                f"history.grid {tuple(config.grid)} is not a whole number of square cells of the denoiser's "
-                f"{tuple(tokens)} tokens; change denoiser.patch_size"
+                f"history.grid {tuple(config.grid)} is not a whole number of square cells of {config.pooling} x "
+                f"{config.pooling} points in each of the denoiser's {tuple(tokens)} tokens; change denoiser.patch_size or "
+                "history.pooling"
             )
         self.config = config
         self.patch_embedding = PatchEmbedding(3 * config.frames, patch, dim)  # x, y, visible of each frame
@@ -61,8 +64,12 @@ class HistoryEncoder(nn.Module):
         """Tokens [N, L, D]."""
         visible = past.visible[:, :, None] > 0
         seen = torch.where(visible, past.offsets * OFFSET_SCALE, 0)
-        points = torch.cat([seen, visible.to(seen.dtype)], dim=2).flatten(1, 2)  # [N, 3 * frames, rows, columns]
-        tokens = self.patch_embedding(points.to(self.positions.dtype))
+        points = torch.cat([seen, visible.to(seen.dtype)], dim=2).flatten(0, 1)  # [N * frames, 3, rows, columns]
+        pooled = F.avg_pool2d(points, self.config.pooling)
+        share = pooled[:, 2:]
+        mean = pooled[:, :2] / share.clamp(min=self.config.pooling**-2)
+        cells = torch.cat([mean, share], dim=1).unflatten(0, (len(visible), -1)).flatten(1, 2)
+        tokens = self.patch_embedding(cells.to(self.positions.dtype))
         tokens = tokens + self.positions
         for block in self.blocks:
             tokens = block(tokens)
