@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trajforecast_model.files.config import check_at_least
-from trajforecast_model.networks.layers import MLP, PatchEmbedding, RMSNorm, SelfAttention
+from trajforecast_model.networks.layers import EncoderBlock, PatchEmbedding, RMSNorm
 from trajforecast_model.networks.positions import sincos_2d
 
 # The velocity at any age comes of differences of positions, which a linear layer takes; it has to see them well scaled.
@@ -56,7 +56,7 @@ class HistoryEncoder(nn.Module):
             )
         self.config = config
         self.patch_embedding = PatchEmbedding(3 * config.frames, patch, dim)  # x, y, visible of each frame
-        self.blocks = nn.ModuleList(_Block(dim, heads) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(EncoderBlock(dim, heads) for _ in range(config.depth))
         self.final_norm = RMSNorm(dim, eps=1e-6, elementwise_affine=False)
         self.register_buffer("positions", sincos_2d(tokens, dim), persistent=False)
 
@@ -74,17 +74,3 @@ class HistoryEncoder(nn.Module):
         for block in self.blocks:
             tokens = block(tokens)
         return self.final_norm(tokens)
-
-
-class _Block(nn.Module):
-    def __init__(self, dim: int, heads: int):
-        super().__init__()
-        self.norm1 = RMSNorm(dim, eps=1e-6)
-        self.attention = SelfAttention(dim, heads)
-        self.norm2 = RMSNorm(dim, eps=1e-6)
-        self.mlp = MLP(dim, 4 * dim, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, L, D] -> [N, L, D]"""
-        x = x + self.attention(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
