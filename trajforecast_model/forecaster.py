@@ -18,6 +18,7 @@ from trajforecast_model.checkpoint import (
     ForecastConfig,
     build_denoiser,
     build_vae,
+    build_visibility_head,
     checkpoint_folder,
     checkpoint_name,
     export_within,
@@ -37,6 +38,7 @@ from trajforecast_model.networks.history_encoder import PastTracks
 from trajforecast_model.networks.image_encoder import build_image_encoder
 from trajforecast_model.networks.text_encoder import TextEncoder, warn_on_stderr
 from trajforecast_model.networks.track_vae import TrackVAE
+from trajforecast_model.networks.visibility_head import VisibilityHead
 from trajforecast_model.runtime.device import checked_device
 from trajforecast_model.tracks.grid import query_points, rescale
 from trajforecast_model.tracks.history import History
@@ -62,6 +64,7 @@ class Forecaster:
         vae: TrackVAE | None,
         image_encoder: nn.Module | None = None,
         text_encoder: TextEncoder | None = None,
+        visibility_head: VisibilityHead | None = None,
         *,
         model_id: str = "",
         device: str | torch.device = "cpu",
@@ -80,7 +83,7 @@ class Forecaster:
         self.device = checked_device(device)
         self.dtype = DTYPES[dtype]
         self._encoders = Encoders(config, self.device, self.dtype, image_encoder, text_encoder, allow_download)
-        self._sampler = self.sampler(config, denoiser, vae, self.device, self.dtype)
+        self._sampler = self.sampler(config, denoiser, vae, self.device, self.dtype, visibility_head)
         self._deadlines = Deadlines()
 
     @classmethod
@@ -106,6 +109,7 @@ class Forecaster:
             build_denoiser(config, folder),
             build_vae(config, folder),
             image_encoder,
+            visibility_head=build_visibility_head(config, folder),
             model_id=checkpoint_name(export_within(source)),
             device=device,
             dtype=dtype,
@@ -158,7 +162,7 @@ class Forecaster:
         past = self._past(images, history or {}, history_stamps or {}, history_tracks or {})
         begun = budget.clock()
         num_views = len(views)
-        tracks = self._forecast(
+        tracks, visibility = self._forecast(
             list(images.values()),
             [instruction] * num_views,
             effort.k,
@@ -174,7 +178,7 @@ class Forecaster:
         return Forecast(
             views=views,
             tracks=tracks,
-            visibility=None,
+            visibility=visibility,
             steps=effort.steps,
             seed=seed,
             dt=self.config.dt,
@@ -232,6 +236,19 @@ class Forecaster:
         Returns:
             float32 [B, k, T, H, W, 2], pixels of the images.
         """
+        return self.forecast_batch(images, instructions, k, steps, seeds, solver, history)[0]
+
+    def forecast_batch(
+        self,
+        images: np.ndarray,
+        instructions: list[str | None],
+        k: int,
+        steps: int | None,
+        seeds: list[int],
+        solver: str | None = None,
+        history: History | None = None,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """As `predict_batch`, and beside the tracks how likely each point is seen, [B, k, T, H, W], or None."""
         past = None
         if history is not None:
             self._check_takes_history()
@@ -326,8 +343,8 @@ class Forecaster:
         streams: list[str],
         solver: str | None,
         past: PastTracks | None = None,
-    ) -> np.ndarray:
-        """float32 [B, k, T, H, W, 2], each image's in its own pixels."""
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """float32 [B, k, T, H, W, 2], each image's in its own pixels, and [B, k, T, H, W], see `Forecast`."""
         for stream, image in zip(streams, images, strict=True):
             check_image(image, stream or "image")
         effort = checked_effort(self.config.steps if steps is None else steps, k)
@@ -342,7 +359,7 @@ class Forecaster:
         sizes = [image.shape[:2] for image in images]
         pixels = to_pixels(self.decode_latents(latents, image_tokens), sizes)
         is_finite = math.isfinite(pixels.sum())  # one number tells: NaN and infinity survive a sum
-        tracks = pixels.cpu().numpy()
+        tracks, seen = pixels.cpu().numpy(), self._sampler.visibility(latents, image_tokens)
         if self.config.anchor_first_frame:
             for samples, size in zip(tracks, sizes, strict=True):
                 samples[:, 0] = _query_points_at(self.config.grid, self.config.image_size, size)
@@ -351,7 +368,7 @@ class Forecaster:
                 f"the forecast of model {self.model_id!r} has values that are not finite; its weights are damaged, or "
                 "overflow in this dtype: try float32"
             )
-        return tracks
+        return tracks, None if seen is None else seen.cpu().numpy()
 
     def _effort_within(
         self,

@@ -17,6 +17,7 @@ from trajforecast_model.flow.solvers import integrate
 from trajforecast_model.networks.denoiser import Denoiser
 from trajforecast_model.networks.history_encoder import PastTracks
 from trajforecast_model.networks.track_vae import TrackVAE
+from trajforecast_model.networks.visibility_head import VisibilityHead
 from trajforecast_model.runtime.compilation import compiled
 from trajforecast_model.runtime.device import placed
 from trajforecast_model.tracks.grid import normalise, query_points
@@ -32,12 +33,14 @@ class Sampler:
         vae: TrackVAE | None,
         device: torch.device,
         dtype: torch.dtype,
+        visibility_head: VisibilityHead | None = None,
     ):
         self.config = config
         self.device = device
         self.dtype = dtype
         self.denoiser = placed(denoiser, device, dtype)
         self.vae = None if vae is None else placed(vae, device, dtype)
+        self.visibility_head = None if visibility_head is None else placed(visibility_head, device, dtype)
         self.latent_std = torch.tensor(config.latent_std, device=device)  # [C]
         self._first_frame: Tensor | None = None  # of a VAE that does not look at the image
         self.before_step: Callable[[], None] | None = None  # see `Forecaster.before_step`
@@ -118,6 +121,11 @@ class Sampler:
             return unscaled_BKTChw.float()
         tokens_BTLC = unscaled_BKTChw.flatten(0, 1).flatten(3).transpose(2, 3).to(self.dtype)  # B * K of them
         return self.vae.decode(tokens_BTLC, image_tokens).unflatten(0, (len(latents), -1))
+
+    @torch.inference_mode()
+    def visibility(self, latents: Tensor, image_tokens: Tensor) -> Tensor | None:
+        """How likely each point is seen, float32 [B, k, T, H, W], of scaled latents; None for a model that cannot tell."""
+        return None if self.visibility_head is None else self.visibility_head(latents, image_tokens).sigmoid()
 
     def compile(self, mode: str = "default", backend: str | Callable = "inductor") -> None:
         """See `Forecaster.compile`."""

@@ -151,6 +151,19 @@ class StudentTrainConfig:
 
 
 @dataclass(frozen=True)
+class VisibilityTrainConfig:
+    out: str
+    forecaster: str  # checkpoint folder, which gets the head
+    data: DataConfig
+    optimisation: OptimisationConfig
+    dim: int = 96  # width of the head
+    depth: int = 1  # its blocks
+    heads: int = 2
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+    stored_dtype: Literal["float32", "float16"] = "float32"  # of the exported weights
+
+
+@dataclass(frozen=True)
 class ATMTrainConfig:
     out: str
     data: DataConfig

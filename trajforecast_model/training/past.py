@@ -21,7 +21,8 @@ class PastConfig:
     """What a denoiser sees of the past, and how it is made worse in training."""
 
     frames: int  # before the present one; the data has at least as many
-    depth: int = 2  # blocks of the history encoder
+    pooling: int = 2  # points a side whose visible ones are averaged
+    depth: int = 1  # blocks of the history encoder
     without: float = 0.2  # share of windows that show no past at all
     shortened: float = 0.3  # share of windows that show a past of fewer frames, all numbers alike
     lost_points: float = 0.3  # largest share of a window's points that are lost, each from some frame back
@@ -41,7 +42,7 @@ class PastConfig:
             )
 
     def network(self, info: DatasetInfo) -> HistoryConfig:
-        return HistoryConfig(frames=self.frames, grid=tuple(info.grid), depth=self.depth)
+        return HistoryConfig(frames=self.frames, grid=tuple(info.grid), pooling=self.pooling, depth=self.depth)
 
 
 def check_past(config: PastConfig, info: DatasetInfo, folder: str) -> None:

@@ -124,7 +124,7 @@ def _training_from_teacher(config: StudentTrainConfig) -> DenoiserTrainConfig:
         start_from=config.teacher,
         target=teacher.generates,
         denoiser=DenoiserSizeConfig(**sizes),
-        history=None if past is None else PastConfig(frames=past.frames, depth=past.depth),
+        history=None if past is None else PastConfig(frames=past.frames, pooling=past.pooling, depth=past.depth),
         image_encoder=teacher.image_encoder,
         text_encoder=teacher.text_encoder,
         logging=config.logging,
