@@ -115,7 +115,8 @@ class Bag:
             (file for file in self.path.iterdir() if file.name.endswith(ENDS)), key=lambda file: (len(file.name), file)
         )
         if not there:
-            raise ReaderError(f"it has no file {' or '.join(f'*{end}' for end in ENDS[:2])}")
+            lacks = "no" if (self.path / METADATA_FILE).exists() else f"neither a {METADATA_FILE} nor a"
+            raise ReaderError(f"it has {lacks} .mcap or .db3 file")
         metadata = read_metadata(self.path / METADATA_FILE)
         custom = metadata.get("custom_data")
         self.custom = {str(key): str(value) for key, value in custom.items()} if isinstance(custom, dict) else {}
