@@ -40,7 +40,12 @@ _SCHEMA = pa.schema(
     }
 )
 _WITHOUT_TRACKS = tuple(i for i, name in enumerate(_SCHEMA.names) if name not in ("offsets", "visibility"))
-_FRAMES = pa.field("frames", pa.binary())  # uint8 [T, h, w, 3], RGB, upright; a column only where frames were asked for
+# Columns only where they were asked for.
+_FRAMES = pa.field("frames", pa.binary())  # uint8 [T, h, w, 3], RGB, upright
+_HISTORY = (
+    pa.field("history_offsets", pa.binary()),  # float16 [history_frames, H, W, 2]: track minus query point, pixels
+    pa.field("history_visibility", pa.binary()),  # packed bits of [history_frames, H, W]
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class DatasetInfo:
     window_end: Literal["repeat_last_frame"] = "repeat_last_frame"  # ATM's; num_real_frames tells which are whole
     labeler_weights: str | None = None  # name of the weights file, where the labeler is a network
     frame_size: tuple[int, int] | None = None  # height, width of each window's frames, where these are stored too
+    history_frames: int = 0  # before the present one, for which the window tells where its points were
     format_version: int = FORMAT_VERSION
 
 
@@ -77,6 +83,8 @@ class Window:
     latents: np.ndarray | None = None  # float16 [2, T', C, h, w] of a latent cache: mean and standard deviation
     moving: np.ndarray | None = None  # bool [H, W] of a latent cache: the protocol's filter
     frames: np.ndarray | None = None  # uint8 [T, *frame_size, 3], where they are stored
+    history_tracks: np.ndarray | None = None  # float32 [history_frames, H, W, 2], oldest first, without the present
+    history_visibility: np.ndarray | None = None  # bool [history_frames, H, W]; False before the demo began
 
 
 @dataclass(frozen=True)
@@ -100,9 +108,18 @@ def write_shard(path: Path, windows: list[Window], info: DatasetInfo, jpeg_quali
     """
     check_windows(windows, info)
     points = query_points(info.grid, info.image_size)
-    schema = _SCHEMA if info.frame_size is None else _SCHEMA.append(_FRAMES)
+    schema = _schema(info)
     rows = (pa.RecordBatch.from_pylist([_row(window, points, jpeg_quality)], schema=schema) for window in windows)
     write_rows(path, schema, rows, compression="zstd")
+
+
+def _schema(info: DatasetInfo) -> pa.Schema:
+    fields = [*_SCHEMA]
+    if info.frame_size is not None:
+        fields.append(_FRAMES)
+    if info.history_frames:
+        fields += _HISTORY
+    return pa.schema(fields)
 
 
 def check_windows(windows: list[Window], info: DatasetInfo) -> None:
@@ -119,6 +136,18 @@ def check_windows(windows: list[Window], info: DatasetInfo) -> None:
             )
         if not np.isfinite(window.tracks).all():
             raise ValueError(f"{where}: its tracks are not finite numbers")
+        if info.history_frames:
+            _check_history(window, info, where)
+
+
+def _check_history(window: Window, info: DatasetInfo, where: str) -> None:
+    shape = (info.history_frames, *info.grid)
+    tracks, visible = window.history_tracks, window.history_visibility
+    if tracks is None or visible is None or tracks.shape != (*shape, 2) or visible.shape != shape:
+        got = "none" if tracks is None or visible is None else f"tracks {tracks.shape}, visibility {visible.shape}"
+        raise ValueError(f"{where}: expected a history of tracks {(*shape, 2)} and visibility {shape}, got {got}")
+    if not np.isfinite(tracks).all():
+        raise ValueError(f"{where}: the tracks of its history are not finite numbers")
 
 
 def write_info(folder: Path, info: DatasetInfo) -> None:
@@ -234,13 +263,27 @@ class ShardDataset(Dataset):
             offsets = np.frombuffer(values["offsets"], np.float16).reshape(*shape, 2).astype(np.float32)
             bits = np.unpackbits(np.frombuffer(values["visibility"], np.uint8), count=int(np.prod(shape)))
             frames = None if size is None else np.frombuffer(values["frames"], np.uint8).reshape(shape[0], *size, 3)
+            history = self._history(values)
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(
                 f"shard {path}: row {row} is not of the shape that {INFO_FILE} tells ({error}); prepare this demo again"
             ) from error
-        if not np.isfinite(offsets).all():
+        if not (np.isfinite(offsets).all() and all(np.isfinite(part).all() for part in history.values())):
             raise ValueError(f"shard {path}: the tracks of row {row} are not finite; prepare this demo again")
-        return {"tracks": self._points + offsets, "visibility": bits.reshape(shape).astype(bool), "frames": frames}
+        tracks, visibility = self._points + offsets, bits.reshape(shape).astype(bool)
+        return {"tracks": tracks, "visibility": visibility, "frames": frames, **history}
+
+    def _history(self, values: dict) -> dict[str, np.ndarray]:
+        length = self.info.history_frames
+        if not length:
+            return {}
+        shape = (length, *self.info.grid)
+        offsets = np.frombuffer(values["history_offsets"], np.float16).reshape(*shape, 2).astype(np.float32)
+        bits = np.unpackbits(np.frombuffer(values["history_visibility"], np.uint8), count=int(np.prod(shape)))
+        return {
+            "history_tracks": self._points + offsets,
+            "history_visibility": bits.reshape(shape).astype(bool),
+        }
 
 
 def read_images(shard: Path) -> np.ndarray:
@@ -279,9 +322,13 @@ def _decoded(picture: bytes, shard: Path, row: int) -> np.ndarray:
 def _row(window: Window, points: np.ndarray, jpeg_quality: int | None) -> dict:
     offsets = visibility = None
     if window.tracks is not None:
-        # float16 overflows at 65504 px; points that near the camera plane carry no information that far out.
-        offsets = np.clip(window.tracks - points, -60000, 60000).astype(np.float16).tobytes()
-        visibility = np.packbits(window.visibility).tobytes()
+        offsets, visibility = _offsets(window.tracks, points), np.packbits(window.visibility).tobytes()
+    history = {}
+    if window.history_tracks is not None:
+        history = {
+            "history_offsets": _offsets(window.history_tracks, points),
+            "history_visibility": np.packbits(window.history_visibility).tobytes(),
+        }
     return {
         "task": window.task,
         "demo": window.demo,
@@ -293,7 +340,13 @@ def _row(window: Window, points: np.ndarray, jpeg_quality: int | None) -> dict:
         "visibility": visibility,
         "num_real_frames": window.num_real_frames,
         "frames": None if window.frames is None else window.frames.tobytes(),
+        **history,
     }
+
+
+def _offsets(tracks: np.ndarray, points: np.ndarray) -> bytes:
+    # float16 overflows at 65504 px; points that near the camera plane carry no information that far out.
+    return np.clip(tracks - points, -60000, 60000).astype(np.float16).tobytes()
 
 
 def _read_row(path: Path, row: int, columns: tuple[int, ...]) -> dict:
