@@ -15,14 +15,14 @@ def constant_velocity(
     """Every point goes on as it moved between the last past frame and now.
 
     Args:
-        points: [H, W, 2], where the points are now.
-        history: [n, H, W, 2], where they were; n may be 0.
-        visible: bool [n, H, W]
+        points: [..., 2], where the points are now.
+        history: [n, ..., 2], where they were; n may be 0.
+        visible: bool [n, ...]
         num_frames: T, the present one included.
         decay: the velocity of a step is this times that of the step before it, the observed one the first of these.
 
     Returns:
-        float32 [T, H, W, 2]; index 0 is `points`.
+        float32 [T, ..., 2]; index 0 is `points`.
 
     Raises:
         ValueError: for shapes that do not belong together.
@@ -32,7 +32,7 @@ def constant_velocity(
     if len(history):
         velocity = np.where(visible[-1][..., None], points - history[-1], 0)
     steps = np.concatenate([[0], np.cumsum(decay ** np.arange(1, num_frames))])
-    return (points + steps[:, None, None, None] * velocity).astype(np.float32)
+    return (points + steps.reshape(-1, *[1] * points.ndim) * velocity).astype(np.float32)
 
 
 def last_motion_repeated(points: np.ndarray, history: np.ndarray, visible: np.ndarray, num_frames: int) -> np.ndarray:
@@ -45,7 +45,7 @@ def last_motion_repeated(points: np.ndarray, history: np.ndarray, visible: np.nd
     _check(points, history, visible)
     future = np.empty((num_frames, *points.shape), np.float32)
     future[:] = points
-    seen_without_a_gap = np.logical_and.accumulate(visible[::-1]).sum(axis=0)  # [H, W]
+    seen_without_a_gap = np.logical_and.accumulate(visible[::-1]).sum(axis=0)
     past_steps = np.minimum(seen_without_a_gap, num_frames - 1)
     for n in np.unique(past_steps[past_steps > 0]):
         chosen = past_steps == n
@@ -58,6 +58,6 @@ def last_motion_repeated(points: np.ndarray, history: np.ndarray, visible: np.nd
 def _check(points: np.ndarray, history: np.ndarray, visible: np.ndarray) -> None:
     if history.shape[1:] != points.shape or visible.shape != history.shape[:-1] or visible.dtype != bool:
         raise ValueError(
-            f"expected points [H, W, 2], history [n, H, W, 2] and visible bool [n, H, W], got {list(points.shape)}, "
+            f"expected points [..., 2], history [n, ..., 2] and visible bool [n, ...], got {list(points.shape)}, "
             f"{list(history.shape)} and {visible.dtype} {list(visible.shape)}"
         )

@@ -11,6 +11,10 @@ import numpy as np
 Spacing = float | tuple[float, float]  # pixels between neighbouring query points; (across, down) where these differ
 
 
+class NothingVisible(ValueError):
+    """No difference counts: there is nothing to average."""
+
+
 def flow_tv(tracks: np.ndarray, spacing: Spacing, visible: np.ndarray | None = None) -> float:
     """Total variation of the flow: |d_x f|_1 averaged over neighbours in x, plus the same in y, averaged over time.
 
@@ -24,7 +28,7 @@ def flow_tv(tracks: np.ndarray, spacing: Spacing, visible: np.ndarray | None = N
         1/frame: pixels of flow a pixel of distance.
 
     Raises:
-        ValueError: for other shapes, or where no difference counts.
+        ValueError: for other shapes; `NothingVisible` where no difference counts.
     """
     flow, valid = _flow(tracks, visible)
     across, down = _spacings(spacing)
@@ -86,5 +90,5 @@ def _sum_where(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.n
 
 def _mean_over_time(values: np.ndarray, counted: np.ndarray) -> float:
     if not counted.any():
-        raise ValueError("visible: no neighbouring points are visible in two frames in a row")
+        raise NothingVisible("visible: no neighbouring points are visible in two frames in a row")
     return float(values[counted].mean())
