@@ -31,9 +31,9 @@ class VisibilityScores:
 
     visible: float  # of the drawn points' frames: the accuracy of saying that all are visible
     points_within: dict[str, float] | None  # px at VISIBILITY_IMAGE_SIZE -> of the truly visible drawn points
+    visible_everywhere: float  # of all points of the grid
     occlusion_accuracy: float | None = None  # drawn points
     average_jaccard: float | None = None  # drawn points
-    visible_everywhere: float | None = None  # of all points of the grid
     occlusion_accuracy_everywhere: float | None = None
 
 
@@ -141,6 +141,7 @@ def _visibility(one: MovingWindow, forecast: PointForecast) -> VisibilityScores:
     within = points_within(tracks, truth, visible) if visible[1:].any() else None
     scores = VisibilityScores(
         visible=float(visible[1:].mean()),
+        visible_everywhere=float(everywhere[1:].mean()),
         points_within=within and {f"{threshold:g}": share for threshold, share in within.items()},
     )
     if forecast.visibility is None:
@@ -152,7 +153,6 @@ def _visibility(one: MovingWindow, forecast: PointForecast) -> VisibilityScores:
         scores,
         occlusion_accuracy=occlusion_accuracy(said, visible),
         average_jaccard=average_jaccard(tracks, said, truth, visible) if some else None,
-        visible_everywhere=float(everywhere[1:].mean()),
         occlusion_accuracy_everywhere=occlusion_accuracy(said_everywhere, everywhere),
     )
 
