@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from trajforecast_model.data.shards import DatasetInfo, Window
-from trajforecast_model.evaluation.forecasters.extrapolations import check_history, extrapolated
+from trajforecast_model.evaluation.forecasters.extrapolations import NOTHING_MOVES, check_history, extrapolated
 from trajforecast_model.evaluation.forecasters.models import is_extrapolation, load_dense_forecaster
 from trajforecast_model.evaluation.forecasters.points import check_dense_fit, predict_windows, takes_history
 from trajforecast_model.evaluation.trajloom.reconstruction import reconstructed
@@ -28,7 +28,7 @@ class WindowModel:
         if is_extrapolation(checkpoint):
             self.name, self.steps, self._forecaster = str(checkpoint), None, None
             check_history(data, self.name)
-            self.takes_history = True
+            self.takes_history = self.name != NOTHING_MOVES
             if steps is not None:
                 raise ValueError(f"steps: got {steps}, but {self.name} has no solver; leave --steps out")
             return
