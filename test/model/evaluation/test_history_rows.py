@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from moving_data import TASK, prepared, window
+from moving_data import POINTS, TASK, prepared, window
+from tiny_model import tiny_config
 
 from trajforecast_model.cli import main
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset
-from trajforecast_model.evaluation.forecasters.points import PointForecast
+from trajforecast_model.evaluation import protocol
+from trajforecast_model.evaluation.forecasters.points import DenseForecaster, PointForecast
 from trajforecast_model.evaluation.protocol import evaluate
 from trajforecast_model.evaluation.scores import score_window
 from trajforecast_model.evaluation.windows import moving_windows
@@ -112,6 +114,33 @@ def test_data_without_a_history_has_no_extrapolations(tmp_path, capsys):
     command = ["evaluate", "--data", str(folder), "--out", str(tmp_path / "r.json"), "--checkpoint"]
     assert main([*command, "constant_velocity"]) == 2
     assert "the data has no history" in capsys.readouterr().err
+
+
+class SeesThePast:
+    """In the place of a model with a history: it notes what it is shown and forecasts that nothing moves."""
+
+    model_id, history_frames = "sees_the_past", 2
+
+    def __init__(self):
+        self.config = tiny_config()
+        self.shown = []
+
+    def predict_batch(self, images, instructions, k, steps, seeds, solver=None, history=None):
+        self.shown.append(history)
+        return np.tile(POINTS, (len(images), k, 16, 1, 1, 1))
+
+
+@pytest.mark.parametrize(("history", "seen"), [(None, 4), (3, 3), (0, 0)])
+def test_a_model_with_a_history_is_shown_the_newest_frames_of_it(data, tmp_path, monkeypatch, history, seen):
+    model = SeesThePast()
+    monkeypatch.setattr(protocol, "load_point_forecaster", lambda *_: DenseForecaster(model))
+    report = evaluate("x", data, [1], tmp_path / "r.json", history=history)
+    assert report["convention"]["history_frames"] == seen
+    assert report["views"]["side"]["mean_t"]["1"] == SUM_OF_SQUARES
+    (shown,) = model.shown
+    assert shown.tracks.shape == (4, 4, 64, 64, 2) and shown.tracks.dtype == np.float32
+    side = [visible.all(axis=(1, 2)).tolist() for visible in shown.visible[:2]]
+    assert side == [[False] * (4 - seen) + [True] * seen] * 2
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from trajforecast_model.data.shards import DatasetInfo, Window
 from trajforecast_model.evaluation.windows import PROTOCOL_IMAGE_SIZE, MovingWindow
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.tracks.grid import rescale
+from trajforecast_model.tracks.history import History
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,12 @@ def predict_windows(
         visible, where the model forecasts it.
     """
     images = np.stack([window.image for window in windows])
-    tracks = forecaster.predict_batch(images, [window.instruction for window in windows], k, steps, seeds)
-    return tracks, None
+    past = {}
+    if takes_history(forecaster) and windows[0].history_tracks is not None:
+        tracks, visible = zip(*((window.history_tracks, window.history_visibility) for window in windows), strict=True)
+        past["history"] = History(np.stack(tracks), np.stack(visible))
+    instructions = [window.instruction for window in windows]
+    return forecaster.predict_batch(images, instructions, k, steps, seeds, **past), None
 
 
 def check_dense_fit(config: ForecastConfig, data: DatasetInfo) -> None:
