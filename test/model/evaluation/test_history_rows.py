@@ -125,9 +125,10 @@ class SeesThePast:
         self.config = tiny_config()
         self.shown = []
 
-    def predict_batch(self, images, instructions, k, steps, seeds, solver=None, history=None):
+    def forecast_batch(self, images, instructions, k, steps, seeds, solver=None, history=None):
         self.shown.append(history)
-        return np.tile(POINTS, (len(images), k, 16, 1, 1, 1))
+        tracks = np.tile(POINTS, (len(images), k, 16, 1, 1, 1))
+        return tracks, np.full(tracks.shape[:-1], 0.8, np.float32)
 
 
 @pytest.mark.parametrize(("history", "seen"), [(None, 4), (3, 3), (0, 0)])
@@ -137,6 +138,10 @@ def test_a_model_with_a_history_is_shown_the_newest_frames_of_it(data, tmp_path,
     report = evaluate("x", data, [1], tmp_path / "r.json", history=history)
     assert report["convention"]["history_frames"] == seen
     assert report["views"]["side"]["mean_t"]["1"] == SUM_OF_SQUARES
+    # Everything is visible, and said to be; of 15 frames 0, 0, 1, 3 and 7 are less than 1, 2, 4, 8 and 16 px away.
+    scores = report["views"]["side"]["visibility"]
+    assert scores["occlusion_accuracy"] == scores["occlusion_accuracy_everywhere"] == 1
+    assert scores["average_jaccard"] == pytest.approx(np.mean([n / (30 - n) for n in (0, 0, 1, 3, 7)]))
     (shown,) = model.shown
     assert shown.tracks.shape == (4, 4, 64, 64, 2) and shown.tracks.dtype == np.float32
     side = [visible.all(axis=(1, 2)).tolist() for visible in shown.visible[:2]]

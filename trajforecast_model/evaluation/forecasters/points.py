@@ -65,7 +65,7 @@ class DenseForecaster:
 
 def takes_history(forecaster: Forecaster) -> bool:
     """Whether it looks at where a window's points were before."""
-    return getattr(forecaster, "history_frames", 0) > 0
+    return forecaster.history_frames > 0
 
 
 def predict_windows(
@@ -83,7 +83,7 @@ def predict_windows(
         tracks, visible = zip(*((window.history_tracks, window.history_visibility) for window in windows), strict=True)
         past["history"] = History(np.stack(tracks), np.stack(visible))
     instructions = [window.instruction for window in windows]
-    return forecaster.predict_batch(images, instructions, k, steps, seeds, **past), None
+    return forecaster.forecast_batch(images, instructions, k, steps, seeds, **past)
 
 
 def check_dense_fit(config: ForecastConfig, data: DatasetInfo) -> None:
