@@ -110,14 +110,18 @@ def read_statistics(path: Path) -> tuple[tuple[float, ...], tuple[float, ...], s
     content = read_object(path, "give the JSON file that the official code's statistics are in")
     meta = content.get("meta")
     if isinstance(meta, dict) and meta.get("stored_scaled_latents_present"):
-        raise ValueError(f"{path}: the statistics are of latents that were normalised already; compute them of raw ones")
+        raise ValueError(
+            f"{path}: the statistics are of latents that were normalised already; compute them of raw ones"
+        )
     found = content.get("latents", content.get("z_all", content))
     numbers = found.get("per_channel", found) if isinstance(found, dict) else None
     try:
         mean, std = (tuple(map(float, numbers[name])) for name in ("mean", "std"))
     except (TypeError, KeyError, ValueError) as error:
         names = ", ".join(map(repr, content))
-        raise ValueError(f"{path}: expected mean and std of each channel, under 'z_all' or alone; it has {names}") from error
+        raise ValueError(
+            f"{path}: expected mean and std of each channel, under 'z_all' or alone; it has {names}"
+        ) from error
     return mean, std, found.get("vae", content.get("vae"))
 
 

@@ -50,7 +50,8 @@ class BertTextEncoder(nn.Module):
         self.tokenizer = load_tokenizer(config.source, allow_download)
         with naming_what_is_missing(config.source):
             folder, local = folder_of(config.source), not allow_download
-            has_decoder = AutoConfig.from_pretrained(folder, local_files_only=local).is_encoder_decoder  # T5's do
+            config_there = AutoConfig.from_pretrained(folder, local_files_only=local)
+            has_decoder = hasattr(config_there, "num_decoder_layers")  # T5's do, and it is of no use here
             kind = AutoModelForTextEncoding if has_decoder else AutoModel
             self.bert = kind.from_pretrained(folder, local_files_only=local)
         if self.bert.config.hidden_size != config.dim:

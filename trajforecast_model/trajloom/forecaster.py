@@ -268,7 +268,9 @@ class TrajloomForecaster:
             return tracks, None
         seen = (probability[0].unflatten(-1, self.config.grid) * inside).cpu().numpy()  # [k, frames, rows, columns]
         seen_now = np.ones(self.config.grid, bool) if past.visible is None else past.visible[-1]
-        return tracks, np.concatenate([np.broadcast_to(seen_now, (k, 1, *seen_now.shape)), seen], axis=1, dtype=np.float32)
+        return tracks, np.concatenate(
+            [np.broadcast_to(seen_now, (k, 1, *seen_now.shape)), seen], axis=1, dtype=np.float32
+        )
 
     def _text(self, instruction: str | None) -> Tensor | None:
         """[1, E], or None where there is no caption or no encoder for it."""

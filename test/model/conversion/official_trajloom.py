@@ -31,7 +31,7 @@ def official_vae(dim=64, depth=2, frames=9, size=(64, 96), patch=16, channels=8,
 
 def official_generator(dim=64, depth=2, steps=3, cells=24, channels=8, video=4, text=16):
     scalars = ("alpha_hist_vis", "alpha_video_ctx", "beta_video_cond", "beta_track_cond", "track_fusion_scale")
-    shapes = dict.fromkeys(scalars, []) | {"pos_embed": [1, cells, dim], "seg_embed": [2, dim]}
+    shapes = {name: [] for name in scalars} | {"pos_embed": [1, cells, dim], "seg_embed": [2, dim]}
     shapes |= {"track_fusion_gate_logit": [steps]}
     widths = {"in": channels, "hist_track": channels, "hist_vis": 1, "hist_video": video, "text": text}
     widths |= {"video_global": video, "track_global": 2 * channels}

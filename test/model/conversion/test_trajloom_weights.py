@@ -79,7 +79,11 @@ def wrapped(state: dict, wrapper: str) -> dict:
         return state
     if wrapper.endswith("."):
         return {wrapper + key: tensor for key, tensor in state.items()}
-    beside = {"optimizer": {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": []}, "step": 7, "cfg": {"vae": {}}}
+    beside = {
+        "optimizer": {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": []},
+        "step": 7,
+        "cfg": {"vae": {}},
+    }
     return {wrapper: state} | beside
 
 
@@ -147,7 +151,10 @@ def test_statistics_in_the_official_files_layout(files, content):
         ({"z_fut": {"mean": [0.0] * 8, "std": [1.0] * 8}}, "it has 'z_fut'"),
         ({"mean": 0.0, "std": 1.0}, "expected mean and std of each channel"),
         ({"meta": {"stored_scaled_latents_present": True}, "z_all": {}}, "were normalised already"),
-        ({"mean": [0.0] * 8, "std": [1.0] * 8, "vae": "0123456789abcdef"}, "are of another VAE (encoder 0123456789abcdef)"),
+        (
+            {"mean": [0.0] * 8, "std": [1.0] * 8, "vae": "0123456789abcdef"},
+            "are of another VAE (encoder 0123456789abcdef)",
+        ),
         ([1.0], "expected a JSON object"),
     ],
 )

@@ -43,7 +43,12 @@ def test_anchors_are_a_cells_centre_and_the_same_ramp_in_every_cell(size, patch)
 )
 def test_one_point_a_cell_is_encoded_and_decoded_as_the_field_is(frames, size, patch, stride, kernel):
     config = TrajloomVAEConfig(
-        num_frames=frames, image_size=size, patch_size=patch, temporal_stride=stride, temporal_kernel=kernel, **SMALL_VAE
+        num_frames=frames,
+        image_size=size,
+        patch_size=patch,
+        temporal_stride=stride,
+        temporal_kernel=kernel,
+        **SMALL_VAE,
     )
     vae = randomise(TrajloomVAE(config)).eval()
     rows, columns = config.cells.shape

@@ -8,7 +8,7 @@ import torch
 
 from trajforecast_model import Forecaster
 from trajforecast_model.checkpoint import load_config
-from trajforecast_model.networks.text_encoder import TextEncoderConfig
+from trajforecast_model.networks.text_encoder import TextEncoderConfig, build_text_encoder
 from trajforecast_model.networks.trajloom.generator import Generator, GeneratorConfig
 from trajforecast_model.networks.trajloom.track_vae import TrajloomVAE, TrajloomVAEConfig
 from trajforecast_model.networks.trajloom.visibility import VisibilityHead, VisibilityHeadConfig
@@ -212,8 +212,26 @@ def test_text_and_video_count_where_they_are_given(forecaster):
     pasts = {"front": moving(forecaster)}
     bare = forecaster.predict_from_history(pasts, k=1).tracks
     video = np.random.default_rng(0).standard_normal((3, ROWS * COLUMNS, 3))
-    assert np.abs(forecaster.predict_from_history(pasts, video_latents={"front": video}, k=1).tracks - bare).max() > 1e-4
+    assert (
+        np.abs(forecaster.predict_from_history(pasts, video_latents={"front": video}, k=1).tracks - bare).max() > 1e-4
+    )
     assert np.abs(forecaster.predict_from_history(pasts, instruction="a cup falls", k=1).tracks - bare).max() > 1e-4
+
+
+def test_a_caption_is_the_mean_over_what_umt5_makes_of_its_tokens(tmp_path):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
+
+    words = Tokenizer(models.WordLevel({"<pad>": 0, "<unk>": 1, "a": 2, "cup": 3, "falls": 4}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>", pad_token="<pad>").save_pretrained(tmp_path)
+    torch.manual_seed(0)
+    umt5 = UMT5EncoderModel(UMT5Config(vocab_size=8, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)).eval()
+    umt5.save_pretrained(tmp_path)
+    encoder = build_text_encoder(TextEncoderConfig(source=str(tmp_path), pooling="mean", max_length=128, dim=16))
+    with torch.inference_mode():
+        expected = umt5(torch.tensor([[2, 3, 4]])).last_hidden_state.mean(dim=1)
+    torch.testing.assert_close(encoder(["a cup falls"]), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_caption_without_its_encoder_is_left_out(tmp_path):
@@ -244,7 +262,10 @@ def test_without_a_visibility_head_there_is_none(tmp_path):
         (dict(history_visibility={"a": np.zeros((FRAMES, ROWS))}), r"got visibility \[9, 3\], expected \[9, 3, 5\]"),
         (dict(history_visibility={"b": np.zeros((FRAMES, ROWS, COLUMNS))}), "view 'b' has no past"),
         (dict(image_sizes={"a": (0, 5)}), "image size of view 'a'"),
-        (dict(history_tracks={}, videos={"a": np.zeros((4, 48, 80, 3), np.uint8)}), "got 4 frames of 48 x 80, expected 9"),
+        (
+            dict(history_tracks={}, videos={"a": np.zeros((4, 48, 80, 3), np.uint8)}),
+            "got 4 frames of 48 x 80, expected 9",
+        ),
         (dict(history_tracks={}, videos={"a": np.zeros((FRAMES, 48, 80, 3))}), "expected uint8"),
         (dict(k=0), "k: got 0"),
         (dict(seed=-1), "seed: got -1"),
@@ -279,5 +300,7 @@ def test_solvers_and_precisions(checkpoint, dtype, solver):
     if dtype == "bfloat16" and solver == "dopri5":
         pytest.skip("rounding to bfloat16 is no smooth function for an adaptive solver")
     forecast = forecaster.predict_from_history({"front": moving(forecaster)}, k=1, solver=solver)
-    exact = Forecaster.from_pretrained(checkpoint).predict_from_history({"front": moving(forecaster)}, k=1, solver=solver)
+    exact = Forecaster.from_pretrained(checkpoint).predict_from_history(
+        {"front": moving(forecaster)}, k=1, solver=solver
+    )
     np.testing.assert_allclose(forecast.tracks, exact.tracks, atol=1e-3 if dtype == "float32" else 2)

@@ -85,7 +85,9 @@ class Generator(nn.Module):
         self.final_linear = nn.Linear(dim, channels)
         frames = config.temporal_stride * torch.arange(config.latent_frames)
         times = torch.stack([frames, config.num_frames + frames])
-        self.register_buffer("time_positions", timestep_features(times, dim)[:, :, None], persistent=False)  # [2, T, 1, D]
+        self.register_buffer(
+            "time_positions", timestep_features(times, dim)[:, :, None], persistent=False
+        )  # [2, T, 1, D]
         self._initialise()
 
     def forward(
@@ -214,7 +216,9 @@ class GeneratorBlock(nn.Module):
             condition: [B, S or 1, 1, 1, D]
             past: of B * cells where the block is over time, of B otherwise.
         """
-        shift1, scale1, gate1, shift2, scale2, gate2, shift3, scale3, gate3 = self.modulation(condition).chunk(9, dim=-1)
+        shift1, scale1, gate1, shift2, scale2, gate2, shift3, scale3, gate3 = self.modulation(condition).chunk(
+            9, dim=-1
+        )
         attended = self.attention(self._modulated(x, shift1, scale1).flatten(0, 2)).view(x.shape)
         x = torch.addcmul(x, gate1, attended)
         queries = self._modulated(x, shift2, scale2)

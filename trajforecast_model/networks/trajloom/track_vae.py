@@ -28,7 +28,9 @@ class TrajloomVAEConfig:
     temporal_stride: int = 4  # frames between latent steps
     temporal_kernel: int = 7  # frames that a latent step is made of
     dim: int = 512
-    depth: int = 16  # blocks of the encoder, and as many of the decoder; half of them work on frames, half on latent steps
+    depth: int = (
+        16  # blocks of the encoder, and as many of the decoder; half of them work on frames, half on latent steps
+    )
     heads: int = 8
     latent_channels: int = 16
     position_frequencies: int = 32  # of the Fourier features of the cells' places
@@ -174,7 +176,9 @@ class PlaceEmbedding(nn.Module):
         """[rows * columns, D]"""
         places = cells.centres(self.w.device).flatten(1).T.to(self.w.dtype)
         angles = places @ self.w.T
-        return self.proj(self.mlp(torch.cat([angles.cos(), angles.sin()], dim=-1) / angles.new_tensor(2 * len(self.w)).sqrt()))
+        return self.proj(
+            self.mlp(torch.cat([angles.cos(), angles.sin()], dim=-1) / angles.new_tensor(2 * len(self.w)).sqrt())
+        )
 
 
 class TrajloomVAEBlock(nn.Module):
