@@ -43,6 +43,7 @@ WHAT = {
     "trajforecast_model.sim": "LIBERO, blocks",
     "trajforecast_model.conversion": "other projects' files",
     "trajforecast_model.forecaster": "the door",
+    "trajforecast_model.trajloom": "from past tracks to tracks",
     "trajforecast_model.inference": "from image to tracks",
     "trajforecast_model.forecast": "what it says",
     "trajforecast_model.baselines": "ATM, Track2Act",
