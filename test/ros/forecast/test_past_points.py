@@ -90,7 +90,9 @@ def test_what_was_before_a_gap_or_a_jump_of_the_clock_is_forgotten(jump):
     for time, shows in zip(anew[1:], times[1:], strict=False):
         past.add(time, picture(shows))
     assert steps_seen(past, anew[-1]) == [False] * (FRAMES - 2) + [True] * 2
-    assert steps_seen(past, anew[-1] + 10_000 * MS) == [False] * FRAMES, "of an image that was not seen nothing is known"
+    assert steps_seen(past, anew[-1] + 10_000 * MS) == [False] * FRAMES, (
+        "of an image that was not seen nothing is known"
+    )
 
 
 def test_a_clock_that_is_set_back_by_a_little_is_noticed_at_the_second_image():

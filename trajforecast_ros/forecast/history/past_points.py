@@ -43,9 +43,7 @@ class PastPoints:
         spacing: points of the grid a side to one that is followed.
     """
 
-    def __init__(
-        self, frames: int, dt: float, grid: tuple[int, int], size: tuple[int, int], spacing: int = SPACING
-    ):
+    def __init__(self, frames: int, dt: float, grid: tuple[int, int], size: tuple[int, int], spacing: int = SPACING):
         self.spacing = spacing
         self._frames = frames
         self._step = round(dt * 1e9)
