@@ -28,7 +28,7 @@ from trajforecast_model.runtime.threads import Abandonable
 from trajforecast_model.tracks.grid import rescale
 from trajforecast_model.tracks.history import History
 from trajforecast_ros.forecast.fitting import Fitted, fit, to_source_pixels
-from trajforecast_ros.forecast.history.following import Following
+from trajforecast_ros.forecast.history.following import LONGEST_WAIT, Following
 from trajforecast_ros.forecast.history.past_points import PastPoints
 from trajforecast_ros.forecast.pairing import CameraChange, Frame, Pairing
 from trajforecast_ros.forecast.parameters import MAX_SAMPLES, MAX_SOLVER_STEPS, ForecastParameters
@@ -463,7 +463,9 @@ class ForecastThread:
         following = self._following
         if following is None:
             return {}
-        past = following.history({view: job.frames[view] for view in fitted})
+        left = self._milliseconds_left(job)
+        patience = LONGEST_WAIT if left is None else min(LONGEST_WAIT, left / 2000)  # half of what is left
+        past = following.history({view: job.frames[view] for view in fitted}, patience)
         size = self._forecaster.config.image_size
         return {
             view: History(rescale(history.tracks, size, fitted[view].picture.shape[:2]), history.visible)

@@ -22,7 +22,7 @@ from trajforecast_ros.images import ImageRefused, to_rgb
 WAITING_IMAGES = 32  # of all cameras, that the thread has not looked at; more push out the oldest
 COARSEST_SPACING = 4 * SPACING
 MEASURED_IMAGES = 15  # whose median cost is held against the budget
-PATIENCE = 4.0  # budgets that a forecast waits for each of its cameras, before it is made without their past
+LONGEST_WAIT = 0.5  # that a forecast waits at most, on a machine that is busy with other things
 
 
 class Following:
@@ -33,8 +33,8 @@ class Following:
         make_past: an empty past, given the spacing of the points that are followed.
         size: (height, width) at which the model looks at images.
         image_fit: how they are made to fit, see `fitting.fit`; may be set to another at any time.
-        budget: seconds that following one image may take at the median; where it takes longer fewer points are followed. 0
-            is no limit. May be set to another at any time.
+        budget: seconds of a core's time that following one image may take at the median; where it takes longer fewer points
+            are followed. 0 is no limit, and forecasts wait as long as it takes. May be set to another at any time.
         warn: is told when fewer points are followed, and of what should not have happened; called on the thread.
     """
 
@@ -70,12 +70,17 @@ class Following:
             self._images.append(frame)
             self._wake.notify_all()
 
-    def history(self, frames: dict[str, Frame]) -> dict[str, History]:
-        """The past of these images, by view, pixels at the model's size; nothing is seen in one that is not ready in time."""
-        patience = PATIENCE * self.budget * len(frames) or None
+    def history(self, frames: dict[str, Frame], patience: float = LONGEST_WAIT) -> dict[str, History]:
+        """The past of these images, by view, pixels at the model's size; nothing is seen in one that is not ready in time.
+
+        Args:
+            patience: seconds.
+        """
         with self._wake:
             self._wanted = tuple(frames.values())
-            self._wake.wait_for(lambda: self._closing or not self._lies_ahead(self._wanted), patience)
+            self._wake.wait_for(
+                lambda: self._closing or not self._lies_ahead(self._wanted), patience if self.budget else None
+            )
             late = {view for view, frame in frames.items() if self._lies_ahead((frame,))}
             self._wanted = ()
         nothing = self._make_past(SPACING)
@@ -112,7 +117,7 @@ class Following:
                 self._warn(f"the past of camera {frame.view} was not followed:\n{traceback.format_exc()}")
 
     def _look(self, frame: Frame) -> None:
-        began = time.perf_counter()
+        began = time.thread_time()  # of a core: other programs must not count
         how = self.image_fit
         try:
             picture = fit(to_rgb(frame.message), how, self._size).picture
@@ -123,7 +128,7 @@ class Following:
             past.forget()  # the same pixel is not the same place any more
             self._shown[frame.view] = (how, picture.shape)
         past.add(_time(frame), _gray(picture, self._size))
-        self._keep_to_budget(frame.view, time.perf_counter() - began)
+        self._keep_to_budget(frame.view, time.thread_time() - began)
 
     def _keep_to_budget(self, view: str, seconds: float) -> None:
         """A past that takes too long begins again with a quarter of the points."""

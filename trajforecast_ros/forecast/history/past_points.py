@@ -126,10 +126,9 @@ class PastPoints:
             return self._query, np.zeros(self._query.shape[:2], dtype=bool)
         then = (1 - share) * moments[before].points + share * moments[after].points
         nearest, is_near = self._nearest(present.points[followed])
-        tracks = self._query + (then - present.points)[followed][nearest]
-        height, width = self._size
-        inside = ((tracks >= 0) & (tracks <= (width, height))).all(axis=-1)
-        return tracks, is_near & inside
+        tracks = self._query + (then - present.points).take(followed[nearest], axis=0)
+        (x, y), (height, width) = np.moveaxis(tracks, -1, 0), self._size
+        return tracks, is_near & (x >= 0) & (x <= width) & (y >= 0) & (y <= height)
 
     def _nearest(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Which of [P, 2] lies nearest to each point of the grid, and whether it is no further than the next cell."""
