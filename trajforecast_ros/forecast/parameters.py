@@ -114,7 +114,7 @@ class ForecastParameters:
     history_budget_ms: float = field(
         default=10.0,
         metadata=meaning(
-            "Milliseconds that following the points of one image may take at the median, for a checkpoint that takes a "
+            "Milliseconds of a core's time that following the points of one image may take at the median, for a checkpoint that takes a "
             "past; where it takes longer fewer points are followed. 0 is no limit",
             low=0.0,
             high=1000.0,

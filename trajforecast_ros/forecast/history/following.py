@@ -61,6 +61,7 @@ class Following:
         self._pasts = {view: make_past(SPACING) for view in views}
         self._shown: dict[str, tuple] = {}  # by view, how its last picture was fitted, and its size
         self._costs = {view: deque(maxlen=MEASURED_IMAGES) for view in views}  # seconds
+        self._errors_told: set[str] = set()
         self._thread = threading.Thread(target=self._work, name="following", daemon=True)
         self._thread.start()
 
@@ -112,9 +113,9 @@ class Following:
                 continue
             try:
                 self._look(frame)
-            except Exception:  # forecasts must go on, and not wait for this thread
+            except Exception as error:  # forecasts must go on, and not wait for this thread
                 self._pasts[frame.view].forget()
-                self._warn(f"the past of camera {frame.view} was not followed:\n{traceback.format_exc()}")
+                self._tell_once(frame.view, error)
 
     def _look(self, frame: Frame) -> None:
         began = time.thread_time()  # of a core: other programs must not count
@@ -129,6 +130,12 @@ class Following:
             self._shown[frame.view] = (how, picture.shape)
         past.add(_time(frame), _gray(picture, self._size))
         self._keep_to_budget(frame.view, time.thread_time() - began)
+
+    def _tell_once(self, view: str, error: Exception) -> None:
+        reason = f"{view}: {error!r}"
+        if reason not in self._errors_told:
+            self._errors_told.add(reason)
+            self._warn(f"the past of camera {view} was not followed:\n{''.join(traceback.format_exception(error))}")
 
     def _keep_to_budget(self, view: str, seconds: float) -> None:
         """A past that takes too long begins again with a quarter of the points."""
