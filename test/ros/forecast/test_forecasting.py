@@ -19,7 +19,7 @@ from waiting import LIMIT_SECONDS
 from trajforecast_model import Forecaster
 from trajforecast_model.checkpoint import save_config, save_weights
 from trajforecast_model.networks.visibility_head import VisibilityHead, VisibilityHeadConfig
-from trajforecast_model.tracks.grid import query_points
+from trajforecast_model.tracks.grid import query_points, rescale
 from trajforecast_ros.forecast import thread
 from trajforecast_ros.forecast.pairing import Frame
 from trajforecast_ros.forecast.parameters import ForecastParameters
@@ -341,7 +341,7 @@ def test_a_forecast_is_made_from_where_its_points_were_and_says_how_much_it_knew
     ]
     assert result.circumstances.history_frames == 2, "of the camera that had fewest"
     tracks, visible = past["side"].tracks[0], past["side"].visible[0]
-    moved = (tracks - query_points((64, 64), (HEIGHT, WIDTH)))[:, 16:48, 16:48]
+    moved = (tracks - rescale(query_points((64, 64), (128, 128)), (128, 128), (HEIGHT, WIDTH)))[:, 16:48, 16:48]
     seen = visible[:, 16:48, 16:48]
     assert seen.mean() > 0.9
     error = np.abs(moved - np.array([[-8, 0], [-6, 0], [-4, 0], [-2, 0]])[:, None, None])
