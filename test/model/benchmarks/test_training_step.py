@@ -6,10 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from on_device_alone import OnDeviceAlone
 from stand_in import write_stand_in
 from synthetic_shards import write_synthetic_data
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from trajforecast_model.benchmarks import cost, training_step
 from trajforecast_model.benchmarks.libero_models import libero_config, request_for, untrained_forecaster
@@ -71,23 +70,12 @@ def config():
     return libero_config("S", depth=2, grid=(16, 16))
 
 
-class OnDeviceAlone(TorchDispatchMode):
-    """Refuses what a CUDA graph cannot record: a tensor of the CPU, and a value that is read there."""
-
-    def __torch_dispatch__(self, function, _types, args=(), kwargs=None):
-        given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
-        assert all(tensor.is_meta for tensor in given), f"{function} reads a tensor of the CPU"
-        assert "lift_fresh" not in str(function), f"{function} brings a tensor from the CPU"
-        return function(*args, **(kwargs or {}))
-
-
 def networks(config: ForecastConfig) -> tuple[Denoiser, TrackVAE]:
     with torch.device("meta"):
         return Denoiser(config.denoiser), TrackVAE(config.vae)
 
 
 def test_forward_and_backward_stay_on_the_device(config):
-    """As a recording needs them; on shapes alone, which like a GPU have no values that the CPU can read."""
     meta = torch.device("meta")
     denoiser, vae = networks(config)
     loss = training_loss(denoiser, vae.to(meta).requires_grad_(False), 2, meta, config)
