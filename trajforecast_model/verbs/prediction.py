@@ -13,6 +13,7 @@ from trajforecast_model.files.paths import expanded
 from trajforecast_model.forecaster import Forecast, Forecaster
 from trajforecast_model.images import decode_rgb
 from trajforecast_model.tracks.overlay import OverlayStyle, compose_views, draw_forecast
+from trajforecast_model.viewing.forecast_files import PICTURE
 
 OVERLAY_HEIGHT = 640
 
@@ -29,7 +30,7 @@ def predict_files(
     out: Path,
     overlay: Path | None,
 ) -> Forecast:
-    """Forecasts from image files and writes the npz with tracks, mean_track, medoid, spread, views.
+    """Forecasts from image files and writes the npz with tracks, mean_track, medoid, spread, views, and what `view` shows of it beside.
 
     Args:
         image_arguments: VIEW=FILE, such as "side=a.png". Tracks are in pixels of that file's image.
@@ -45,8 +46,7 @@ def predict_files(
     if overlay is not None and Path(overlay).suffix.lower() != ".png":
         raise ValueError(f"overlay: got {overlay}, expected a file name that ends in .png")
     out, overlay = ready_file("out", out), None if overlay is None else ready_file("overlay", overlay)
-    files = _parse_image_arguments(image_arguments)
-    images = {view: read_rgb(path) for view, path in files.items()}
+    images = images_of_arguments(image_arguments)
     if not instruction.strip():
         raise ValueError("instruction: is empty, expected what the robot is told to do")
     forecaster = Forecaster.from_pretrained(checkpoint, device=device, dtype=dtype)
@@ -54,11 +54,11 @@ def predict_files(
     forecast = forecaster.predict(images, instruction, k=k, steps=steps, seed=seed)
     seconds = time.perf_counter() - start
 
-    write_atomically(out, _npz(forecast))
+    write_atomically(out, _npz(forecast, images, instruction))
     views, samples, *shape, _ = forecast.tracks.shape
     written = f"wrote {out}: tracks of {views} views, k = {samples}, (T, H, W) = {tuple(shape)}, in {seconds:.2f} s"
     if overlay is not None:
-        write_atomically(overlay, _encode_png(draw_overlay(images, forecast, instruction)))
+        write_atomically(overlay, _encode(draw_overlay(images, forecast, instruction), ".png").tobytes())
         written += f"; drawn in {overlay}"
     print(written)
     return forecast
@@ -93,7 +93,8 @@ def draw_overlay(images: dict[str, np.ndarray], forecast: Forecast, instruction:
     return compose_views(pictures, instruction, (num_frames - 1) * forecast.dt, note)
 
 
-def _parse_image_arguments(arguments: list[str]) -> dict[str, Path]:
+def images_of_arguments(arguments: list[str]) -> dict[str, np.ndarray]:
+    """RGB uint8 [H, W, 3] by view, of arguments VIEW=FILE. Raises ValueError as `read_rgb`."""
     files: dict[str, Path] = {}
     for argument in arguments:
         view, equals, file = argument.partition("=")
@@ -102,10 +103,11 @@ def _parse_image_arguments(arguments: list[str]) -> dict[str, Path]:
         if view in files:
             raise ValueError(f"image: view {view!r} is given twice, {files[view]} and {file}")
         files[view] = expanded(file)
-    return files
+    return {view: read_rgb(path) for view, path in files.items()}
 
 
-def _npz(forecast: Forecast) -> bytes:
+def _npz(forecast: Forecast, images: dict[str, np.ndarray], instruction: str) -> bytes:
+    """What the forecast says, and for `view` what it was made from."""
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
@@ -114,10 +116,13 @@ def _npz(forecast: Forecast) -> bytes:
         medoid=forecast.medoid,
         spread=forecast.spread,
         views=np.array(forecast.views),
+        instruction=np.array(instruction),
+        dt=np.array(forecast.dt),
+        **{PICTURE + view: _encode(images[view], ".jpg") for view in forecast.views},
     )
     return buffer.getvalue()
 
 
-def _encode_png(rgb: np.ndarray) -> bytes:
-    _, png = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-    return png.tobytes()
+def _encode(rgb: np.ndarray, kind: str) -> np.ndarray:
+    """uint8 of a file that ends in `kind`."""
+    return cv2.imencode(kind, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1]
