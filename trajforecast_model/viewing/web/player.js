@@ -1,6 +1,8 @@
 // The controls, and a panel for each view and model that is shown.
 "use strict";
 
+const MOST_POINTS = 3000; // of a view
+
 const control = (id) => document.getElementById(id);
 const player = {
   scene: 0,
@@ -81,14 +83,14 @@ function buildPanels() {
 
 function draw() {
   const time = Number(control("time").value);
-  const share = (Number(control("points").value) / 100) ** 2;
+  const points = Math.round(MOST_POINTS * (Number(control("points").value) / 100) ** 2);
   control("seconds").textContent = `${(time * page.scenes[player.scene].dt).toFixed(2)} s`;
   const show = {
     samples: control("samples").checked,
     which: Number(control("which").value),
     mean: control("mean").checked,
     truth: control("truth").checked && !page.blind,
-    share,
+    points,
   };
   for (const { canvas, view, picture, model } of player.panels) {
     drawView(canvas, view, picture, model, Math.min(time, view.frames - 1), show);

@@ -41,7 +41,7 @@ function timeColour(t, opacity) {
 }
 
 // Draws one view's forecast of one model until frame `time`.
-// show: {samples, which (-1 is all), mean, truth, share (of the points, 0 to 1)}
+// show: {samples, which (-1 is all), mean, truth, points (how many at most)}
 function drawView(canvas, view, picture, model, time, show) {
   const decoded = decodeView(view);
   const context = canvas.getContext("2d");
@@ -56,7 +56,7 @@ function drawView(canvas, view, picture, model, time, show) {
   for (let i = 0; i < decoded.still.length; i += 2) {
     context.fillRect(decoded.still[i] * zoom - 0.5, decoded.still[i + 1] * zoom - 0.5, 1, 1);
   }
-  const points = Math.round(decoded.points * show.share);
+  const points = Math.min(decoded.points, show.points);
   const frames = view.frames;
   const unit = Math.max(1, canvas.width / 480);
   const x = (tracks, first, t, point) => (decoded.starts[2 * point] + tracks[first + 2 * t] / view.scale) * zoom;
