@@ -67,7 +67,8 @@ def view_files(
     models = {model for scene in scenes for view in scene.views for model in view.forecasts}
     if blind and len(models) != 2:
         raise ValueError(f"blind: got forecasts of {len(models)} model(s), expected two to choose between")
-    return _write(out, page_of_scenes(_title(sources), scenes, blind))
+    title = "Two forecasts of each moment" if blind else _title(sources)  # names would tell
+    return _write(out, page_of_scenes(title, scenes, blind))
 
 
 def _scenes_of_forecasts(sources: list[Path], image_arguments: list[str]) -> list[Scene]:

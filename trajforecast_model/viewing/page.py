@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import re
 from importlib import resources
 
 import cv2
@@ -54,17 +55,13 @@ def _page(title: str, body: str, data: dict | None, scripts: list[str]) -> bytes
     # Within a script element only "<" could end it.
     inside = "" if data is None else json.dumps(data).replace("<", "\\u003c")
     filled = {
-        "{{title}}": html.escape(title),
-        "{{style}}": _read("page.css"),
-        "{{body}}": body,
-        "{{data}}": f'<script type="application/json" id="data">{inside}</script>' if inside else "",
-        "{{scripts}}": "\n".join(f"<script>\n{_read(script)}</script>" for script in scripts),
+        "title": html.escape(title),
+        "style": _read("page.css"),
+        "body": body,
+        "data": f'<script type="application/json" id="data">{inside}</script>' if inside else "",
+        "scripts": "\n".join(f"<script>\n{_read(script)}</script>" for script in scripts),
     }
-    pieces = _read("page.html")
-    for mark, text in filled.items():
-        before, after = pieces.rsplit(mark, 1)
-        pieces = before + text + after
-    return pieces.encode()
+    return re.sub(r"\{\{(\w+)\}\}", lambda mark: filled[mark[1]], _read("page.html")).encode()
 
 
 def _scene(scene: Scene, most_bytes: int) -> dict:
