@@ -49,6 +49,7 @@ def prepare(
     tracker: TrackerOptions | None = None,
     reading: SourceOptions | None = None,
     dt: float = 0.05,
+    history: int = 0,
     share: tuple[int, int] = (1, 1),
     dry_run: bool = False,
 ) -> int:
@@ -62,6 +63,7 @@ def prepare(
         tracker: what a labeler other than `exact` needs.
         reading: how the recordings are to be read, and the views of the dataset.
         dt: seconds between two frames of the dataset.
+        history: frames before a window's first one into which its points are followed back.
         share: (i, n): do the i-th of n disjoint shares of the demos. Machines with a share each may write into one
             folder at a time.
         dry_run: print what would be done and write nothing.
@@ -83,10 +85,13 @@ def prepare(
         raise ValueError(f"--dt {dt}: expected seconds between two frames")
     if reading.fps is not None and not 0 < reading.fps < math.inf:
         raise ValueError(f"--fps {reading.fps}: expected frames a second, above 0")
+    if history < 0:
+        raise ValueError(f"--history {history}: expected a number of past frames, 0 for none")
     info = DatasetInfo(
         labeler=labeler,
         stride=stride,
         dt=dt,
+        history_frames=history,
         views=tuple(reading.cameras),
         image_size=reading.image_size,
         labeler_weights=tracker.weights.name if tracker.weights else None,

@@ -5,6 +5,8 @@ Every row is a compressed record batch of its own, so any order of reading is ch
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -39,8 +41,14 @@ _SCHEMA = pa.schema(
         "num_real_frames": pa.int32(),
     }
 )
-_WITHOUT_TRACKS = tuple(i for i, name in enumerate(_SCHEMA.names) if name not in ("offsets", "visibility"))
-_FRAMES = pa.field("frames", pa.binary())  # uint8 [T, h, w, 3], RGB, upright; a column only where frames were asked for
+_OF_TRACKS = ("offsets", "visibility", "frames")
+_OF_HISTORY = ("history_offsets", "history_visibility")
+# Columns only where they were asked for.
+_FRAMES = pa.field("frames", pa.binary())  # uint8 [T, h, w, 3], RGB, upright
+_HISTORY = (
+    pa.field("history_offsets", pa.binary()),  # float16 [history_frames, H, W, 2]: track minus query point, pixels
+    pa.field("history_visibility", pa.binary()),  # packed bits of [history_frames, H, W]
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,7 @@ class DatasetInfo:
     window_end: Literal["repeat_last_frame"] = "repeat_last_frame"  # ATM's; num_real_frames tells which are whole
     labeler_weights: str | None = None  # name of the weights file, where the labeler is a network
     frame_size: tuple[int, int] | None = None  # height, width of each window's frames, where these are stored too
+    history_frames: int = 0  # before the present one, for which the window tells where its points were
     format_version: int = FORMAT_VERSION
 
 
@@ -77,6 +86,8 @@ class Window:
     latents: np.ndarray | None = None  # float16 [2, T', C, h, w] of a latent cache: mean and standard deviation
     moving: np.ndarray | None = None  # bool [H, W] of a latent cache: the protocol's filter
     frames: np.ndarray | None = None  # uint8 [T, *frame_size, 3], where they are stored
+    history_tracks: np.ndarray | None = None  # float32 [history_frames, H, W, 2], oldest first, without the present
+    history_visibility: np.ndarray | None = None  # bool [history_frames, H, W]; False before the demo began
 
 
 @dataclass(frozen=True)
@@ -100,9 +111,18 @@ def write_shard(path: Path, windows: list[Window], info: DatasetInfo, jpeg_quali
     """
     check_windows(windows, info)
     points = query_points(info.grid, info.image_size)
-    schema = _SCHEMA if info.frame_size is None else _SCHEMA.append(_FRAMES)
+    schema = _schema(info)
     rows = (pa.RecordBatch.from_pylist([_row(window, points, jpeg_quality)], schema=schema) for window in windows)
     write_rows(path, schema, rows, compression="zstd")
+
+
+def _schema(info: DatasetInfo) -> pa.Schema:
+    fields = [*_SCHEMA]
+    if info.frame_size is not None:
+        fields.append(_FRAMES)
+    if info.history_frames:
+        fields += _HISTORY
+    return pa.schema(fields)
 
 
 def check_windows(windows: list[Window], info: DatasetInfo) -> None:
@@ -119,6 +139,18 @@ def check_windows(windows: list[Window], info: DatasetInfo) -> None:
             )
         if not np.isfinite(window.tracks).all():
             raise ValueError(f"{where}: its tracks are not finite numbers")
+        if info.history_frames:
+            _check_history(window, info, where)
+
+
+def _check_history(window: Window, info: DatasetInfo, where: str) -> None:
+    shape = (info.history_frames, *info.grid)
+    tracks, visible = window.history_tracks, window.history_visibility
+    if tracks is None or visible is None or tracks.shape != (*shape, 2) or visible.shape != shape:
+        got = "none" if tracks is None or visible is None else f"tracks {tracks.shape}, visibility {visible.shape}"
+        raise ValueError(f"{where}: expected a history of tracks {(*shape, 2)} and visibility {shape}, got {got}")
+    if not np.isfinite(tracks).all():
+        raise ValueError(f"{where}: the tracks of its history are not finite numbers")
 
 
 def write_info(folder: Path, info: DatasetInfo) -> None:
@@ -148,17 +180,27 @@ class ShardDataset(Dataset):
 
     Args:
         tracks: whether to read tracks, visibility and frames, which are nearly all that there is to read.
+        history: whether to read the past, where the data has one.
 
     Raises:
         ValueError: where the folder is not prepared data, has no windows, or a file in it is damaged.
     """
 
     def __init__(
-        self, folder: str | Path, split: Literal["train", "val", "all"] = "train", views=None, tracks: bool = True
+        self,
+        folder: str | Path,
+        split: Literal["train", "val", "all"] = "train",
+        views=None,
+        tracks: bool = True,
+        history: bool = True,
     ):
         self.folder = Path(folder)
-        self._with_tracks = tracks
         self.info = read_info(self.folder)
+        self._with_tracks, self._with_history = tracks, history and self.info.history_frames > 0
+        self._without = _columns(self.info, leave_out=(*_OF_TRACKS, *_OF_HISTORY))
+        self._all_but_history = _columns(self.info, leave_out=_OF_HISTORY)
+        left_out = (() if tracks else _OF_TRACKS) + (() if history else _OF_HISTORY)
+        self._asked_for = _columns(self.info, leave_out=left_out)
         splits = SPLITS if split == "all" else (split,)
         self.shards: list[Path] = []  # those with a window: a demo may be too short for one
         self._points = query_points(self.info.grid, self.info.image_size)
@@ -187,7 +229,7 @@ class ShardDataset(Dataset):
 
     def __getitem__(self, index: int) -> Window:
         path, row = self.place(index)
-        values = _read_row(path, row, () if self._with_tracks else _WITHOUT_TRACKS)
+        values = _read_row(path, row, self._asked_for)
         return Window(
             task=values["task"],
             demo=values["demo"],
@@ -197,6 +239,7 @@ class ShardDataset(Dataset):
             image=self._image(values, path, row),
             num_real_frames=values["num_real_frames"],
             **(self._tracks(values, path, row) if self._with_tracks else {"tracks": None, "visibility": None}),
+            **(self._history(values, path, row) if self._with_history else {}),
         )
 
     def images_at(self, index: int) -> dict[str, np.ndarray]:
@@ -205,7 +248,7 @@ class ShardDataset(Dataset):
         same = (rows.task == rows.task[index]) & (rows.demo == rows.demo[index]) & (rows.start == rows.start[index])
         for other in np.flatnonzero(same):
             path, row = self.place(other)
-            images[str(rows.view[other])] = self._image(_read_row(path, row, _WITHOUT_TRACKS), path, row)
+            images[str(rows.view[other])] = self._image(_read_row(path, row, self._without), path, row)
         return images
 
     def _image(self, values: dict, path: Path, row: int) -> np.ndarray:
@@ -220,7 +263,7 @@ class ShardDataset(Dataset):
     def tracks_at(self, index: int) -> np.ndarray | None:
         """Of a window, float32 [T, H, W, 2], pixels; None where a pack has latents in their place."""
         path, row = self.place(index)
-        values = _read_row(path, row, ())
+        values = _read_row(path, row, self._all_but_history)
         return None if values["offsets"] is None else self._tracks(values, path, row)["tracks"]
 
     def _tracks(self, values: dict, path: Path, row: int) -> dict[str, np.ndarray | None]:
@@ -229,18 +272,26 @@ class ShardDataset(Dataset):
                 f"shard {path} has no tracks: it comes from a pack, which holds the latents of one VAE in their place; set "
                 "data.latent_cache to its folder latents and train a denoiser on that VAE"
             )
-        shape, size = (self.info.num_frames, *self.info.grid), self.info.frame_size
-        try:
-            offsets = np.frombuffer(values["offsets"], np.float16).reshape(*shape, 2).astype(np.float32)
-            bits = np.unpackbits(np.frombuffer(values["visibility"], np.uint8), count=int(np.prod(shape)))
-            frames = None if size is None else np.frombuffer(values["frames"], np.uint8).reshape(shape[0], *size, 3)
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(
-                f"shard {path}: row {row} is not of the shape that {INFO_FILE} tells ({error}); prepare this demo again"
-            ) from error
+        size = self.info.frame_size
+        with _naming_shape(path, row):
+            frames = None if size is None else np.frombuffer(values["frames"], np.uint8).reshape(-1, *size, 3)
+        tracks, visibility = self._points_of(values, "", self.info.num_frames, path, row)
+        return {"tracks": tracks, "visibility": visibility, "frames": frames}
+
+    def _history(self, values: dict, path: Path, row: int) -> dict[str, np.ndarray]:
+        tracks, visibility = self._points_of(values, "history_", self.info.history_frames, path, row)
+        return {"history_tracks": tracks, "history_visibility": visibility}
+
+    def _points_of(self, values: dict, prefix: str, length: int, path: Path, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Tracks float32 [length, H, W, 2] and visibility bool [length, H, W]."""
+        shape = (length, *self.info.grid)
+        with _naming_shape(path, row):
+            offsets = np.frombuffer(values[f"{prefix}offsets"], np.float16).reshape(*shape, 2).astype(np.float32)
+            bits = np.unpackbits(np.frombuffer(values[f"{prefix}visibility"], np.uint8), count=int(np.prod(shape)))
+            visibility = bits.reshape(shape).astype(bool)
         if not np.isfinite(offsets).all():
             raise ValueError(f"shard {path}: the tracks of row {row} are not finite; prepare this demo again")
-        return {"tracks": self._points + offsets, "visibility": bits.reshape(shape).astype(bool), "frames": frames}
+        return self._points + offsets, visibility
 
 
 def read_images(shard: Path) -> np.ndarray:
@@ -279,9 +330,13 @@ def _decoded(picture: bytes, shard: Path, row: int) -> np.ndarray:
 def _row(window: Window, points: np.ndarray, jpeg_quality: int | None) -> dict:
     offsets = visibility = None
     if window.tracks is not None:
-        # float16 overflows at 65504 px; points that near the camera plane carry no information that far out.
-        offsets = np.clip(window.tracks - points, -60000, 60000).astype(np.float16).tobytes()
-        visibility = np.packbits(window.visibility).tobytes()
+        offsets, visibility = _offsets(window.tracks, points), np.packbits(window.visibility).tobytes()
+    history = {}
+    if window.history_tracks is not None:
+        history = {
+            "history_offsets": _offsets(window.history_tracks, points),
+            "history_visibility": np.packbits(window.history_visibility).tobytes(),
+        }
     return {
         "task": window.task,
         "demo": window.demo,
@@ -293,7 +348,27 @@ def _row(window: Window, points: np.ndarray, jpeg_quality: int | None) -> dict:
         "visibility": visibility,
         "num_real_frames": window.num_real_frames,
         "frames": None if window.frames is None else window.frames.tobytes(),
+        **history,
     }
+
+
+def _offsets(tracks: np.ndarray, points: np.ndarray) -> bytes:
+    # float16 overflows at 65504 px; points that near the camera plane carry no information that far out.
+    return np.clip(tracks - points, -60000, 60000).astype(np.float16).tobytes()
+
+
+def _columns(info: DatasetInfo, leave_out: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(i for i, name in enumerate(_schema(info).names) if name not in leave_out)
+
+
+@contextmanager
+def _naming_shape(path: Path, row: int) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"shard {path}: row {row} is not of the shape that {INFO_FILE} tells ({error}); prepare this demo again"
+        ) from error
 
 
 def _read_row(path: Path, row: int, columns: tuple[int, ...]) -> dict:

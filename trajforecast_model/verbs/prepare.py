@@ -25,6 +25,7 @@ def add(verbs) -> None:
     demos.add("--labeler-device", help="cpu, cuda or cuda:1 (default: cpu)")
     demos.add("--stride", type=int, help="frames between the starts of two windows (default: 1)")
     demos.add("--dt", type=float, help="seconds between two frames of a window (default: 0.05)")
+    demos.add("--history", type=int, help="past frames into which a window's points are followed back (default: 0)")
     demos.add("--fps", type=float, help="true rate of recordings that name none or a wrong one")
     demos.add("--orientation", help="of stored images: upright, upside_down, mirrored or rotated (default: by kind)")
     demos.add(
@@ -69,7 +70,7 @@ def add(verbs) -> None:
                 options.get("orientation"), options.get("fps"), {view: name or None for view, name in cameras.items()},
                 instruction=options.get("instruction", "").strip(),
             ),
-            dt=options.get("dt", 0.05), share=parse_share(options.get("shard", "1/1")), dry_run="dry_run" in options,
+            dt=options.get("dt", 0.05), history=options.get("history", 0), share=parse_share(options.get("shard", "1/1")), dry_run="dry_run" in options,
         )  # fmt: skip
 
     parser.set_defaults(run=run)

@@ -177,3 +177,30 @@ def test_a_write_that_fails_leaves_nothing_behind(folder, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         write_shard(folder / "train" / "a__demo_0000.arrow", random_windows(3), INFO)
     assert list((folder / "train").iterdir()) == []
+
+
+def test_a_history_comes_back_as_it_was_written(folder):
+    info = replace(INFO, history_frames=5)
+    write_info(folder, info)
+    made = window(np.random.default_rng(0), 0, "side", info)
+    seen = np.random.default_rng(1).random(made.history_visibility.shape) < 0.5
+    write_shard(folder / "train" / "a__demo_0000.arrow", [replace(made, history_visibility=seen)], info)
+    read = ShardDataset(folder, "train")[0]
+    np.testing.assert_array_equal(read.history_tracks, made.history_tracks)
+    np.testing.assert_array_equal(read.history_visibility, seen)
+    assert read_info(folder).history_frames == 5
+
+
+@pytest.mark.parametrize("damage", [{"history_tracks": None}, {"history_tracks": np.zeros((4, 64, 64, 2), np.float32)}])
+def test_windows_whose_history_is_not_of_this_shape_are_refused(folder, damage):
+    info = replace(INFO, history_frames=5)
+    made = window(np.random.default_rng(0), 0, "side", info)
+    with pytest.raises(ValueError, match="expected a history of tracks"):
+        write_shard(folder / "train" / "a__demo_0000.arrow", [replace(made, **damage)], info)
+
+
+def test_a_history_that_is_not_finite_is_refused(folder):
+    info = replace(INFO, history_frames=5)
+    made = window(np.random.default_rng(0), 0, "side", info)
+    with pytest.raises(ValueError, match="history are not finite"):
+        write_shard(folder / "a.arrow", [replace(made, history_tracks=made.history_tracks * np.nan)], info)

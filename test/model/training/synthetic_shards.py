@@ -26,8 +26,13 @@ def window(rng: np.random.Generator, number: int, view: str, info: DatasetInfo) 
     if info.frame_size is not None:
         frames = np.stack([resize_image(_picture(noise, centre + moved), info.frame_size) for moved in motion])
     image = _picture(noise, centre)
+    past = {}
+    if info.history_frames:
+        steps = np.arange(-info.history_frames, 0)[:, None] * np.array(DIRECTIONS[instruction])
+        past["history_tracks"] = (points + steps[:, None, None] * on_disc[..., None]).astype(np.float32)
+        past["history_visibility"] = np.ones(past["history_tracks"].shape[:3], bool)
     return Window(
-        "discs", f"demo_{number}", 0, view, instruction, image, tracks, visible, info.num_frames, frames=frames
+        "discs", f"demo_{number}", 0, view, instruction, image, tracks, visible, info.num_frames, frames=frames, **past
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from trajforecast_model.data.demo import Demo
 from trajforecast_model.data.shards import DatasetInfo, Window
-from trajforecast_model.data.windows import window_frames, window_starts
+from trajforecast_model.data.windows import history_frames, history_of, window_frames, window_starts
 from trajforecast_model.images import resize_image
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
 from trajforecast_model.tracks.exact_tracks import BodyPoses, CameraPoses, exact_tracks, focal_length
@@ -52,6 +52,7 @@ class ExactLabeler:
         windows = []
         for start in starts:
             frames, num_real = window_frames(start, demo.num_frames, info.num_frames)
+            past, num_past = history_frames(start, info.history_frames)
             for view in info.views:
                 camera = CameraPoses(
                     np.array(camera_positions[view]),
@@ -59,9 +60,11 @@ class ExactLabeler:
                     focal_length(self._replay.field_of_view(view), info.image_size[0]),
                     info.image_size,
                 )
+                # The points ride on their bodies into the past as they do into the future.
                 tracks, visibility = exact_tracks(
-                    points, np.array(depth[view]), body_at_start[view, start], camera, bodies, frames
+                    points, np.array(depth[view]), body_at_start[view, start], camera, bodies, [*frames, *past]
                 )
+                length = info.num_frames
                 windows.append(
                     Window(
                         task=demo.task,
@@ -70,9 +73,10 @@ class ExactLabeler:
                         view=view,
                         instruction=demo.instruction,
                         image=images[view, start],
-                        tracks=tracks,
-                        visibility=visibility,
+                        tracks=tracks[:length],
+                        visibility=visibility[:length],
                         num_real_frames=num_real,
+                        **history_of(tracks[length:], visibility[length:], num_past),
                     )
                 )
         return windows

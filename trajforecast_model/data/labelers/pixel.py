@@ -1,11 +1,11 @@
-"""Labels from pixels alone: a point tracker follows the grid of each window's first frame through the window."""
+"""Labels from pixels alone: a point tracker follows the grid of each window's first frame through the window, and back."""
 
 import numpy as np
 
 from trajforecast_model.data.demo import Demo
 from trajforecast_model.data.labelers.trackers.interface import PointTracker
 from trajforecast_model.data.shards import DatasetInfo, Window
-from trajforecast_model.data.windows import window_frames, window_starts
+from trajforecast_model.data.windows import history_of, window_frames, window_starts
 from trajforecast_model.images import resize_image
 from trajforecast_model.tracks.grid import query_points
 
@@ -45,7 +45,21 @@ class PixelLabeler:
             tracks=tracks[kept].reshape(info.num_frames, *info.grid, 2).astype(np.float32),
             visibility=visible[kept].reshape(info.num_frames, *info.grid),
             num_real_frames=num_real,
+            **self._history(video, start, points, info),
         )
+
+    def _history(self, video: dict[int, np.ndarray], start: int, points: np.ndarray, info: DatasetInfo) -> dict:
+        """The points followed back in time, from the window's first frame."""
+        if not info.history_frames:
+            return {}
+        real = [frame for frame in range(start - 1, start - 1 - info.history_frames, -1) if frame in video]
+        tracks, visible = self._tracker.track(
+            np.stack([video[frame] for frame in (start, *real)]), points.reshape(-1, 2)
+        )
+        # Oldest first; before the recording began the oldest positions are repeated, masked.
+        kept = np.minimum(np.arange(info.history_frames, 0, -1), len(real))
+        shape = (info.history_frames, *info.grid)
+        return history_of(tracks[kept].reshape(*shape, 2).astype(np.float32), visible[kept].reshape(shape), len(real))
 
 
 def _video(demo: Demo, view: str, size: tuple[int, int]) -> dict[int, np.ndarray]:

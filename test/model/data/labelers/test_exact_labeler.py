@@ -231,3 +231,42 @@ def test_window_frames():
     assert window_frames(2, 10, 4) == ([2, 3, 4, 5], 4)
     assert window_frames(8, 10, 4) == ([8, 9, 9, 9], 2)
     assert window_frames(9, 10, 4) == ([9, 9, 9, 9], 1)
+
+
+HISTORY = DatasetInfo(labeler="exact", stride=8, history_frames=6)
+
+
+@pytest.fixture(scope="module")
+def with_history(labeler):
+    return {(window.view, window.start): window for window in labeler.label(demo(), HISTORY)}
+
+
+def test_a_window_with_history_has_the_same_future(windows, with_history):
+    for place, window in with_history.items():
+        np.testing.assert_array_equal(window.tracks, windows[place].tracks)
+        np.testing.assert_array_equal(window.visibility, windows[place].visibility)
+
+
+def test_the_points_of_the_block_come_from_where_it_was(with_history):
+    window = with_history["side", 8]
+    assert window.history_tracks.shape == (6, 64, 64, 2) and window.history_visibility.shape == (6, 64, 64)
+    on_top = top_of_the_block(8)
+    steps = np.arange(-6, 0)  # oldest first, the present not among them
+    expected = steps[:, None] * BLOCK_STEP * [1, -1] * FOCAL / (SIDE_HEIGHT - BLOCK_TOP)
+    offsets = (window.history_tracks - POINTS)[:, on_top]
+    np.testing.assert_allclose(offsets, np.broadcast_to(expected[:, None], offsets.shape), atol=0.02)
+    assert window.history_visibility[:, on_top].all()
+
+
+def test_before_the_demo_began_nothing_is_seen_and_the_first_frame_is_repeated(labeler, with_history):
+    assert not with_history["side", 0].history_visibility.any()
+    longer = {
+        window.view: window
+        for window in labeler.label(demo(), replace(HISTORY, history_frames=11))
+        if window.start == 8
+    }
+    side = longer["side"]
+    assert not side.history_visibility[:3].any() and side.history_visibility[3].any()
+    for early in side.history_tracks[:3]:
+        np.testing.assert_array_equal(early, side.history_tracks[3])
+    np.testing.assert_array_equal(side.history_tracks[5:], with_history["side", 8].history_tracks)

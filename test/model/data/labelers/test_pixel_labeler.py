@@ -130,3 +130,16 @@ def test_what_is_no_labeler_is_refused(name, options, said):
 
 def test_every_point_tracker_is_a_labeler():
     assert set(LABELERS) >= {"exact", "lucas_kanade", "alltracker", "tapnext", "cotracker3"}
+
+
+def test_points_are_followed_back_into_the_frames_before_the_window(labeler, windows):
+    info = replace(INFO, history_frames=5)
+    labelled = {(window.view, window.start): window for window in labeler.label(demo(), info)}
+    window = labelled["side", 4]
+    np.testing.assert_array_equal(window.tracks, windows["side", 4].tracks)
+    assert not window.history_visibility[0].any(), "there are four frames before the fourth"
+    steps = np.arange(-4, 0)[:, None, None, None]
+    assert np.abs(inner(window.history_tracks - POINTS)[1:] - steps * SHIFT).mean() < 0.2
+    assert inner(window.history_visibility[1:]).mean() > 0.9
+    assert not labelled["side", 0].history_visibility.any()
+    np.testing.assert_array_equal(labelled["side", 0].history_tracks[0], POINTS)
