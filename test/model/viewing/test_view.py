@@ -51,14 +51,15 @@ def view(*arguments: object) -> int:
 
 
 PAGE = """
-const sum = (panel = 0) => player.panels[panel].canvas.getContext("2d").getImageData(0, 0, 9999, 9999).data.reduce((a, b) => a + b, 0);
 const set = (id, value) => {
   const element = control(id);
   element.type === "checkbox" ? (element.checked = value) : (element.value = value);
   element.dispatchEvent(new Event(element.type === "range" ? "input" : "change"));
 };
-const whole = player.panels[0].canvas;
-const pixels = () => whole.getContext("2d").getImageData(0, 0, whole.width, whole.height).data.join();
+const pixels = () => {
+  const { canvas } = player.panels[0];
+  return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.join();
+};
 """
 
 
