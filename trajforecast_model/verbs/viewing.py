@@ -7,7 +7,7 @@ from trajforecast_model.evaluation.reports.comparison import compare
 from trajforecast_model.evaluation.reports.names import distinct_names
 from trajforecast_model.files.atomic import write_atomically
 from trajforecast_model.files.outputs import ready_file
-from trajforecast_model.verbs.prediction import images_of_arguments
+from trajforecast_model.verbs.prediction import given_files, read_files
 from trajforecast_model.viewing.forecast_files import read_forecast, scene_of_forecasts
 from trajforecast_model.viewing.page import page_of_scenes, page_of_tables
 from trajforecast_model.viewing.scenes import Scene
@@ -89,7 +89,7 @@ def _scenes_of_forecasts(sources: list[Path], image_arguments: list[str]) -> lis
         files = {name: {m: source / name for m, source in zip(models, sources, strict=True)} for name in common}
     else:
         raise ValueError("got files and folders; give forecasts (.npz), or folders of forecasts")
-    images = images_of_arguments(image_arguments)
+    images = read_files(given_files(image_arguments, None, None), 0.0)[0] if image_arguments else {}
     return [
         scene_of_forecasts(
             name.removesuffix(".npz"), {model: read_forecast(path) for model, path in of_models.items()}, images
