@@ -160,6 +160,7 @@ def _npz(forecast: Forecast, images: dict[str, np.ndarray], instruction: str) ->
         views=np.array(forecast.views),
         instruction=np.array(instruction),
         dt=np.array(forecast.dt),
+        **({} if forecast.visibility is None else {"visibility": forecast.visibility}),
         **{PICTURE + view: _encode(images[view], ".jpg") for view in forecast.views},
     )
     return buffer.getvalue()

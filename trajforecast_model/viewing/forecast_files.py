@@ -21,6 +21,7 @@ class ForecastFile:
     pictures: dict[str, np.ndarray]  # by view, RGB uint8, of those that the file has
     instruction: str
     dt: float
+    visibility: dict[str, np.ndarray] | None = None  # by view, [k, T, H, W] probability, where the model tells
 
 
 def read_forecast(path: Path) -> ForecastFile:
@@ -39,7 +40,12 @@ def read_forecast(path: Path) -> ForecastFile:
         raise ValueError(f"{path}: tracks are {tracks.dtype}, expected pixels as floating-point numbers")
     pictures = {view: _picture(path, arrays[PICTURE + view]) for view in views if PICTURE + view in arrays}
     instruction, dt = str(arrays.get("instruction", "")), float(arrays.get("dt", DEFAULT_DT))
-    return ForecastFile(path, dict(zip(views, tracks, strict=True)), pictures, instruction, dt)
+    visibility = None
+    if "visibility" in arrays:
+        visibility = dict(zip(views, arrays["visibility"], strict=True))
+        if arrays["visibility"].shape != tracks.shape[:-1]:
+            raise ValueError(f"{path}: visibility {list(arrays['visibility'].shape)} of tracks {list(tracks.shape)}")
+    return ForecastFile(path, dict(zip(views, tracks, strict=True)), pictures, instruction, dt, visibility)
 
 
 def scene_of_forecasts(title: str, forecasts: dict[str, ForecastFile], pictures: dict[str, np.ndarray]) -> Scene:
