@@ -16,7 +16,7 @@ POINTS = query_points(GRID, (256, 256))
 
 
 def moved(*velocities) -> np.ndarray:
-    """Futures [K, 16, 10, 10, 2] in which everything moves by (x, y) pixels a frame."""
+    """Futures [K, 16, 4, 4, 2] in which everything moves by (x, y) pixels a frame."""
     steps = np.arange(16)[:, None, None, None]
     return np.stack([POINTS + steps * np.array(velocity) for velocity in velocities]).astype(np.float32)
 
