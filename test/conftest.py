@@ -11,7 +11,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import pytest
 import torch
 
-for folder in ("benchmarks", "conversion", "data", "networks", "training"):  # modules that tests share
+for folder in ("benchmarks", "conversion", "data", "evaluation", "networks", "training"):  # modules that tests share
     sys.path.insert(0, str(Path(__file__).parent / "model" / folder))
 
 

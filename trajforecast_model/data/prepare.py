@@ -6,7 +6,7 @@ A shard appears only when it is complete, so the same command continues a run th
 import math
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from trajforecast_model.data.shards import (
     write_info,
     write_shard,
 )
+from trajforecast_model.data.sources.bags.dry_run import tell_of_bags
 from trajforecast_model.data.sources.find import find_sources
 from trajforecast_model.data.sources.interface import Source, SourceOptions
 from trajforecast_model.data.sources.orientation import what_is_done
@@ -66,7 +67,7 @@ def prepare(
         history: frames before a window's first one into which its points are followed back.
         share: (i, n): do the i-th of n disjoint shares of the demos. Machines with a share each may write into one
             folder at a time.
-        dry_run: print what would be done and write nothing.
+        dry_run: print what would be done and write nothing but a picture of what is in bags, beside `out`.
 
     Returns:
         The exit code: 0, or 1 if some demos were broken. Those are listed on stderr and the others prepared.
@@ -96,7 +97,7 @@ def prepare(
         image_size=reading.image_size,
         labeler_weights=tracker.weights.name if tracker.weights else None,
     )
-    sources = find_sources(demos, reading)
+    sources = find_sources(demos, replace(reading, dt=dt))
     _check_can_be_labelled(sources, info, reading)
     _check_settings(out, info)
 
@@ -111,7 +112,7 @@ def prepare(
     own = share_of(jobs, share)
     if dry_run:
         lines, more_broken = describe(jobs, own, out, info)
-        print("\n".join(lines))
+        print("\n".join([*tell_of_bags(sources, out), *lines]))
         if own and len(more_broken) == len(own):
             raise ValueError("no demo could be prepared: " + "; ".join(more_broken))
         return _report(broken + more_broken)

@@ -12,10 +12,13 @@ def add(verbs) -> None:
         "demos",
         nargs="+",
         type=path,
-        help="LIBERO, robomimic or ATM HDF5, LeRobot datasets, videos; or folders; or one of block scenes",
+        help="LIBERO, robomimic or ATM HDF5, LeRobot datasets, bags, videos; or folders; or one of block scenes",
     )
     parser.add_argument("--out", required=True, type=path)
-    parser.add_argument("--labeler", default="exact", help="exact, lucas_kanade, alltracker, tapnext or cotracker3")
+    parser.add_argument(
+        "--labeler",
+        help="exact, lucas_kanade, alltracker, tapnext or cotracker3 (default: exact; of bags lucas_kanade)",
+    )
     parser.add_argument(
         "--workers", type=int, default=None, help="default: a process a core; one for a labeler on CUDA"
     )
@@ -36,6 +39,15 @@ def add(verbs) -> None:
     )
     demos.add("--shard", metavar="I/N", help="do this share only; other machines do the others (default: 1/1)")
     demos.add("--dry-run", action="store_true", help="say what would be done and write nothing")
+    bags = ModeOptions(parser, "bags")
+    bags.add("--stamps", metavar="WHICH", help="header: when pictures were taken (default); receive: when they came")
+    bags.add(
+        "--max-age", type=float, metavar="S", help="seconds that a picture may be old (default: 0.1, or two frames)"
+    )
+    bags.add("--instruction-topic", metavar="TOPIC", help="a String: what the robot is told from then on")
+    bags.add(
+        "--episodes-topic", metavar="TOPIC", help="each message begins an episode; of Bool, true begins, false ends"
+    )
     blocks = ModeOptions(parser, "block scenes")
     blocks.add("--frames", type=int, metavar="SIDE", help="also store all frames, so large")
 
@@ -47,15 +59,17 @@ def add(verbs) -> None:
         if scenes:
             if len(args.demos) > 1:
                 raise ValueError(f"{scenes[0]} holds block scenes, which are prepared by themselves: name nothing else")
-            demos.refuse(args, "prepare of block scenes")
+            for others in (demos, bags):
+                others.refuse(args, "prepare of block scenes")
             return prepare_blocks(
                 scenes[0], args.out, os.cpu_count() if args.workers is None else args.workers,
-                frame_side=blocks.given(args).get("frames"), labeler=args.labeler,
+                frame_side=blocks.given(args).get("frames"), labeler=args.labeler or "exact",
             )  # fmt: skip
         from trajforecast_model.data.labelers.trackers.interface import TrackerOptions
         from trajforecast_model.data.plan import parse_share
         from trajforecast_model.data.prepare import default_workers, prepare
-        from trajforecast_model.data.sources.interface import SourceOptions
+        from trajforecast_model.data.sources.find import is_all_bags
+        from trajforecast_model.data.sources.interface import BagOptions, SourceOptions
 
         blocks.refuse(args, "prepare of demos")
         options = demos.given(args)
@@ -64,11 +78,11 @@ def add(verbs) -> None:
         )
         cameras = dict(view.partition("=")[::2] for view in options.get("view", ("side", "effector")))
         return prepare(
-            args.demos, args.out, args.labeler, options.get("stride", 1),
+            args.demos, args.out, args.labeler or ("lucas_kanade" if is_all_bags(args.demos) else "exact"), options.get("stride", 1),
             default_workers(tracker) if args.workers is None else args.workers, tracker=tracker,
             reading=SourceOptions(
                 options.get("orientation"), options.get("fps"), {view: name or None for view, name in cameras.items()},
-                instruction=options.get("instruction", "").strip(),
+                instruction=options.get("instruction", "").strip(), bags=BagOptions(**bags.given(args)),
             ),
             dt=options.get("dt", 0.05), history=options.get("history", 0), share=parse_share(options.get("shard", "1/1")), dry_run="dry_run" in options,
         )  # fmt: skip
