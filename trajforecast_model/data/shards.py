@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
-from torch.utils.data import Dataset
 
 from trajforecast_model.files.arrow_files import naming_damage, open_rows, write_rows
 from trajforecast_model.files.atomic import write_atomically
@@ -175,7 +174,7 @@ def read_info(folder: Path) -> DatasetInfo:
     return info
 
 
-class ShardDataset(Dataset):
+class ShardDataset:
     """Windows of a prepared folder by index, in the order of task, demo, start, view.
 
     Args:

@@ -119,6 +119,12 @@ def test_a_full_disk_ends_the_run_with_one_message_and_no_half_shard(demos, tmp_
     assert not list((tmp_path / "out").rglob("*.arrow")) and not list((tmp_path / "out").rglob("*.tmp"))
 
 
+def test_a_process_that_loads_no_network_imports_no_pytorch():
+    """Seconds and 300 MB of each worker."""
+    program = "import sys, trajforecast_model.verbs.prepare; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "False\n"
+
+
 @pytest.mark.parametrize("content", [None, b"", b"no HDF5"], ids=["missing", "empty", "text"])
 def test_a_file_that_cannot_be_read_is_an_error_of_use(tmp_path, capsys, content):
     path = tmp_path / "push_demo.hdf5"

@@ -24,9 +24,7 @@ def run_demo(*arguments: object) -> subprocess.CompletedProcess:
         [sys.executable, "-m", "trajforecast_ros.demo", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=180,
         stdin=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
 
 
