@@ -15,9 +15,10 @@ from trajforecast_model.data.sources.names import natural
 from trajforecast_model.data.sources.orientation import check_orientation
 from trajforecast_model.data.sources.recordings import INSTRUCTION_FILE, RecordedTask, recorded_tasks
 from trajforecast_model.data.sources.robomimic_hdf5 import RobomimicFile
+from trajforecast_model.data.sources.trajloom.clips import StoredClips, archives_in, holds_clips, unzip
 from trajforecast_model.files.paths import files_below
 
-KINDS = f"*.hdf5 with data/demo_0 (LIBERO, robomimic) or root (ATM), {INFO_FILE} (LeRobot) or {INSTRUCTION_FILE} (recordings)"
+KINDS = f"*.hdf5 with data/demo_0 (LIBERO, robomimic) or root (ATM), {INFO_FILE} (LeRobot), {INSTRUCTION_FILE} (recordings) or videos with npz files of tracks"
 
 
 def find_sources(paths: list[Path], options: SourceOptions | None = None) -> list[Source]:
@@ -33,6 +34,8 @@ def find_sources(paths: list[Path], options: SourceOptions | None = None) -> lis
     # Links keep their names: the hub's cache stores files under hashes, and a file's name is its task.
     for path in dict.fromkeys(Path(os.path.abspath(path)) for path in paths):
         if path.is_file():
+            if path.suffix.lower() == ".zip":
+                raise unzip([path])
             if path.suffix not in ENDS:
                 raise ValueError(f"{path} is not an HDF5 file; give the folder it is in, with {KINDS}")
             hdf5.append(path)
@@ -41,13 +44,17 @@ def find_sources(paths: list[Path], options: SourceOptions | None = None) -> lis
             inside = [file for file in files if _holds_demos(file)]
             datasets = _folders_with(INFO_FILE, path)
             recordings = recorded_tasks(path)
-            if not inside and not datasets and not recordings:
+            clips = [path] if holds_clips(path) else []
+            if not inside and not datasets and not recordings and not clips:
+                if archives := archives_in(path):
+                    raise unzip(archives)
                 raise ValueError(f"{path} has no demos: no {KINDS}")
             if others := [file.name for file in files if file not in inside]:
                 print(f"{path}: left out, since they hold no demos: {', '.join(others)}", file=sys.stderr)
             hdf5 += inside
             sources += [task for place in datasets for task in lerobot_tasks(place, options)]
             sources += [RecordedTask.open(place, options) for place in recordings]
+            sources += [StoredClips.open(place, options) for place in clips]
         else:
             raise ValueError(f"{path} does not exist; expected a file or folder of demos: {KINDS}")
     sources += _hdf5_sources(dict.fromkeys(hdf5), options)
