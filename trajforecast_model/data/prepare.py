@@ -97,7 +97,7 @@ def prepare(
         grid=layout.grid,
         history_frames=layout.history,
         history_pictures=layout.history_pictures,
-        anchor=layout.anchor if layout.history else "present",
+        anchor=layout.anchor if layout.history or labeler == STORED else "present",
         views=tuple(reading.cameras),
         image_size=reading.image_size,
         labeler_weights=tracker.weights.name if tracker.weights else None,
@@ -240,9 +240,10 @@ def _check_can_be_labelled(sources: list[Source], info: DatasetInfo, reading: So
 def _check_stored(sources: list[Source], info: DatasetInfo) -> None:
     if info.stride != 1:
         raise ValueError(f"--stride {info.stride}: --labeler stored makes one window of each video; leave it out")
-    if info.history_frames and info.anchor != "first":
+    if info.anchor != "first":
         raise ValueError(
-            f"--anchor {info.anchor}: stored tracks begin in the first frame of their video; give --anchor first"
+            f"--anchor {info.anchor}: stored tracks begin in the first frame of their video, at the corners of cells; "
+            "leave it out"
         )
     for source in sources:
         if not isinstance(source, StoredClips):

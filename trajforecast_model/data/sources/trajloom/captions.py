@@ -10,32 +10,36 @@ from trajforecast_model.files.paths import files_below
 _TEXT, _ID, _PATH = "text", "videoid", "video_path"
 
 
-@lru_cache(maxsize=4)
-def captions_of(folder: Path, named: Path | None) -> dict[str, str]:
-    """What is said of each video, by its id. From the file that was named, or the one with captions in the folder.
-
-    Raises:
-        ValueError: for a file that holds no captions, and where several in the folder do.
-    """
-    if named is not None:
-        return _read(named)
+def captions_in(folder: Path) -> Path | None:
+    """The file with captions in a folder. Raises ValueError where there are several."""
     found = [file for file in files_below(folder) if file.suffix.lower() == ".csv" and _holds_captions(file)]
     if len(found) > 1:
         raise ValueError(
             f"{folder} holds captions in {', '.join(file.name for file in found)}; name one: --captions FILE"
         )
-    return _read(found[0]) if found else {}
+    return found[0] if found else None
+
+
+def captions_of(file: Path) -> dict[str, str]:
+    """What is said of each video, by its id. Raises ValueError for a file that holds no captions."""
+    try:
+        state = file.stat()
+    except OSError as error:
+        raise ValueError(f"{file} is not a CSV file of captions: {error}") from error
+    return _read(file, (state.st_mtime_ns, state.st_size))
 
 
 def _holds_captions(file: Path) -> bool:
     try:
-        _read(file)
+        captions_of(file)
     except ValueError:
         return False
     return True
 
 
-def _read(file: Path) -> dict[str, str]:
+@lru_cache(maxsize=4)
+def _read(file: Path, _state: tuple[int, int]) -> dict[str, str]:
+    """Asked for once a video."""
     try:
         with open(file, newline="", encoding="utf-8-sig") as lines:
             rows = csv.DictReader(lines)

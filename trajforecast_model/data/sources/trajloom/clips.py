@@ -9,7 +9,6 @@ Unpacked from the hub's archives, kubric_video/ and kubric_alltracker_s32/ may a
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from trajforecast_model.data.demo import Demo, PointTracks
@@ -18,7 +17,7 @@ from trajforecast_model.data.sources.names import natural
 from trajforecast_model.data.sources.orientation import GIVEN
 from trajforecast_model.data.sources.pictures import VIDEO_ENDS, read_video, video_length_and_fps, video_size
 from trajforecast_model.data.sources.recordings import INSTRUCTION_FILE
-from trajforecast_model.data.sources.trajloom.captions import captions_of
+from trajforecast_model.data.sources.trajloom.captions import captions_in, captions_of
 from trajforecast_model.data.sources.trajloom.tracks_file import read_tracks
 from trajforecast_model.data.windows import WindowLayout
 from trajforecast_model.files.paths import files_below
@@ -54,10 +53,12 @@ class StoredClips:
             raise ValueError(
                 f"--orientation {options.orientation}: the tracks in {place} are of upright videos; leave it out"
             )
+        captions = options.captions or captions_in(place)
+        if captions is not None:
+            captions_of(captions)
         because = GIVEN if options.orientation else "as their tracks have them"
         return cls(
-            place, *options.cameras, options.fps, options.image_size, options.grid, options.captions, options.instruction,
-            because,
+            place, *options.cameras, options.fps, options.image_size, options.grid, captions, options.instruction, because,
         )  # fmt: skip
 
     @property
@@ -65,10 +66,12 @@ class StoredClips:
         return self.place.name
 
     def names(self) -> list[str]:
-        return sorted(_clips_in(self.place), key=natural)
+        return sorted(
+            (video.relative_to(self.place).with_suffix("").as_posix() for video in _videos_in(self.place)), key=natural
+        )
 
     def instruction(self, name: str) -> str:
-        captions = captions_of(self.place, self.captions)
+        captions = {} if self.captions is None else captions_of(self.captions)
         return captions.get(Path(name).name) or captions.get(name) or self.spoken
 
     def outline(self, name: str) -> Outline:
@@ -109,15 +112,16 @@ class StoredClips:
 
     def _files(self, name: str) -> tuple[Path, Path]:
         """The video and its tracks."""
-        try:
-            return _clips_in(self.place)[name]
-        except KeyError:
-            raise ValueError(f"{self.place}: {name} has no video with tracks any more") from None
+        for end in VIDEO_ENDS:
+            for video in (self.place / f"{name}{end}", self.place / f"{name}{end.upper()}"):
+                if video.is_file() and (tracks := _tracks_of(video, self.place)) is not None:
+                    return video, tracks
+        raise ValueError(f"{self.place}: {name} has no video with tracks any more")
 
 
 def holds_clips(folder: Path) -> bool:
     """Whether a video in it has tracks beside it."""
-    return bool(_clips_in(folder))
+    return bool(_videos_in(folder))
 
 
 def archives_in(folder: Path) -> list[Path]:
@@ -134,27 +138,24 @@ def unzip(archives: list[Path]) -> ValueError:
     )
 
 
-@lru_cache(maxsize=4)
-def _clips_in(folder: Path) -> dict[str, tuple[Path, Path]]:
-    """Videos with their tracks, by the path of the video without its ending."""
-    files = set(files_below(folder))
-    tracks = {file for file in files if file.suffix.lower() == ".npz"}
-    if not tracks:
-        return {}
+def _videos_in(folder: Path) -> list[Path]:
+    """Those with tracks."""
+    files = list(files_below(folder))
+    if not any(file.suffix.lower() == ".npz" for file in files):
+        return []
     ours = {file.parent for file in files if file.name == INSTRUCTION_FILE}  # folders of recordings
-    clips = {}
-    for video in sorted(file for file in files if file.suffix.lower() in VIDEO_ENDS and ours.isdisjoint(file.parents)):
-        found = next((file for file in _places_of_tracks(video, folder) if file in tracks), None)
-        if found is not None:
-            clips[video.relative_to(folder).with_suffix("").as_posix()] = (video, found)
-    return clips
+    videos = (file for file in files if file.suffix.lower() in VIDEO_ENDS and ours.isdisjoint(file.parents))
+    return [video for video in videos if _tracks_of(video, folder) is not None]
 
 
-def _places_of_tracks(video: Path, folder: Path) -> list[Path]:
-    inside = video.relative_to(folder)
-    beside = folder.joinpath(*(
-        part.removesuffix(_OF_VIDEOS) + _OF_TRACKS if part.endswith(_OF_VIDEOS) else part for part in inside.parts
-    ))  # fmt: skip
-    return [
-        file for place in (video, beside) for file in (place.with_suffix(".npz"), place.with_name(f"{place.name}.npz"))
-    ]
+def _tracks_of(video: Path, folder: Path) -> Path | None:
+    """The file of its tracks: beside it, or in the folder of tracks that stands for the folder of videos."""
+    parts = (
+        part.removesuffix(_OF_VIDEOS) + _OF_TRACKS if part.endswith(_OF_VIDEOS) else part
+        for part in video.relative_to(folder).parts
+    )
+    for place in (video, folder.joinpath(*parts)):
+        for file in (place.with_suffix(".npz"), place.with_name(f"{place.name}.npz")):
+            if file.is_file():
+                return file
+    return None
