@@ -20,6 +20,7 @@ from trajforecast_model.benchmarks.report import environment, finish
 from trajforecast_model.benchmarks.timing import interleaved, peak_memory_of, ratios, span
 from trajforecast_model.checkpoint import ForecastConfig
 from trajforecast_model.data.shards import ShardDataset
+from trajforecast_model.tracks.grid import denormalise, normalise
 from trajforecast_model.training.batches import Batch, BatchShare, training_batches
 from trajforecast_model.training.configs import OptimisationConfig
 from trajforecast_model.training.distributed import SharedGradients
@@ -139,7 +140,7 @@ def prepare_official(source: Path, config: ForecastConfig, batch: int, device: s
         return vae.encode(of, tokens).rsample().unflatten(2, config.denoiser.grid).movedim(-1, 2) * gamma
 
     def step() -> float:
-        first, data = latents(static)[:, 0], latents((2 * tracks / config.image_size[0] - 1).movedim(-1, 2))
+        first, data = latents(static)[:, 0], latents(normalise(tracks, config.image_size).movedim(-1, 2))
         noise, t = torch.randn_like(data), torch.sigmoid(torch.randn(batch)).to(data.device)
         at = t.view(-1, 1, 1, 1, 1)
         x, flow = (1 - at) * noise + at * data, data - noise
@@ -169,7 +170,9 @@ def _inputs(config: ForecastConfig, batch: int, device: torch.device) -> tuple[T
     denoiser = config.denoiser
     tokens = denoiser.image_grid[0] * denoiser.image_grid[1]
     return (
-        (torch.rand(batch, config.num_frames, *config.grid, 2, generator=generator) * config.image_size[0]).to(device),
+        denormalise(
+            2 * torch.rand(batch, config.num_frames, *config.grid, 2, generator=generator) - 1, config.image_size
+        ).to(device),
         torch.randn(batch, tokens, denoiser.image_dim, generator=generator).to(device),
         torch.randn(batch, denoiser.text_dim, generator=generator).to(device),
     )

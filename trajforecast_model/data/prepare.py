@@ -103,6 +103,8 @@ def prepare(
         labeler_weights=tracker.weights.name if tracker.weights else None,
     )
     _check_can_be_labelled(sources, info, reading)
+    if reading.captions and not any(isinstance(source, StoredClips) for source in sources):
+        raise ValueError("--captions: there are no videos with stored tracks, whose captions it holds; leave it out")
     _check_settings(out, info)
 
     listed, broken = _list_demos(sources)

@@ -18,7 +18,7 @@ def add(verbs) -> None:
     )
     parser.add_argument("--out", required=True, type=path)
     parser.add_argument(
-        "--labeler", default="exact", help="exact, stored, lucas_kanade, alltracker, tapnext or cotracker3"
+        "--labeler", default="exact", help="exact, lucas_kanade, alltracker, tapnext, cotracker3 or stored"
     )
     parser.add_argument(
         "--workers", type=int, default=None, help="default: a process a core; one for a labeler on CUDA"

@@ -12,7 +12,7 @@ from trajforecast_model.data.shards import DatasetInfo, Window
 from trajforecast_model.data.windows import window_starts
 
 EXACT, STORED = "exact", "stored"
-LABELERS = (EXACT, STORED, *POINT_TRACKERS)
+LABELERS = (EXACT, *POINT_TRACKERS, STORED)
 _NO_NETWORKS = (EXACT, STORED, "lucas_kanade")
 
 

@@ -15,9 +15,10 @@ from trajforecast_model.data.sources.names import natural
 from trajforecast_model.data.sources.orientation import check_orientation
 from trajforecast_model.data.sources.recordings import INSTRUCTION_FILE, RecordedTask, recorded_tasks
 from trajforecast_model.data.sources.robomimic_hdf5 import RobomimicFile
-from trajforecast_model.data.sources.trajloom.clips import StoredClips, archives_in, holds_clips, unzip
+from trajforecast_model.data.sources.trajloom.clips import StoredClips, archives_in, unzip, videos_of_clips
 from trajforecast_model.files.paths import files_below
 
+_NAMED = 5  # files in a message
 KINDS = f"*.hdf5 with data/demo_0 (LIBERO, robomimic) or root (ATM), {INFO_FILE} (LeRobot), {INSTRUCTION_FILE} (recordings) or videos with npz files of tracks"
 
 
@@ -44,7 +45,7 @@ def find_sources(paths: list[Path], options: SourceOptions | None = None) -> lis
             inside = [file for file in files if _holds_demos(file)]
             datasets = _folders_with(INFO_FILE, path)
             recordings = recorded_tasks(path)
-            clips = [path] if holds_clips(path) else []
+            clips, without_tracks = videos_of_clips(path)
             if not inside and not datasets and not recordings and not clips:
                 if archives := archives_in(path):
                     raise unzip(archives)
@@ -54,7 +55,12 @@ def find_sources(paths: list[Path], options: SourceOptions | None = None) -> lis
             hdf5 += inside
             sources += [task for place in datasets for task in lerobot_tasks(place, options)]
             sources += [RecordedTask.open(place, options) for place in recordings]
-            sources += [StoredClips.open(place, options) for place in clips]
+            if clips:
+                sources.append(StoredClips.open(path, options))
+                if without_tracks:
+                    names = ", ".join(video.name for video in without_tracks[:_NAMED])
+                    more = f" and {len(without_tracks) - _NAMED} more" if len(without_tracks) > _NAMED else ""
+                    print(f"{path}: left out, since no tracks lie beside them: {names}{more}", file=sys.stderr)
         else:
             raise ValueError(f"{path} does not exist; expected a file or folder of demos: {KINDS}")
     sources += _hdf5_sources(dict.fromkeys(hdf5), options)

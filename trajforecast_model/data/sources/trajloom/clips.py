@@ -66,9 +66,8 @@ class StoredClips:
         return self.place.name
 
     def names(self) -> list[str]:
-        return sorted(
-            (video.relative_to(self.place).with_suffix("").as_posix() for video in _videos_in(self.place)), key=natural
-        )
+        videos, _ = videos_of_clips(self.place)
+        return sorted({video.relative_to(self.place).with_suffix("").as_posix() for video in videos}, key=natural)
 
     def instruction(self, name: str) -> str:
         captions = {} if self.captions is None else captions_of(self.captions)
@@ -119,9 +118,15 @@ class StoredClips:
         raise ValueError(f"{self.place}: {name} has no video with tracks any more")
 
 
-def holds_clips(folder: Path) -> bool:
-    """Whether a video in it has tracks beside it."""
-    return bool(_videos_in(folder))
+def videos_of_clips(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The videos in a folder that have tracks, and those that have none; recordings of one's own are not among them."""
+    files = list(files_below(folder))
+    if not any(file.suffix.lower() == ".npz" for file in files):
+        return [], []
+    recordings = {file.parent for file in files if file.name == INSTRUCTION_FILE}
+    videos = [file for file in files if file.suffix.lower() in VIDEO_ENDS and recordings.isdisjoint(file.parents)]
+    tracked = {video: _tracks_of(video, folder) is not None for video in videos}
+    return [video for video in videos if tracked[video]], [video for video in videos if not tracked[video]]
 
 
 def archives_in(folder: Path) -> list[Path]:
@@ -136,16 +141,6 @@ def unzip(archives: list[Path]) -> ValueError:
         f"their tracks (NAME{_OF_TRACKS}.zip) into one folder, or into NAME{_OF_VIDEOS}/ and NAME{_OF_TRACKS}/ of one, and "
         "give that"
     )
-
-
-def _videos_in(folder: Path) -> list[Path]:
-    """Those with tracks."""
-    files = list(files_below(folder))
-    if not any(file.suffix.lower() == ".npz" for file in files):
-        return []
-    ours = {file.parent for file in files if file.name == INSTRUCTION_FILE}  # folders of recordings
-    videos = (file for file in files if file.suffix.lower() in VIDEO_ENDS and ours.isdisjoint(file.parents))
-    return [video for video in videos if _tracks_of(video, folder) is not None]
 
 
 def _tracks_of(video: Path, folder: Path) -> Path | None:
