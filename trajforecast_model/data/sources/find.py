@@ -69,7 +69,8 @@ def find_sources(paths: list[Path], options: SourceOptions | None = None) -> lis
 
 def _hdf5_sources(files: Iterable[Path], options: SourceOptions) -> list[Source]:
     atm = [file for file in files if _is_atm(file)]
-    return [*(_demos_file(file, options) for file in files if file not in atm), *atm_tasks(atm, options)]
+    others = [_demos_file(file, options) for file in files if file not in atm]
+    return [*others, *atm_tasks(atm, options)] if atm else others
 
 
 def _demos_file(file: Path, options: SourceOptions) -> Source:
