@@ -17,7 +17,7 @@ class ExactLabeler:
     def __init__(self):
         configure_mujoco()
         self._replay = None
-        self._model_xml = None
+        self._loaded = None  # model and image size
 
     def label(self, demo: Demo, info: DatasetInfo) -> list[Window]:
         for name, recorded in (("states", demo.states), ("model_file", demo.model_xml)):
@@ -111,12 +111,12 @@ class ExactLabeler:
         """Demos of one task often share their scene, and loading one takes seconds."""
         from trajforecast_model.sim.scene.replay import Replay  # imports mujoco, which must be configured before
 
-        if model_xml != self._model_xml:
+        if (model_xml, image_size) != self._loaded:
             if self._replay is not None:
                 self._replay.close()
-            self._model_xml = None
+            self._loaded = None
             self._replay = Replay(model_xml, image_size)
-            self._model_xml = model_xml
+            self._loaded = (model_xml, image_size)
 
     def _image(self, demo: Demo, view: str, frame: int, image_size: tuple[int, int]) -> np.ndarray:
         recorded = demo.image(view, frame)
