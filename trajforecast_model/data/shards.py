@@ -197,6 +197,7 @@ class ShardDataset(Dataset):
 
     Args:
         tracks: whether to read tracks, visibility, frames and history, which are nearly all that there is to read.
+        history_pictures: whether to gather the pictures of the past, where they are stored; nothing trains on them yet.
         anchors: the frames in which the reader can have the points form the grid; most forecast from the present one.
 
     Raises:
@@ -210,10 +211,12 @@ class ShardDataset(Dataset):
         split: Literal["train", "val", "all"] = "train",
         views=None,
         tracks: bool = True,
+        history_pictures: bool = True,
         anchors: tuple[Anchor, ...] = ("present",),
     ):
         self.folder = Path(folder)
         self._with_tracks = tracks
+        self._with_pictures = history_pictures and self._with_tracks
         self.info = read_info(self.folder)
         if self.info.anchor not in anchors:
             raise ValueError(
@@ -259,7 +262,7 @@ class ShardDataset(Dataset):
             image=self._image(values, path, row),
             num_real_frames=values["num_real_frames"],
             **(self._tracks(values, path, row) if self._with_tracks else {"tracks": None, "visibility": None}),
-            history_images=self._history_images(index) if self._with_tracks and self.info.history_pictures else None,
+            history_images=self._history_images(index) if self._with_pictures and self.info.history_pictures else None,
         )
 
     def _history_images(self, index: int) -> np.ndarray:

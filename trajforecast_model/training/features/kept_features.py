@@ -42,7 +42,7 @@ def training_windows(data: DataConfig, networks: FrozenNetworks, world: World) -
     Raises:
         ValueError: where there is nothing frozen to keep, or a folder holds what others made.
     """
-    windows = ShardDataset(data.folder, "train")
+    windows = ShardDataset(data.folder, "train", history_pictures=False)
     caches: list[FeatureCache] = []
     if data.feature_cache is not None:
         caches.append(_token_cache(data.feature_cache, windows, networks.image_encoder, world))
