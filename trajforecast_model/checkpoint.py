@@ -1,6 +1,7 @@
 """A checkpoint is a folder: config.json, which rebuilds everything, and safetensors weights. Nothing is unpickled.
 
 config.json  vae.safetensors  denoiser.safetensors  image_encoder.safetensors (only where it is trained)
+visibility_head.safetensors (only where there is one)
 """
 
 import contextlib
@@ -23,6 +24,7 @@ from trajforecast_model.networks.denoiser import Denoiser, DenoiserConfig
 from trajforecast_model.networks.image_encoder import ImageEncoderConfig
 from trajforecast_model.networks.text_encoder import TextEncoderConfig
 from trajforecast_model.networks.track_vae import TrackVAE, TrackVAEConfig
+from trajforecast_model.networks.visibility_head import VisibilityHead, VisibilityHeadConfig
 
 CONFIG_FILE = "config.json"
 SHIPPED = Path(__file__).parent / "checkpoints"
@@ -47,6 +49,7 @@ class ForecastConfig:
     steps: int = 9  # solver steps unless the caller says otherwise
     solver: str = "euler"  # "METHOD" or "METHOD@GRID", see flow/solvers.py
     anchor_first_frame: bool = False  # set t = 0 of a forecast to the query points, which it is by definition
+    visibility: VisibilityHeadConfig | None = None  # of the head that says what will be seen; null without one
     generates: Literal["tracks", "pixels"] = "tracks"  # pixels: the denoiser's grid is a frame, and there is no VAE
 
     def __post_init__(self):
@@ -145,8 +148,11 @@ def save_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.float
     write_atomically(path, save(state))
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
+def load_weights(module: nn.Module, path: Path, added: tuple[str, ...] = ()) -> None:
     """Loads safetensors into a module of exactly these names and shapes, in any stored precision.
+
+    Args:
+        added: beginnings of the names that the file does not have, whose weights stay as they are.
 
     Raises:
         ValueError: for a missing, truncated or other file, and for names or shapes that do not fit the config.
@@ -157,6 +163,9 @@ def load_weights(module: nn.Module, path: Path) -> None:
         state = load_file(path)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is not a readable safetensors file ({error}); copy the checkpoint again") from error
+    if added:
+        own = module.state_dict()
+        state |= {name: own[name] for name in own.keys() - state.keys() if name.startswith(added)}
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
@@ -170,6 +179,14 @@ def build_vae(config: ForecastConfig, folder: Path | None = None) -> TrackVAE | 
     if folder is not None:
         load_weights(vae, folder / "vae.safetensors")
     return vae
+
+
+def build_visibility_head(config: ForecastConfig, folder: Path) -> VisibilityHead | None:
+    if config.visibility is None:
+        return None
+    head = VisibilityHead(config.visibility)
+    load_weights(head, folder / "visibility_head.safetensors")
+    return head
 
 
 def build_denoiser(config: ForecastConfig, folder: Path | None = None) -> Denoiser:

@@ -18,6 +18,7 @@ from trajforecast_model.checkpoint import (
     ForecastConfig,
     build_denoiser,
     build_vae,
+    build_visibility_head,
     checkpoint_folder,
     checkpoint_name,
     export_within,
@@ -30,13 +31,17 @@ from trajforecast_model.inference import budget
 from trajforecast_model.inference.budget import Effort
 from trajforecast_model.inference.effort import Deadlines, checked_effort
 from trajforecast_model.inference.encoding import Encoders
+from trajforecast_model.inference.past import at_steps, check_frames, check_history, followed_back, joined, past_tracks
 from trajforecast_model.inference.sampling import Sampler, to_pixels
 from trajforecast_model.networks.denoiser import Denoiser
+from trajforecast_model.networks.history_encoder import PastTracks
 from trajforecast_model.networks.image_encoder import build_image_encoder
 from trajforecast_model.networks.text_encoder import TextEncoder, warn_on_stderr
 from trajforecast_model.networks.track_vae import TrackVAE
+from trajforecast_model.networks.visibility_head import VisibilityHead
 from trajforecast_model.runtime.device import checked_device
 from trajforecast_model.tracks.grid import query_points, rescale
+from trajforecast_model.tracks.history import History
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -59,6 +64,7 @@ class Forecaster:
         vae: TrackVAE | None,
         image_encoder: nn.Module | None = None,
         text_encoder: TextEncoder | None = None,
+        visibility_head: VisibilityHead | None = None,
         *,
         model_id: str = "",
         device: str | torch.device = "cpu",
@@ -77,7 +83,7 @@ class Forecaster:
         self.device = checked_device(device)
         self.dtype = DTYPES[dtype]
         self._encoders = Encoders(config, self.device, self.dtype, image_encoder, text_encoder, allow_download)
-        self._sampler = self.sampler(config, denoiser, vae, self.device, self.dtype)
+        self._sampler = self.sampler(config, denoiser, vae, self.device, self.dtype, visibility_head)
         self._deadlines = Deadlines()
 
     @classmethod
@@ -103,6 +109,7 @@ class Forecaster:
             build_denoiser(config, folder),
             build_vae(config, folder),
             image_encoder,
+            visibility_head=build_visibility_head(config, folder),
             model_id=checkpoint_name(export_within(source)),
             device=device,
             dtype=dtype,
@@ -118,6 +125,9 @@ class Forecaster:
         seed: int = 0,
         solver: str | None = None,
         deadline_ms: float | None = None,
+        history: dict[str, np.ndarray] | None = None,
+        history_stamps: dict[str, np.ndarray] | None = None,
+        history_tracks: dict[str, History] | None = None,
     ) -> Forecast:
         """Samples k futures for each view.
 
@@ -132,6 +142,13 @@ class Forecaster:
                 for one k and keep it). Where even that takes longer it is done all the same, and the forecast's `late`
                 says so. Costs are measured by `calibrate`, or by the first such call, which is late then; summaries of
                 the forecast are not counted.
+            history: for a model with history (`history_frames` above 0), the frames before a view's image, uint8
+                [n, H, W, 3], `dt` apart and oldest first; its grid is followed back through them by OpenCV. Views
+                without any are forecast from the present alone; more frames than the model takes are no use.
+            history_stamps: when the frames of `history` were taken, seconds since the image and so below zero, where that
+                is not every `dt`; of the views named here, those nearest to the model's steps are taken.
+            history_tracks: instead of frames, where the query points were, [1, n, H, W, 2] pixels of the view's image,
+                oldest first, and which are seen.
 
         Raises:
             ValueError: for what cannot be forecast, saying what to change.
@@ -142,9 +159,10 @@ class Forecaster:
         effort = checked_effort(self.config.steps if steps is None else steps, k)
         if deadline_ms is not None:
             effort = self._effort_within(deadline_ms, started, effort, len(views), instruction, solver)
+        past = self._past(images, history or {}, history_stamps or {}, history_tracks or {})
         begun = budget.clock()
         num_views = len(views)
-        tracks = self._forecast(
+        tracks, visibility = self._forecast(
             list(images.values()),
             [instruction] * num_views,
             effort.k,
@@ -152,6 +170,7 @@ class Forecaster:
             [seed] * num_views,
             list(views),
             solver,
+            past,
         )
         ended = budget.clock()
         if deadline_ms is not None:
@@ -159,7 +178,7 @@ class Forecaster:
         return Forecast(
             views=views,
             tracks=tracks,
-            visibility=None,
+            visibility=visibility,
             steps=effort.steps,
             seed=seed,
             dt=self.config.dt,
@@ -206,16 +225,36 @@ class Forecaster:
         steps: int | None,
         seeds: list[int],
         solver: str | None = None,
+        history: History | None = None,
     ) -> np.ndarray:
         """Samples k futures for each of many moments, one view each.
 
         Args:
             images: RGB uint8 [B, H, W, 3].
+            history: of a model that takes one, in pixels of the images; None where nothing is known of the past.
 
         Returns:
             float32 [B, k, T, H, W, 2], pixels of the images.
         """
-        return self._forecast(list(images), instructions, k, steps, seeds, [""] * len(images), solver)
+        return self.forecast_batch(images, instructions, k, steps, seeds, solver, history)[0]
+
+    def forecast_batch(
+        self,
+        images: np.ndarray,
+        instructions: list[str | None],
+        k: int,
+        steps: int | None,
+        seeds: list[int],
+        solver: str | None = None,
+        history: History | None = None,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """As `predict_batch`, and beside the tracks how likely each point is seen, [B, k, T, H, W], or None."""
+        past = None
+        if history is not None:
+            self._check_takes_history()
+            check_history(history, len(images), self.config.grid)
+            past = past_tracks(history, images.shape[1:3], self.config.denoiser.history)
+        return self._forecast(list(images), instructions, k, steps, seeds, [""] * len(images), solver, past)
 
     def device_memory(self) -> int | None:
         """Bytes that PyTorch holds on the GPU; None on a CPU, where they are the process's."""
@@ -226,6 +265,12 @@ class Forecaster:
         self._encoders = self._sampler = None
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+    @property
+    def history_frames(self) -> int:
+        """The most past frames that a forecast can use; 0 for a model of the present alone."""
+        history = self.config.denoiser.history
+        return 0 if history is None else history.frames
 
     @property
     def is_compiled(self) -> bool:
@@ -279,9 +324,10 @@ class Forecaster:
         steps: int | None = None,
         solver: str | None = None,
         first: Tensor | None = None,
+        past: PastTracks | None = None,
     ) -> Tensor:
         """See `Sampler.sample_latents`."""
-        return self._sampler.sample_latents(image_tokens, text_embedding, noise, steps, solver, first)
+        return self._sampler.sample_latents(image_tokens, text_embedding, noise, steps, solver, first, past)
 
     def decode_latents(self, latents: Tensor, image_tokens: Tensor) -> Tensor:
         """See `Sampler.decode_latents`."""
@@ -296,8 +342,9 @@ class Forecaster:
         seeds: list[int],
         streams: list[str],
         solver: str | None,
-    ) -> np.ndarray:
-        """float32 [B, k, T, H, W, 2], each image's in its own pixels."""
+        past: PastTracks | None = None,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """float32 [B, k, T, H, W, 2], each image's in its own pixels, and [B, k, T, H, W], see `Forecast`."""
         for stream, image in zip(streams, images, strict=True):
             check_image(image, stream or "image")
         effort = checked_effort(self.config.steps if steps is None else steps, k)
@@ -308,11 +355,11 @@ class Forecaster:
         image_tokens = self.encode_images(images)
         known = self._sampler.known_frame(images, image_tokens)
         noise = self._sampler.noise(k, seeds, streams)  # 7 ms for the paper's B, while a GPU still encodes the images
-        latents = self.sample_latents(image_tokens, text, noise, effort.steps, solver, known)
+        latents = self.sample_latents(image_tokens, text, noise, effort.steps, solver, known, past)
         sizes = [image.shape[:2] for image in images]
         pixels = to_pixels(self.decode_latents(latents, image_tokens), sizes)
         is_finite = math.isfinite(pixels.sum())  # one number tells: NaN and infinity survive a sum
-        tracks = pixels.cpu().numpy()
+        tracks, seen = pixels.cpu().numpy(), self._sampler.visibility(latents, image_tokens)
         if self.config.anchor_first_frame:
             for samples, size in zip(tracks, sizes, strict=True):
                 samples[:, 0] = _query_points_at(self.config.grid, self.config.image_size, size)
@@ -321,7 +368,7 @@ class Forecaster:
                 f"the forecast of model {self.model_id!r} has values that are not finite; its weights are damaged, or "
                 "overflow in this dtype: try float32"
             )
-        return tracks
+        return tracks, None if seen is None else seen.cpu().numpy()
 
     def _effort_within(
         self,
@@ -340,6 +387,53 @@ class Forecaster:
         if not self._deadlines.are_known(num_views, wanted.k):
             self.calibrate(num_views, wanted.k, wanted.steps, solver)
         return self._deadlines.choose(num_views, wanted, deadline_ms / 1000 - (budget.clock() - started))
+
+    def _past(
+        self,
+        images: dict[str, np.ndarray],
+        history: dict[str, np.ndarray],
+        stamps: dict[str, np.ndarray],
+        tracks: dict[str, History],
+    ) -> PastTracks | None:
+        """Of every view, one of which nothing is seen where none is given; None where none is given at all."""
+        for name, given, among in (
+            ("history", history, images), ("history_tracks", tracks, images), ("history_stamps", stamps, history),
+        ):  # fmt: skip
+            if unknown := sorted(given.keys() - among.keys()):
+                wanted = "views that have an image" if among is images else "views that have a history"
+                raise ValueError(f"{name}: got {unknown}, expected only {wanted}, {sorted(among)}")
+        if both := sorted(history.keys() & tracks.keys()):
+            raise ValueError(f"history and history_tracks: both are given for {both}; give one of them")
+        if not history and not tracks:
+            return None
+        self._check_takes_history()
+        return joined([self._past_of(view, image, history, stamps, tracks) for view, image in images.items()])
+
+    def _past_of(self, view: str, image: np.ndarray, history: dict, stamps: dict, tracks: dict) -> PastTracks:
+        config, grid = self.config.denoiser.history, self.config.grid
+        if view in tracks:
+            known = History(*(np.asarray(part) for part in tracks[view]))
+            check_history(known, 1, grid)
+            return past_tracks(known, image.shape[:2], config)
+        if view not in history:
+            nothing = History(np.zeros((1, 0, *grid, 2), np.float32), np.zeros((1, 0, *grid), bool))
+            return past_tracks(nothing, image.shape[:2], config)
+        check_image(image, view)
+        frames = history[view]
+        check_frames(view, frames, image)
+        size = self.config.image_size
+        if view not in stamps:
+            return past_tracks(followed_back(image, frames[-config.frames :], grid, size), size, config)
+        frames, there = at_steps(frames, stamps[view], self.config.dt, config.frames, view)
+        past = followed_back(image, frames, grid, size)
+        return past_tracks(History(past.tracks, past.visible & there[:, None, None]), size, config)
+
+    def _check_takes_history(self) -> None:
+        if not self.history_frames:
+            raise ValueError(
+                f"history: the model {self.model_id!r} sees the present alone; leave the history out, or load a model with "
+                "history"
+            )
 
     def _check_views(self, images: dict[str, np.ndarray]) -> None:
         if not isinstance(images, dict):

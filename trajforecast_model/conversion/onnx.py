@@ -3,12 +3,13 @@
 What is not a network stays with the caller, as in forecaster.py: resizing and standardising the image, the text
 encoder, noise, the solver's steps and the change to pixels.
 
-denoiser.onnx       x [V, S, T, C, h, w], t [V, 1], image_tokens [V, M, D], text [V, E] -> velocity [V, S, T, C, h, w]
+denoiser.onnx       x [V, S, T, C, h, w], t [V, 1], image_tokens [V, M, D], text [V, E], past_offsets [V, P, 2, H, W],
+                    past_visible [V, P, H, W] -> velocity [V, S, T, C, h, w]
 vae_decoder.onnx    latents [B, T', h * w, C] unscaled, image_tokens [V, M, D] -> tracks [B, T, 2, H, W] normalised
 vae_encoder.onnx    tracks [B, T, 2, H, W] normalised, image_tokens [V, M, D] -> latent_mean [B, T', h * w, C]
 image_encoder.onnx  images [V, 3, H, W] standardised -> image_tokens [V, M, D]
 
-V views, S samples; B is V in the encoder, V * S in the decoder. Inputs that a model does not have are left out: text
+V views, S samples, P past frames (oldest first, normalised positions minus query points; visible 1 or 0); B is V in the encoder, V * S in the decoder. Inputs that a model does not have are left out: text
 without a text encoder, image_tokens where the VAE does not look at the image. image_encoder.onnx is written where it is
 trained with the model; a DINOv2 has exporters of its own.
 """
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from trajforecast_model.checkpoint import CONFIG_FILE, save_config
 from trajforecast_model.files.atomic import new_folder
 from trajforecast_model.forecaster import Forecaster
+from trajforecast_model.networks.history_encoder import PastTracks
 
 OPSET = 18
 PACKAGES = ("onnx", "onnxscript")
@@ -78,8 +80,15 @@ def _networks(forecaster: Forecaster, views: int, k: int) -> dict[str, tuple[nn.
     if config.text_dim is not None:
         inputs["text"] = torch.randn(views, config.text_dim)
 
-    def velocity(x: Tensor, t: Tensor, image_tokens: Tensor, text: Tensor | None = None) -> Tensor:
-        return denoiser.velocity(x, t, denoiser.image_context(image_tokens, text))
+    if config.history is not None:
+        shape = (views, config.history.frames)
+        inputs["past_offsets"] = torch.zeros(*shape, 2, *config.history.grid)
+        inputs["past_visible"] = torch.ones(*shape, *config.history.grid)
+
+    def velocity(x: Tensor, t: Tensor, image_tokens: Tensor, *others: Tensor) -> Tensor:
+        given = dict(zip([name for name in inputs if name not in ("x", "t", "image_tokens")], others, strict=True))
+        past = PastTracks(given["past_offsets"], given["past_visible"]) if "past_offsets" in given else None
+        return denoiser.velocity(x, t, denoiser.image_context(image_tokens, given.get("text"), past))
 
     networks = {"denoiser": (_Network(denoiser, velocity), inputs, "velocity")}
     if vae is not None:

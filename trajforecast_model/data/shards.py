@@ -5,8 +5,9 @@ Every row is a compressed record batch of its own, so any order of reading is ch
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -41,7 +42,8 @@ _SCHEMA = pa.schema(
         "num_real_frames": pa.int32(),
     }
 )
-_WITHOUT_TRACKS = tuple(i for i, name in enumerate(_SCHEMA.names) if name not in ("offsets", "visibility"))
+_OF_TRACKS = ("offsets", "visibility", "frames")
+_OF_HISTORY = ("history_offsets", "history_visibility", "pictures_between")
 # Columns only where they were asked for.
 _FRAMES = pa.field("frames", pa.binary())  # uint8 [T, h, w, 3], RGB, upright
 _HISTORY = (
@@ -196,8 +198,9 @@ class ShardDataset(Dataset):
     """Windows of a prepared folder by index, in the order of task, demo, start, view.
 
     Args:
-        tracks: whether to read tracks, visibility, frames and history, which are nearly all that there is to read.
-        history_pictures: whether to gather the pictures of the past, where they are stored; nothing trains on them yet.
+        tracks: whether to read tracks, visibility and frames, which are nearly all that there is to read.
+        history: whether to read the past, where the data has one.
+        history_pictures: whether to gather its pictures too, where they are stored; nothing trains on them yet.
         anchors: the frames in which the reader can have the points form the grid; most forecast from the present one.
 
     Raises:
@@ -211,12 +214,11 @@ class ShardDataset(Dataset):
         split: Literal["train", "val", "all"] = "train",
         views=None,
         tracks: bool = True,
+        history: bool = True,
         history_pictures: bool = True,
         anchors: tuple[Anchor, ...] = ("present",),
     ):
         self.folder = Path(folder)
-        self._with_tracks = tracks
-        self._with_pictures = history_pictures and self._with_tracks
         self.info = read_info(self.folder)
         if self.info.anchor not in anchors:
             raise ValueError(
@@ -224,6 +226,17 @@ class ShardDataset(Dataset):
                 f"(--anchor {self.info.anchor}), and this takes windows of --anchor {' or '.join(anchors)}; prepare the "
                 "demos so"
             )
+        self._with_tracks, self._with_history = tracks, history and self.info.history_frames > 0
+        self._with_pictures = self._with_history and history_pictures and self.info.history_pictures
+        self._without = _columns(self.info, leave_out=(*_OF_TRACKS, *_OF_HISTORY))
+        self._all_but_history = _columns(self.info, leave_out=_OF_HISTORY)
+        left_out = (() if tracks else _OF_TRACKS) + (() if history else _OF_HISTORY)
+        self._asked_for = _columns(self.info, leave_out=(*left_out, _PICTURES.name))  # gathered by themselves
+        self._pictures_of_row = (
+            tuple(_schema(self.info).names.index(name) for name in ("image", _PICTURES.name))
+            if self._with_pictures
+            else ()
+        )
         splits = SPLITS if split == "all" else (split,)
         self.shards: list[Path] = []  # those with a window: a demo may be too short for one
         self._points = query_points(self.info.grid, self.info.image_size)
@@ -252,7 +265,7 @@ class ShardDataset(Dataset):
 
     def __getitem__(self, index: int) -> Window:
         path, row = self.place(index)
-        values = _read_row(path, row, () if self._with_tracks else _WITHOUT_TRACKS)
+        values = _read_row(path, row, self._asked_for)
         return Window(
             task=values["task"],
             demo=values["demo"],
@@ -262,7 +275,8 @@ class ShardDataset(Dataset):
             image=self._image(values, path, row),
             num_real_frames=values["num_real_frames"],
             **(self._tracks(values, path, row) if self._with_tracks else {"tracks": None, "visibility": None}),
-            history_images=self._history_images(index) if self._with_pictures and self.info.history_pictures else None,
+            **(self._history(values, path, row) if self._with_history else {}),
+            history_images=self._history_images(index) if self._with_pictures else None,
         )
 
     def _history_images(self, index: int) -> np.ndarray:
@@ -287,18 +301,13 @@ class ShardDataset(Dataset):
                 break
         return images
 
-    @cached_property
-    def _pictures_of_row(self) -> tuple[int, ...]:
-        names = _schema(self.info).names
-        return tuple(sorted((names.index("image"), names.index(_PICTURES.name))))
-
     def images_at(self, index: int) -> dict[str, np.ndarray]:
         """What every view saw at the moment of a window, uint8 [H_image, W_image, 3] each."""
         rows, images = self.rows, {}
         same = (rows.task == rows.task[index]) & (rows.demo == rows.demo[index]) & (rows.start == rows.start[index])
         for other in np.flatnonzero(same):
             path, row = self.place(other)
-            images[str(rows.view[other])] = self._image(_read_row(path, row, _WITHOUT_TRACKS), path, row)
+            images[str(rows.view[other])] = self._image(_read_row(path, row, self._without), path, row)
         return images
 
     def _image(self, values: dict, path: Path, row: int) -> np.ndarray:
@@ -313,7 +322,7 @@ class ShardDataset(Dataset):
     def tracks_at(self, index: int) -> np.ndarray | None:
         """Of a window, float32 [T, H, W, 2], pixels; None where a pack has latents in their place."""
         path, row = self.place(index)
-        values = _read_row(path, row, ())
+        values = _read_row(path, row, self._all_but_history)
         return None if values["offsets"] is None else self._tracks(values, path, row)["tracks"]
 
     def _tracks(self, values: dict, path: Path, row: int) -> dict[str, np.ndarray | None]:
@@ -322,32 +331,26 @@ class ShardDataset(Dataset):
                 f"shard {path} has no tracks: it comes from a pack, which holds the latents of one VAE in their place; set "
                 "data.latent_cache to its folder latents and train a denoiser on that VAE"
             )
-        shape, size = (self.info.num_frames, *self.info.grid), self.info.frame_size
-        try:
-            offsets = np.frombuffer(values["offsets"], np.float16).reshape(*shape, 2).astype(np.float32)
-            bits = np.unpackbits(np.frombuffer(values["visibility"], np.uint8), count=int(np.prod(shape)))
-            frames = None if size is None else np.frombuffer(values["frames"], np.uint8).reshape(shape[0], *size, 3)
-            history = self._history(values)
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(
-                f"shard {path}: row {row} is not of the shape that {INFO_FILE} tells ({error}); prepare this demo again"
-            ) from error
-        if not (np.isfinite(offsets).all() and all(np.isfinite(part).all() for part in history.values())):
-            raise ValueError(f"shard {path}: the tracks of row {row} are not finite; prepare this demo again")
-        tracks, visibility = self._points + offsets, bits.reshape(shape).astype(bool)
-        return {"tracks": tracks, "visibility": visibility, "frames": frames, **history}
+        size = self.info.frame_size
+        with _naming_shape(path, row):
+            frames = None if size is None else np.frombuffer(values["frames"], np.uint8).reshape(-1, *size, 3)
+        tracks, visibility = self._points_of(values, "", self.info.num_frames, path, row)
+        return {"tracks": tracks, "visibility": visibility, "frames": frames}
 
-    def _history(self, values: dict) -> dict[str, np.ndarray]:
-        length = self.info.history_frames
-        if not length:
-            return {}
+    def _history(self, values: dict, path: Path, row: int) -> dict[str, np.ndarray]:
+        tracks, visibility = self._points_of(values, "history_", self.info.history_frames, path, row)
+        return {"history_tracks": tracks, "history_visibility": visibility}
+
+    def _points_of(self, values: dict, prefix: str, length: int, path: Path, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Tracks float32 [length, H, W, 2] and visibility bool [length, H, W]."""
         shape = (length, *self.info.grid)
-        offsets = np.frombuffer(values["history_offsets"], np.float16).reshape(*shape, 2).astype(np.float32)
-        bits = np.unpackbits(np.frombuffer(values["history_visibility"], np.uint8), count=int(np.prod(shape)))
-        return {
-            "history_tracks": self._points + offsets,
-            "history_visibility": bits.reshape(shape).astype(bool),
-        }
+        with _naming_shape(path, row):
+            offsets = np.frombuffer(values[f"{prefix}offsets"], np.float16).reshape(*shape, 2).astype(np.float32)
+            bits = np.unpackbits(np.frombuffer(values[f"{prefix}visibility"], np.uint8), count=int(np.prod(shape)))
+            visibility = bits.reshape(shape).astype(bool)
+        if not np.isfinite(offsets).all():
+            raise ValueError(f"shard {path}: the tracks of row {row} are not finite; prepare this demo again")
+        return self._points + offsets, visibility
 
 
 def read_images(shard: Path) -> np.ndarray:
@@ -413,6 +416,20 @@ def _row(window: Window, points: np.ndarray, jpeg_quality: int | None) -> dict:
 def _offsets(tracks: np.ndarray, points: np.ndarray) -> bytes:
     # float16 overflows at 65504 px; points that near the camera plane carry no information that far out.
     return np.clip(tracks - points, -60000, 60000).astype(np.float16).tobytes()
+
+
+def _columns(info: DatasetInfo, leave_out: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(i for i, name in enumerate(_schema(info).names) if name not in leave_out)
+
+
+@contextmanager
+def _naming_shape(path: Path, row: int) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"shard {path}: row {row} is not of the shape that {INFO_FILE} tells ({error}); prepare this demo again"
+        ) from error
 
 
 def _read_row(path: Path, row: int, columns: tuple[int, ...]) -> dict:

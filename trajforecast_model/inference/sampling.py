@@ -15,7 +15,9 @@ from trajforecast_model.checkpoint import ForecastConfig
 from trajforecast_model.flow.noise import sample_noise
 from trajforecast_model.flow.solvers import integrate
 from trajforecast_model.networks.denoiser import Denoiser
+from trajforecast_model.networks.history_encoder import PastTracks
 from trajforecast_model.networks.track_vae import TrackVAE
+from trajforecast_model.networks.visibility_head import VisibilityHead
 from trajforecast_model.runtime.compilation import compiled
 from trajforecast_model.runtime.device import placed
 from trajforecast_model.tracks.grid import normalise, query_points
@@ -31,12 +33,14 @@ class Sampler:
         vae: TrackVAE | None,
         device: torch.device,
         dtype: torch.dtype,
+        visibility_head: VisibilityHead | None = None,
     ):
         self.config = config
         self.device = device
         self.dtype = dtype
         self.denoiser = placed(denoiser, device, dtype)
         self.vae = None if vae is None else placed(vae, device, dtype)
+        self.visibility_head = None if visibility_head is None else placed(visibility_head, device, dtype)
         self.latent_std = torch.tensor(config.latent_std, device=device)  # [C]
         self._first_frame: Tensor | None = None  # of a VAE that does not look at the image
         self.before_step: Callable[[], None] | None = None  # see `Forecaster.before_step`
@@ -78,6 +82,7 @@ class Sampler:
         steps: int | None = None,
         solver: str | None = None,
         first: Tensor | None = None,
+        past: PastTracks | None = None,
     ) -> Tensor:
         """Integrates the flow for k samples of each image.
 
@@ -86,11 +91,14 @@ class Sampler:
             text_embedding: [B, E], or None.
             noise: [B, k, T - 1, C, h, w], the start of every unknown latent frame.
             first: [B, 1, C, h, w], the known first frame (default: `first_frame` of the tokens).
+            past: of B images, for a model with history; None where nothing is known of it.
 
         Returns:
             [B, k, T, C, h, w] scaled latents (tracks without a VAE), the clean first frame in slot 0.
         """
-        context = self.denoiser.image_context(image_tokens, text_embedding)
+        if past is not None:
+            past = PastTracks(*(part.to(self.device) for part in past))
+        context = self.denoiser.image_context(image_tokens, text_embedding, past)
         first_B1Chw = self.first_frame(image_tokens) if first is None else first
         first_BK1Chw = first_B1Chw.unsqueeze(1).expand(-1, noise.shape[1], -1, -1, -1, -1)
 
@@ -113,6 +121,11 @@ class Sampler:
             return unscaled_BKTChw.float()
         tokens_BTLC = unscaled_BKTChw.flatten(0, 1).flatten(3).transpose(2, 3).to(self.dtype)  # B * K of them
         return self.vae.decode(tokens_BTLC, image_tokens).unflatten(0, (len(latents), -1))
+
+    @torch.inference_mode()
+    def visibility(self, latents: Tensor, image_tokens: Tensor) -> Tensor | None:
+        """How likely each point is seen, float32 [B, k, T, H, W], of scaled latents; None for a model that cannot tell."""
+        return None if self.visibility_head is None else self.visibility_head(latents, image_tokens).sigmoid()
 
     def compile(self, mode: str = "default", backend: str | Callable = "inductor") -> None:
         """See `Forecaster.compile`."""

@@ -1,7 +1,7 @@
 """Denoiser: the velocity of noisy track latents, given the image and the instruction (WHN section 3.3).
 
 Tokens carry their images apart from their samples, so that what depends on the image alone is computed once an image:
-the keys and values of its tokens, and its text embedding.
+the keys and values of its tokens, its text embedding, and the past of its points.
 
 A name's letters after the underscore are its shape: N images, S samples of each (1 where all are alike), T latent frames,
 C channels of h x w cells, L positions of a frame, D width of the network, M tokens of an image.
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trajforecast_model.files.config import check_at_least
+from trajforecast_model.networks.history_encoder import HistoryConfig, HistoryEncoder, PastTracks
 from trajforecast_model.networks.layers import (
     MLP,
     FourierTrackEncoding,
@@ -27,6 +28,8 @@ from trajforecast_model.networks.layers import (
 )
 from trajforecast_model.networks.positions import sincos_1d, sincos_2d, timestep_features
 from trajforecast_model.networks.tiles import transform_by_tiles
+
+HISTORY_PARTS = ("history_encoder.", "history_projection.", "history_condition.")  # names of weights begin so
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class DenoiserConfig:
     track_encoding: bool = False  # Fourier features of positions, for tracks without a VAE
     skip_first_frame: bool = False  # leave the known frame out: it is a constant where the VAE does not see the image
     aligned_image: bool = False  # add the image tokens under a latent token to it (TrajLoom's token-aligned fusion)
+    history: HistoryConfig | None = None  # of the points' past; null for a model that sees the present alone
 
     def __post_init__(self):
         check_at_least(1, self, "num_frames", "channels", "patch_size", "dim", "depth", "heads")
@@ -56,11 +60,11 @@ class DenoiserConfig:
 
 
 class ImageContext(NamedTuple):
-    """All that the denoiser needs of N images and instructions, for any number of samples and solver steps."""
+    """All that the denoiser needs of N images, instructions and pasts, for any number of samples and solver steps."""
 
     keys_values: list[KeysValues]  # one a block
-    aligned: Tensor | None  # [N, L, D]
-    text: Tensor | None  # [N, D]
+    aligned: Tensor | None  # [N, L, D], of the image and the past at each latent token
+    condition: Tensor | None  # [N, D], of the text and the past as a whole
 
 
 class Denoiser(nn.Module):
@@ -83,6 +87,10 @@ class Denoiser(nn.Module):
             self.text_projection = MLP(config.text_dim, 4 * dim, dim)
         if config.aligned_image:
             self.aligned_projection = nn.Linear(config.image_dim, dim)
+        if config.history is not None:
+            self.history_encoder = HistoryEncoder(config.history, token_grid, dim, config.heads)
+            self.history_projection = nn.Linear(dim, dim)
+            self.history_condition = nn.Linear(dim, dim)
         self.blocks = nn.ModuleList(DenoiserBlock(dim, config.heads, i % 2 == 1) for i in range(config.depth))
         self.final_norm = RMSNorm(dim, eps=1e-6, elementwise_affine=False)
         self.final_modulation = nn.Linear(dim, 2 * dim)
@@ -95,7 +103,14 @@ class Denoiser(nn.Module):
         self.token_grid = token_grid
         self._initialise()
 
-    def forward(self, x: Tensor, t: Tensor, image_tokens: Tensor, text_embedding: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        image_tokens: Tensor,
+        text_embedding: Tensor | None = None,
+        history: PastTracks | None = None,
+    ) -> Tensor:
         """Velocity at flow time t (0 is noise, 1 is data).
 
         Args:
@@ -103,14 +118,23 @@ class Denoiser(nn.Module):
             t: [B]
             image_tokens: [B, M, D_image]
             text_embedding: [B, E], or None for a model without text.
+            history: of B images; None where nothing is known of it.
 
         Returns:
             [B, T, C, h, w]; what stands in frame 0 has no meaning.
         """
-        return self.velocity(x.unsqueeze(1), t.unsqueeze(1), self.image_context(image_tokens, text_embedding))[:, 0]
+        return self.velocity(x.unsqueeze(1), t.unsqueeze(1), self.image_context(image_tokens, text_embedding, history))[
+            :, 0
+        ]
 
-    def image_context(self, image_tokens: Tensor, text_embedding: Tensor | None = None) -> ImageContext:
-        """Projects image tokens [N, M, D_image] and text [N, E], once for all samples and steps."""
+    def image_context(
+        self, image_tokens: Tensor, text_embedding: Tensor | None = None, history: PastTracks | None = None
+    ) -> ImageContext:
+        """Projects image tokens [N, M, D_image], text [N, E] and the past of N images, once for all samples and steps.
+
+        Raises:
+            ValueError: for text or a history that this denoiser does not take, and for a history of another shape.
+        """
         if (text_embedding is None) != (self.config.text_dim is None):
             wanted = "no text" if self.config.text_dim is None else f"text_embedding [N, {self.config.text_dim}]"
             raise ValueError(f"this denoiser takes {wanted}, got {'none' if text_embedding is None else 'one'}")
@@ -120,11 +144,31 @@ class Denoiser(nn.Module):
             image = image_tokens.transpose(1, 2).unflatten(-1, self.config.image_grid)
             image = F.adaptive_avg_pool2d(image, self.token_grid).flatten(2).transpose(1, 2)
             aligned = self.aligned_projection(image)  # [N, L, D]
+        condition = None if text_embedding is None else self.text_projection(text_embedding)
+        if (past := self._past(history, len(tokens))) is not None:
+            by_token, as_a_whole = self.history_projection(past), self.history_condition(past.mean(dim=1))
+            aligned = by_token if aligned is None else aligned + by_token
+            condition = as_a_whole if condition is None else condition + as_a_whole
         return ImageContext(
             keys_values=[block.cross_attention.project(tokens) for block in self.blocks],
             aligned=aligned,
-            text=None if text_embedding is None else self.text_projection(text_embedding),
+            condition=condition,
         )
+
+    def _past(self, history: PastTracks | None, images: int) -> Tensor | None:
+        """[N, L, D]; of a past of which nothing is seen where none is given, None for a model without history."""
+        config = self.config.history
+        if config is None:
+            if history is not None:
+                raise ValueError("this denoiser takes no history, got one; leave it out, or load a model with history")
+            return None
+        shape = (images, config.frames, *config.grid)
+        if history is None:
+            unseen = self.grid_positions.new_zeros(shape)
+            history = PastTracks(unseen[:, :, None].expand(-1, -1, 2, -1, -1), unseen)
+        if history.visible.shape != shape:
+            raise ValueError(f"history: expected visibility {shape}, got {tuple(history.visible.shape)}")
+        return self.history_encoder(history)
 
     def velocity(self, x: Tensor, t: Tensor, context: ImageContext) -> Tensor:
         """Velocity of S samples for each of N images: x [N, S, T, C, h, w] -> [N, S, T, C, h, w].
@@ -136,8 +180,8 @@ class Denoiser(nn.Module):
         x_NSTChw = x[:, :, skipped:]
         shape_NST = x_NSTChw.shape[:3]
         condition_NSD = self.timestep_embedding(timestep_features(t).to(x.dtype))
-        if context.text is not None:
-            condition_NSD = condition_NSD + context.text[:, None]
+        if context.condition is not None:
+            condition_NSD = condition_NSD + context.condition[:, None]
         condition_NS11D = F.silu(condition_NSD)[:, :, None, None]
 
         tokens = self.patch_embedding(self.track_encoding(x_NSTChw.flatten(0, 2)))
@@ -162,7 +206,10 @@ class Denoiser(nn.Module):
                 nn.init.zeros_(module.bias)
         for linear in (self.timestep_embedding[0], self.timestep_embedding[2]):
             nn.init.normal_(linear.weight, std=0.02)
-        for linear in [block.modulation for block in self.blocks] + [self.final_modulation, self.final_linear]:
+        zero = [block.modulation for block in self.blocks] + [self.final_modulation, self.final_linear]
+        if self.config.history is not None:  # so that a model without history can be trained on with one
+            zero += [self.history_projection, self.history_condition]
+        for linear in zero:
             nn.init.zeros_(linear.weight)
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trajforecast_model.files.config import check_at_least
-from trajforecast_model.networks.layers import MLP, RMSNorm, SelfAttention
+from trajforecast_model.networks.layers import EncoderBlock, RMSNorm
 from trajforecast_model.networks.positions import sincos_2d
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -54,7 +54,7 @@ class PatchImageEncoder(nn.Module):
             layers += [nn.GELU(approximate="tanh")] if layers else []
             layers += [nn.Conv2d(width_in, width_out, kernel_size=3, stride=2, padding=1)]
         self.stem = nn.Sequential(*layers)
-        self.blocks = nn.ModuleList(_EncoderBlock(config.dim, config.heads) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(EncoderBlock(config.dim, config.heads) for _ in range(config.depth))
         self.norm = RMSNorm(config.dim, eps=1e-6)
         self.register_buffer("positions", sincos_2d(config.grid, config.dim), persistent=False)
 
@@ -64,19 +64,6 @@ class PatchImageEncoder(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
-
-
-class _EncoderBlock(nn.Module):
-    def __init__(self, dim: int, heads: int):
-        super().__init__()
-        self.norm1 = RMSNorm(dim, eps=1e-6)
-        self.attention = SelfAttention(dim, heads)
-        self.norm2 = RMSNorm(dim, eps=1e-6)
-        self.mlp = MLP(dim, 4 * dim, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
 
 
 class Dinov2ImageEncoder(nn.Module):

@@ -1,4 +1,4 @@
-"""The parts that the track VAE and the denoiser share: attention, cross-attention to the image, MLP, patches."""
+"""The parts that the networks share: attention, cross-attention to the image, MLP, blocks of both, patches."""
 
 from functools import cache
 from typing import NamedTuple
@@ -73,6 +73,22 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(_linear_gelu(x, self.fc1))
+
+
+class EncoderBlock(nn.Module):
+    """Self-attention over all tokens, then an MLP, both after a norm."""
+
+    def __init__(self, dim: int, heads: int):
+        super().__init__()
+        self.norm1 = RMSNorm(dim, eps=1e-6)
+        self.attention = SelfAttention(dim, heads)
+        self.norm2 = RMSNorm(dim, eps=1e-6)
+        self.mlp = MLP(dim, 4 * dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, L, D] -> [N, L, D]"""
+        x = x + self.attention(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
 
 
 class PatchEmbedding(nn.Module):

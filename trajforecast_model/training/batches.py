@@ -25,6 +25,9 @@ class Batch:
     latents: Tensor | None = None  # float16 [B, 2, T', C, h, w], where a latent cache has them: mean and deviation
     moving: Tensor | None = None  # bool [B, H, W], beside kept latents
     frames: Tensor | None = None  # uint8 [B, T, h, w, 3], where the data holds them
+    visibility: Tensor | None = None  # bool [B, T, H, W], beside tracks
+    history_tracks: Tensor | None = None  # float32 [B, history_frames, H, W, 2], pixels, where the data has a past
+    history_visibility: Tensor | None = None  # bool [B, history_frames, H, W]
 
     def to(self, device: torch.device) -> "Batch":
         return self._with_tensors(lambda tensor: tensor.to(device, non_blocking=True))
@@ -53,6 +56,9 @@ def collate(windows: list[Window]) -> Batch:
         latents=_stacked([window.latents for window in windows]),
         moving=_stacked([window.moving for window in windows]),
         frames=_stacked([window.frames for window in windows]),
+        visibility=_stacked([window.visibility for window in windows]),
+        history_tracks=_stacked([window.history_tracks for window in windows]),
+        history_visibility=_stacked([window.history_visibility for window in windows]),
     )
 
 

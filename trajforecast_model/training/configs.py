@@ -9,6 +9,7 @@ from trajforecast_model.files.config import check_at_least
 from trajforecast_model.networks.image_encoder import ImageEncoderConfig
 from trajforecast_model.networks.text_encoder import TextEncoderConfig
 from trajforecast_model.networks.track_vae import TrackVAEConfig
+from trajforecast_model.training.past import PastConfig
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class DenoiserTrainConfig:
     target: Literal["tracks", "pixels"] = "tracks"  # pixels: generate the video, the ablation of the paper's table 6
     start_from: str | None = None  # checkpoint folder to fine-tune; it brings its VAE, so `vae` is null then
     denoiser: DenoiserSizeConfig = field(default_factory=DenoiserSizeConfig)
+    history: PastConfig | None = None  # the points' past, for a denoiser that sees it; null for the present alone
     image_encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
     text_encoder: TextEncoderConfig | None = field(default_factory=TextEncoderConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
@@ -146,6 +148,19 @@ class StudentTrainConfig:
     def __post_init__(self):
         check_at_least(1, self, "teacher_steps", "sampling_steps", "draws_per_window")
         check_at_least(0, self, "moving_weight")
+
+
+@dataclass(frozen=True)
+class VisibilityTrainConfig:
+    out: str
+    forecaster: str  # checkpoint folder, which gets the head
+    data: DataConfig
+    optimisation: OptimisationConfig
+    dim: int = 96  # width of the head
+    depth: int = 1  # its blocks
+    heads: int = 2
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+    stored_dtype: Literal["float32", "float16"] = "float32"  # of the exported weights
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class Stage(FrozenNetworks, Protocol):
     model: nn.Module  # what is trained
     validation: ShardDataset
     reads_instructions: bool
+    reads_history: bool
     frozen_networks: dict[str, nn.Module]  # what the run uses and does not train, by the name that messages give it
 
     def mean_weight(self, batch: Batch) -> Tensor:
@@ -122,7 +123,7 @@ class _Run:
         config, state, world = self._config, self._state, self._world
         optimisation = config.optimisation
         self._gradients = SharedGradients(state.parameters)
-        windows = training_windows(config.data, self._stage, world)
+        windows = training_windows(config.data, self._stage, world, self._stage.reads_history)
         if state.step < optimisation.steps:  # what a validation would meet, it meets before the first step
             self._stage.validate(state.average.model, world, _REHEARSED)
         if optimisation.compile:

@@ -11,6 +11,7 @@ from trajforecast_model.training.configs import (
     StudentTrainConfig,
     Track2ActTrainConfig,
     VAETrainConfig,
+    VisibilityTrainConfig,
 )
 from trajforecast_model.training.distributed import join_world
 from trajforecast_model.training.loop import run_training
@@ -19,17 +20,19 @@ from trajforecast_model.training.stages.denoiser import DenoiserStage
 from trajforecast_model.training.stages.student import StudentStage
 from trajforecast_model.training.stages.track2act import Track2ActStage
 from trajforecast_model.training.stages.vae import VAEStage
+from trajforecast_model.training.stages.visibility import VisibilityStage
 
 # On resume a run may log and store in another way, read more data, split its batches otherwise and go on for longer, but
 # not change its task. Places say nothing: what lies there is compared by its weights (TrainingState).
 _FREE = {
     *("out", "stored_dtype", "optimisation.steps", "optimisation.accumulate", "optimisation.compile"),
-    *("vae", "start_from", "teacher", "image_encoder.source", "text_encoder.source"),
+    *("vae", "start_from", "teacher", "forecaster", "image_encoder.source", "text_encoder.source"),
 }
 _STAGES = {
     "vae": (VAETrainConfig, VAEStage),
     "denoiser": (DenoiserTrainConfig, DenoiserStage),
     "student": (StudentTrainConfig, StudentStage),
+    "visibility": (VisibilityTrainConfig, VisibilityStage),
     "atm": (ATMTrainConfig, ATMStage),
     "track2act": (Track2ActTrainConfig, Track2ActStage),
 }

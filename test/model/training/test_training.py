@@ -226,3 +226,16 @@ def test_learning_rate_warms_up_and_decays():
 def test_spread_evenly_covers_the_ends():
     assert spread_evenly(100, 3) == [0, 49, 99]
     assert spread_evenly(2, 5) == [0, 1]
+
+
+def test_a_denoiser_with_history_is_trained_on_from_one_without(data, barely_trained_vae, tmp_path):
+    first = denoiser_config(data, tmp_path / "first", barely_trained_vae, steps=1)
+    assert run("denoiser", first, tmp_path) == 0
+    past = tmp_path / "past"
+    write_synthetic_data(past, info=DatasetInfo(labeler="exact", stride=1, history_frames=4))
+    start = str(tmp_path / "first")
+    second = denoiser_config(past, tmp_path / "second", None, steps=2, start_from=start, history={"frames": 3})
+    assert run("denoiser", second, tmp_path) == 0
+    assert Forecaster.from_pretrained(tmp_path / "second").history_frames == 3
+    without = denoiser_config(data, tmp_path / "third", None, steps=2, start_from=start, history={"frames": 3})
+    assert run("denoiser", without, tmp_path) == 2

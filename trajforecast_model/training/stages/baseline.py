@@ -28,6 +28,7 @@ class BaselineStage:
     image_encoder = None  # none whose tokens could be kept: it is trained along
     latent_space = None
     reads_instructions = True
+    reads_history = False
 
     def __init__(self, config: ATMTrainConfig | Track2ActTrainConfig):
         self.config = config

@@ -1,5 +1,6 @@
 """The stage that trains the denoiser, with the image encoder unless that is frozen; its loss is in flow_matching.py."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +18,17 @@ from trajforecast_model.checkpoint import (
 )
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset
 from trajforecast_model.evaluation.forecasters.models import DENSE_FORECASTERS
-from trajforecast_model.networks.denoiser import Denoiser, DenoiserConfig
+from trajforecast_model.networks.denoiser import HISTORY_PARTS, Denoiser, DenoiserConfig
 from trajforecast_model.networks.image_encoder import build_image_encoder
 from trajforecast_model.networks.text_encoder import build_text_encoder
+from trajforecast_model.tracks.history import History
 from trajforecast_model.training.batches import Batch, collate, spread_evenly
 from trajforecast_model.training.configs import DenoiserTrainConfig
 from trajforecast_model.training.distributed import World
 from trajforecast_model.training.features.frozen import is_frozen, same_network
 from trajforecast_model.training.features.image_tokens import image_tokens
 from trajforecast_model.training.noise import WindowNoise
+from trajforecast_model.training.past import check_past, past_of, swapped, worsened
 from trajforecast_model.training.stages.flow_matching import FlowSpace, LatentSpace, TrackSpace, flow_matching_loss
 from trajforecast_model.training.stages.loss_weights import place_weights
 from trajforecast_model.training.stages.pixel_space import PixelSpace
@@ -46,7 +49,9 @@ class DenoiserStage:
     def __init__(self, config: DenoiserTrainConfig):
         self.config = config
         info = ShardDataset(config.data.folder, "train").info
-        self.validation = ShardDataset(config.data.folder, "val")
+        if config.history is not None:
+            check_past(config.history, info, config.data.folder)
+        self.validation = ShardDataset(config.data.folder, "val", history=config.history is not None)
         self.vae, image_encoder, latent_std = None, config.image_encoder, None
         if config.start_from is not None:
             start = _config_of_checkpoint(config)
@@ -73,6 +78,7 @@ class DenoiserStage:
                 image_grid=image_encoder.grid,
                 image_dim=image_encoder.dim,
                 text_dim=None if config.text_encoder is None else config.text_encoder.dim,
+                history=None if config.history is None else config.history.network(info),
                 **size,
             ),
             image_encoder=image_encoder,
@@ -107,6 +113,10 @@ class DenoiserStage:
         return self.text_encoder is not None
 
     @property
+    def reads_history(self) -> bool:
+        return self.config.history is not None
+
+    @property
     def frozen_networks(self) -> dict[str, nn.Module]:
         encoder = self.image_encoder if is_frozen(self.image_encoder) else None
         networks = {"VAE": self.vae, "image encoder": encoder, "text encoder": self.text_encoder}
@@ -120,6 +130,11 @@ class DenoiserStage:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         tokens = image_tokens(batch, model.image_encoder)
         text = None if self.text_encoder is None else self.text_encoder.to(tokens.device)(batch.instructions)
+        history = None
+        if (past := self.config.history) is not None:
+            history = worsened(past_of(batch, past.frames), past, noise)
+            draw = noise.normal(1)
+            tokens, text = swapped(tokens, past, draw), swapped(text, past, draw)
         loss = flow_matching_loss(
             model.denoiser,
             self.space,
@@ -127,6 +142,7 @@ class DenoiserStage:
             tokens,
             text,
             noise,
+            history=history,
             draws=self.config.draws_per_window,
             pure_noise_draws=self.config.pure_noise_draws,
             weight=self._weight(batch) / mean_weight,
@@ -162,6 +178,7 @@ class DenoiserStage:
                     logging.validation_samples,
                     None,
                     [seed for seed, _ in part],
+                    history=_history(batch),
                 )  # [B, k, T, H, W, 2]
                 truth, moving = batch.tracks.numpy(), batch.moving_points().numpy()
                 mean_t += _summed_error(tracks.mean(axis=1), truth, moving).sum()
@@ -197,12 +214,17 @@ class DenoiserStage:
         builders = {"denoiser": None, "image_encoder": build_image_encoder, "text_encoder": build_text_encoder}
         for part, build in builders.items():
             ours, theirs = getattr(self.forecast_config, part), getattr(start, part)
+            if part == "denoiser" and theirs.history is None:
+                ours = dataclasses.replace(ours, history=None)  # a past may be added: it counts for nothing at first
             if ours != theirs and (build is None or not same_network(build, ours, theirs)):
                 raise ValueError(
                     f"start_from: the networks of {folder} are not those of this config; {part} is {theirs} there, "
                     f"{ours} here"
                 )
-        load_weights(self.model.denoiser, folder / "denoiser.safetensors")
+        added = ()
+        if start.denoiser.history is None and self.forecast_config.denoiser.history is not None:
+            added = HISTORY_PARTS
+        load_weights(self.model.denoiser, folder / "denoiser.safetensors", added=added)
         if start.image_encoder.kind == "patch":
             load_weights(self.model.image_encoder, folder / "image_encoder.safetensors")
 
@@ -242,6 +264,12 @@ def _summed_error(tracks: np.ndarray, truth: np.ndarray, moving: np.ndarray) -> 
     """[..., T, H, W, 2] -> [...]: squared error of the moving points, averaged over time, summed over points."""
     error = ((tracks - truth) ** 2).sum(-1).mean(-3)
     return np.where(moving, error, 0).sum((-2, -1), dtype=np.float64)
+
+
+def _history(batch: Batch) -> History | None:
+    if batch.history_tracks is None:
+        return None
+    return History(batch.history_tracks.numpy(), batch.history_visibility.numpy())
 
 
 def _config_of_checkpoint(config: DenoiserTrainConfig) -> ForecastConfig:

@@ -6,6 +6,7 @@ from torch import Tensor
 from trajforecast_model.checkpoint import ForecastConfig
 from trajforecast_model.flow.path import flow_loss, interpolate, logit_normal_timesteps
 from trajforecast_model.networks.denoiser import Denoiser
+from trajforecast_model.networks.history_encoder import PastTracks
 from trajforecast_model.networks.track_vae import TrackVAE
 from trajforecast_model.tracks.grid import normalise
 from trajforecast_model.training.batches import Batch
@@ -85,6 +86,7 @@ def flow_matching_loss(
     text: Tensor | None,
     noise: WindowNoise,
     *,
+    history: PastTracks | None = None,
     draws: int = 1,
     pure_noise_draws: int = 0,
     weight: Tensor | None = None,
@@ -93,6 +95,7 @@ def flow_matching_loss(
 
     Args:
         tokens, text: [B, M, D_image], [B, E]
+        history: of a denoiser that takes one.
         pure_noise_draws: of the draws, those at flow time 0.
         weight: [B, 1, 1, h, w]; None weighs everything alike.
     """
@@ -103,5 +106,5 @@ def flow_matching_loss(
     t.view(windows, draws)[:, :pure_noise_draws] = 0.0
     data = data.repeat_interleave(draws, dim=0)
     x = interpolate(start, data, data[:, :1], t).unflatten(0, (windows, draws))
-    velocity = denoiser.velocity(x, t.view(windows, draws), denoiser.image_context(tokens, text)).flatten(0, 1)
+    velocity = denoiser.velocity(x, t.view(windows, draws), denoiser.image_context(tokens, text, history)).flatten(0, 1)
     return flow_loss(velocity, start, data, None if weight is None else weight.repeat_interleave(draws, dim=0))

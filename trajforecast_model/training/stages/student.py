@@ -23,6 +23,7 @@ from trajforecast_model.training.batches import Batch
 from trajforecast_model.training.configs import DenoiserSizeConfig, DenoiserTrainConfig, StudentTrainConfig
 from trajforecast_model.training.features.image_tokens import image_tokens
 from trajforecast_model.training.noise import WindowNoise
+from trajforecast_model.training.past import PastConfig, past_of, worsened
 from trajforecast_model.training.stages.denoiser import DenoiserStage, DenoiserWithEncoder
 
 
@@ -57,11 +58,16 @@ class StudentStage(DenoiserStage):
             first = self.space.first_frame(batch, tokens)[:, None].expand(-1, draws, -1, -1, -1, -1)
             start = noise.normal(draws, self.forecast_config.denoiser.num_frames, *first.shape[3:])
             start = torch.cat([first, start[:, :, 1:]], dim=2)  # [B, draws, T, C, h, w]
+            past = (
+                None
+                if self.config.history is None
+                else worsened(past_of(batch, self.config.history.frames), self.config.history, noise)
+            )
             teacher = self.teacher.to(tokens.device)
-            by_teacher = _velocity(teacher, teacher.image_context(tokens, text))
+            by_teacher = _velocity(teacher, teacher.image_context(tokens, text, past))
             solution = integrate(by_teacher, start, distillation.teacher_steps, distillation.teacher_solver)
 
-        context = model.denoiser.image_context(tokens, text)
+        context = model.denoiser.image_context(tokens, text, past)
         weight = (self._weight(batch) / mean_weight)[:, None]
         if distillation.method == "endpoint":
             by_student = _velocity(model.denoiser, context)
@@ -109,6 +115,7 @@ def _velocity(denoiser: Denoiser, context: ImageContext) -> Velocity:
 def _training_from_teacher(config: StudentTrainConfig) -> DenoiserTrainConfig:
     """The training of a denoiser of the teacher's make, from the teacher's weights."""
     teacher = load_config(Path(export_within(config.teacher)))
+    past = teacher.denoiser.history
     sizes = {field.name: getattr(teacher.denoiser, field.name) for field in dataclasses.fields(DenoiserSizeConfig)}
     return DenoiserTrainConfig(
         out=config.out,
@@ -117,6 +124,7 @@ def _training_from_teacher(config: StudentTrainConfig) -> DenoiserTrainConfig:
         start_from=config.teacher,
         target=teacher.generates,
         denoiser=DenoiserSizeConfig(**sizes),
+        history=None if past is None else PastConfig(frames=past.frames, pooling=past.pooling, depth=past.depth),
         image_encoder=teacher.image_encoder,
         text_encoder=teacher.text_encoder,
         logging=config.logging,

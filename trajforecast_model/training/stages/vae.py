@@ -54,6 +54,7 @@ class VAEWithEncoder(nn.Module):
 class VAEStage:
     latent_space = None  # its own VAE is being trained
     reads_instructions = False
+    reads_history = False
 
     def __init__(self, config: VAETrainConfig):
         self.config = config
