@@ -1,5 +1,6 @@
 """TrajLoom's own files: videos with the tracks of a grid of their first frame beside them, and their captions."""
 
+import pickle
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from layouts import write_video
 
 from trajforecast_model.cli import main
+from trajforecast_model.data import prepare
 from trajforecast_model.data.shards import ShardDataset, read_info
 from trajforecast_model.data.sources.trajloom.tracks_file import read_tracks
 
@@ -16,6 +18,18 @@ POINTS = GRID[0] * GRID[1]
 CORNERS = np.array([(16 * column, 16 * row) for row in range(3) for column in range(4)], float)  # x, y
 OPTIONS = ["--labeler", "stored", "--workers", "1"]
 GEOMETRY = ["--image-size", "48x64", "--grid", "3x4", "--history", "4", "--frames", "7"]
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch):
+    """The processes of `prepare` take longer to start than all that is prepared here."""
+
+    def run(make_worker, next_job, processes):
+        worker = make_worker()
+        while (job := next_job(None)) is not None:
+            yield job, pickle.loads(pickle.dumps(worker))(pickle.loads(pickle.dumps(job)))
+
+    monkeypatch.setattr(prepare, "run_in_processes", run)
 
 
 def tracks(frames: int = FRAMES) -> np.ndarray:
