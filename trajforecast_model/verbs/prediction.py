@@ -1,7 +1,8 @@
-"""The verb `predict`: image files and an instruction in, an npz file of sampled futures and a picture out."""
+"""The verb `predict`: image files or videos and an instruction in, an npz file of sampled futures and a picture out."""
 
 import io
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -13,13 +14,22 @@ from trajforecast_model.files.paths import expanded
 from trajforecast_model.forecaster import Forecast, Forecaster
 from trajforecast_model.images import decode_rgb
 from trajforecast_model.tracks.overlay import OverlayStyle, compose_views, draw_forecast
+from trajforecast_model.verbs.video_moment import read_moment
 
 OVERLAY_HEIGHT = 640
 
 
+@dataclass(frozen=True)
+class GivenFiles:
+    """What a forecast is made of: pictures by view, or videos and a moment of them."""
+
+    files: dict[str, Path]
+    at: float | None = None  # seconds, of videos
+
+
 def predict_files(
     checkpoint: str | Path,
-    image_arguments: list[str],
+    given: GivenFiles,
     instruction: str,
     k: int,
     steps: int | None,
@@ -32,7 +42,8 @@ def predict_files(
     """Forecasts from image files and writes the npz with tracks, mean_track, medoid, spread, views.
 
     Args:
-        image_arguments: VIEW=FILE, such as "side=a.png". Tracks are in pixels of that file's image.
+        given: image or video files by view. Tracks are in pixels of that file's image. Of videos, a model with history sees
+            the frames before the moment too.
         out: the npz file; its folder is made where it is missing.
         overlay: PNG of the tracks drawn over the images, or None.
 
@@ -45,13 +56,14 @@ def predict_files(
     if overlay is not None and Path(overlay).suffix.lower() != ".png":
         raise ValueError(f"overlay: got {overlay}, expected a file name that ends in .png")
     out, overlay = ready_file("out", out), None if overlay is None else ready_file("overlay", overlay)
-    files = _parse_image_arguments(image_arguments)
-    images = {view: read_rgb(path) for view, path in files.items()}
     if not instruction.strip():
         raise ValueError("instruction: is empty, expected what the robot is told to do")
+    images, past = read_files(given, 0.0)  # what cannot be read is told before the networks are loaded
     forecaster = Forecaster.from_pretrained(checkpoint, device=device, dtype=dtype)
+    if forecaster.history_frames:
+        images, past = read_files(given, forecaster.history_frames * forecaster.config.dt)
     start = time.perf_counter()
-    forecast = forecaster.predict(images, instruction, k=k, steps=steps, seed=seed)
+    forecast = forecaster.predict(images, instruction, k=k, steps=steps, seed=seed, **past)
     seconds = time.perf_counter() - start
 
     write_atomically(out, _npz(forecast))
@@ -93,14 +105,44 @@ def draw_overlay(images: dict[str, np.ndarray], forecast: Forecast, instruction:
     return compose_views(pictures, instruction, (num_frames - 1) * forecast.dt, note)
 
 
-def _parse_image_arguments(arguments: list[str]) -> dict[str, Path]:
+def given_files(images: list[str] | None, videos: list[str] | None, at: float | None) -> GivenFiles:
+    """
+    Args:
+        images, videos: VIEW=FILE, such as "side=a.png".
+
+    Raises:
+        ValueError: unless either images or videos are given, and `at` with videos alone.
+    """
+    if bool(images) == bool(videos):
+        raise ValueError("image: give --image VIEW=FILE for each view, or --video VIEW=FILE and --at SECONDS")
+    if (at is None) == bool(videos):
+        raise ValueError("at: --video needs the moment, --at SECONDS" if videos else "at: is for --video; leave it out")
+    return GivenFiles(_by_view("video", videos) if videos else _by_view("image", images), at)
+
+
+def read_files(given: GivenFiles, seconds_before: float) -> tuple[dict[str, np.ndarray], dict]:
+    """Images by view, and what else `Forecaster.predict` takes of the past, which reaches `seconds_before` back."""
+    if given.at is None:
+        return {view: read_rgb(path) for view, path in given.files.items()}, {}
+    moments = {view: read_moment(path, given.at, seconds_before) for view, path in given.files.items()}
+    images = {view: moment.image for view, moment in moments.items()}
+    with_past = {view: moment for view, moment in moments.items() if len(moment.before) >= 2}
+    if not with_past:
+        return images, {}
+    return images, {
+        "history": {view: moment.before for view, moment in with_past.items()},
+        "history_stamps": {view: moment.stamps for view, moment in with_past.items()},
+    }
+
+
+def _by_view(kind: str, arguments: list[str]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for argument in arguments:
         view, equals, file = argument.partition("=")
         if not (view and equals and file):
-            raise ValueError(f"image: got {argument!r}, expected VIEW=FILE, e.g. side=a.png")
+            raise ValueError(f"{kind}: got {argument!r}, expected VIEW=FILE, e.g. side=a.png")
         if view in files:
-            raise ValueError(f"image: view {view!r} is given twice, {files[view]} and {file}")
+            raise ValueError(f"{kind}: view {view!r} is given twice, {files[view]} and {file}")
         files[view] = expanded(file)
     return files
 

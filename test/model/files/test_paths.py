@@ -15,7 +15,7 @@ from trajforecast_model.files.outputs import ready_file, ready_folder, ready_new
 from trajforecast_model.files.paths import all_expanded, expanded, files_below
 from trajforecast_model.training.configs import DenoiserTrainConfig
 from trajforecast_model.verbs.arguments import checkpoint
-from trajforecast_model.verbs.prediction import _parse_image_arguments
+from trajforecast_model.verbs.prediction import given_files
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_the_home_folder_stands_for_its_sign_in_configs_and_what_they_extend(hom
 
 
 def test_and_in_arguments(home, capsys):
-    assert _parse_image_arguments(["side=~/a.png"]) == {"side": home / "a.png"}
+    assert given_files(["side=~/a.png"], None, None).files == {"side": home / "a.png"}
     assert (checkpoint("~/run"), checkpoint("user/model")) == (f"{home}/run", "user/model")
     (home / "run").mkdir()
     assert checkpoint_folder("~/run", allow_download=False) == home / "run"

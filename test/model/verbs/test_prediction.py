@@ -1,13 +1,18 @@
+import re
 import struct
 import zlib
 
 import cv2
 import numpy as np
 import pytest
+from layouts import write_video
+from tiny_model import write_tiny_checkpoint
 
+from trajforecast_model import Forecaster
 from trajforecast_model.cli import main
 from trajforecast_model.tracks.grid import query_points, rescale
 from trajforecast_model.verbs.prediction import read_rgb
+from trajforecast_model.verbs.video_moment import read_moment
 
 INSTRUCTION = "pick up the milk and place it in the basket"
 
@@ -125,3 +130,52 @@ def test_words_that_the_model_does_not_know_are_told_once(tiny_checkpoint, pictu
     image = ["--image", f"side={pictures}/small.png", "--image", f"effector={pictures}/small.png", "-k", "1"]
     assert predict(tiny_checkpoint, pictures / "f.npz", *image, "--instruction", "打开抽屉") == 0
     assert capsys.readouterr().err.count("knows no word of '打开抽屉'") == 1
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A second of video at 20 frames a second, whose picture slides to the right."""
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8).repeat(4, axis=0).repeat(4, axis=1)
+    frames = np.stack([noise[10:138, 60 - 2 * step : 220 - 2 * step] for step in range(20)])
+    return write_video(tmp_path_factory.mktemp("clip") / "side.avi", frames, 20.0)
+
+
+@pytest.fixture(scope="module")
+def with_history(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("with_history")
+    write_tiny_checkpoint(folder, history_frames=4)
+    return folder
+
+
+def test_a_moment_of_a_video_is_forecast_with_what_came_before_it(with_history, clip, tmp_path):
+    for name, at in (("begun", "0.0"), ("first", "0.05"), ("later", "0.5")):
+        assert predict(with_history, tmp_path / f"{name}.npz", "--video", f"side={clip}", "--at", at, "-k", "1") == 0
+    tracks = np.load(tmp_path / "later.npz")["tracks"]
+    moment = read_moment(clip, 0.5, 0.2)
+    assert len(moment.before) == 4
+    np.testing.assert_allclose(moment.stamps, [-0.2, -0.15, -0.1, -0.05])
+    forecaster = Forecaster.from_pretrained(with_history)
+    expected = forecaster.predict({"side": moment.image}, INSTRUCTION, k=1, history={"side": moment.before}).tracks
+    np.testing.assert_allclose(tracks, expected, atol=1e-3)
+    assert tracks.shape[1:] == (1, 16, 64, 64, 2) and tracks[0, 0, 0, -1, -1, 0] > 128, "pixels of the video, 160 wide"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--at", "1.5"], r"--at 1\.5: .*side\.avi ends after 1\.00 s \(20 frames at 20 a second\)"),
+        (["--at", "-1"], r"--at -1: expected seconds"),
+        ([], "--video needs the moment"),
+        (["--at", "0.5", "--image", "side=a.png"], "give --image VIEW=FILE for each view, or --video"),
+    ],
+)
+def test_what_is_no_moment_of_a_video_is_told_in_a_line(with_history, clip, tmp_path, capsys, more, message):
+    assert predict(with_history, tmp_path / "f.npz", "--video", f"side={clip}", *more) == 2
+    error = capsys.readouterr().err.strip()
+    assert re.search(message, error) and "\n" not in error
+    assert not (tmp_path / "f.npz").exists()
+
+
+def test_a_video_that_is_not_there_is_told(with_history, tmp_path, capsys):
+    assert predict(with_history, tmp_path / "f.npz", "--video", f"side={tmp_path}/no.mp4", "--at", "1") == 2
+    assert "no.mp4 does not exist" in capsys.readouterr().err

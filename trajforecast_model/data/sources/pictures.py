@@ -45,8 +45,8 @@ class Video(NamedTuple):
     times: np.ndarray
 
 
-def read_video(path: Path, size: tuple[int, int], start: int = 0, count: int | None = None) -> Video:
-    """Frames from `start` on, all or up to `count` of them, each resized to `size` (height, width).
+def read_video(path: Path, size: tuple[int, int] | None, start: int = 0, count: int | None = None) -> Video:
+    """Frames from `start` on, all or up to `count` of them, each resized to `size` (height, width), if any.
 
     Raises:
         ValueError: where the video cannot be opened, ends before what it says of itself, or holds depth maps.
@@ -60,7 +60,8 @@ def read_video(path: Path, size: tuple[int, int], start: int = 0, count: int | N
             decoded, frame = video.read()
             if not decoded:
                 break
-            frames.append(resize_image(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), size))
+            rgb = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            frames.append(rgb if size is None else resize_image(rgb, size))
             times.append(video.get(cv2.CAP_PROP_POS_MSEC) / 1000)
         said = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
     # Containers often count a frame more than there is.
