@@ -35,7 +35,9 @@ def add(verbs) -> None:
     demos.add("--history", type=int, help="past frames for which a window tells where its points were (default: 0)")
     demos.add("--history-pictures", action="store_true", help="also store the pictures of these past frames")
     demos.add(
-        "--anchor", choices=["present", "first"], help="frame in which a window's points form the grid, the first of its past"
+        "--anchor",
+        choices=["present", "first"],
+        help="frame in which a window's points form the grid, the first of its past",
     )
     demos.add("--fps", type=float, help="true rate of recordings that name none or a wrong one")
     demos.add("--orientation", help="of stored images: upright, upside_down, mirrored or rotated (default: by kind)")
