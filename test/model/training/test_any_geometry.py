@@ -61,6 +61,7 @@ def test_training_evaluation_and_forecast_take_it_from_the_data(data, tmp_path):
     assert run("vae", vae, tmp_path) == 0
     denoiser = denoiser_config(data, tmp_path / "run", tmp_path / "vae", steps=2, image_encoder=ENCODER)
     denoiser["optimisation"]["batch_size"] = 2
+    denoiser["history"] = {"frames": HISTORY}
     assert run("denoiser", denoiser, tmp_path) == 0
 
     report = tmp_path / "report.json"
@@ -90,5 +91,8 @@ def test_training_evaluation_and_forecast_take_it_from_the_data(data, tmp_path):
     assert np.abs(forecast.tracks[0, :, 0] - query_points(GRID, SIZE)).max() < 60, (
         "it begins at the query points, nearly"
     )
+    past = sliding_texture(seed=1)[:HISTORY]
+    told = forecaster.predict({"top": image}, "push", k=1, history={"top": past})
+    assert told.tracks.shape == (1, 1, FRAMES, *GRID, 2)
     half = forecaster.predict({"top": image[::2, ::2]}, "push", k=1)
-    assert half.tracks.shape == (1, 1, FRAMES, *GRID, 2) and half.tracks[..., 0].max() < 320
+    np.testing.assert_allclose(half.tracks[0, 0, 0], forecast.tracks[0, 0, 0] / 2, atol=1)
