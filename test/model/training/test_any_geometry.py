@@ -65,23 +65,8 @@ def test_training_evaluation_and_forecast_take_it_from_the_data(data, tmp_path):
     assert run("denoiser", denoiser, tmp_path) == 0
 
     report = tmp_path / "report.json"
-    assert (
-        main(
-            [
-                "evaluate",
-                "--checkpoint",
-                str(tmp_path / "run"),
-                "--data",
-                str(data),
-                "-k",
-                "1",
-                "2",
-                "--out",
-                str(report),
-            ]
-        )
-        == 0
-    )
+    evaluate = ["evaluate", "--checkpoint", str(tmp_path / "run"), "--data", str(data), "-k", "1", "2"]
+    assert main([*evaluate, "--out", str(report)]) == 0
     assert json.loads(report.read_text())["views"]["top"]["nothing_moves"] > 100
 
     forecaster = Forecaster.from_pretrained(tmp_path / "run")
