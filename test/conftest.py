@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-for folder in ("benchmarks", "conversion", "data", "networks", "training"):  # modules that tests share
+for folder in ("benchmarks", "conversion", "data", "evaluation", "networks", "training"):  # modules that tests share
     sys.path.insert(0, str(Path(__file__).parent / "model" / folder))
 
 

@@ -42,6 +42,8 @@ from trajforecast_model.networks.visibility_head import VisibilityHead
 from trajforecast_model.runtime.device import checked_device
 from trajforecast_model.tracks.grid import query_points, rescale
 from trajforecast_model.tracks.history import History
+from trajforecast_model.trajloom.checkpoint import is_trajloom
+from trajforecast_model.trajloom.forecaster import TrajloomForecaster
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -89,8 +91,10 @@ class Forecaster:
     @classmethod
     def from_pretrained(
         cls, source: str | Path, device: str = "cpu", dtype: str = "float32", *, allow_download: bool = False
-    ) -> "Forecaster":
+    ) -> "Forecaster | TrajloomForecaster":
         """Loads a checkpoint: a folder, a training run's, the name of a shipped one, or a hub id in the local hub cache.
+
+        One of TrajLoom (`trajforecast convert trajloom`) becomes a `TrajloomForecaster`, which forecasts from the past.
 
         Args:
             allow_download: fetch a hub id and the encoders' weights where they are not on this machine.
@@ -99,6 +103,8 @@ class Forecaster:
             ValueError: where that is no checkpoint, or its weights do not fit its config.
         """
         folder = checkpoint_folder(source, allow_download)
+        if is_trajloom(folder) and cls.generates == "tracks":
+            return TrajloomForecaster.from_pretrained(source, device, dtype, allow_download=allow_download)
         config = load_config(folder)
         image_encoder = None
         if config.image_encoder.kind == "patch":

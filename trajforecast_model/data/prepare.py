@@ -7,7 +7,7 @@ import contextlib
 import math
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from trajforecast_model.data.shards import (
     write_info,
     write_shard,
 )
+from trajforecast_model.data.sources.bags.dry_run import tell_of_bags
 from trajforecast_model.data.sources.find import find_sources
 from trajforecast_model.data.sources.interface import Source, SourceOptions
 from trajforecast_model.data.sources.orientation import what_is_done
@@ -68,7 +69,7 @@ def prepare(
         layout: what each window holds; the size of its images is that at which `reading` takes them.
         share: (i, n): do the i-th of n disjoint shares of the demos. Machines with a share each may write into one
             folder at a time.
-        dry_run: print what would be done and write nothing.
+        dry_run: print what would be done and write nothing but a picture of what is in bags, beside `out`.
 
     Returns:
         The exit code: 0, or 1 if some demos were broken. Those are listed on stderr and the others prepared.
@@ -88,7 +89,7 @@ def prepare(
     if reading.fps is not None and not 0 < reading.fps < math.inf:
         raise ValueError(f"--fps {reading.fps}: expected frames a second, above 0")
     check_layout(layout, reading.image_size)
-    sources = find_sources(demos, reading)
+    sources = find_sources(demos, reading if dt is None else replace(reading, dt=dt))
     info = DatasetInfo(
         labeler=labeler,
         stride=stride,
@@ -118,7 +119,7 @@ def prepare(
     own = share_of(jobs, share)
     if dry_run:
         lines, more_broken = describe(jobs, own, out, info)
-        print("\n".join(lines))
+        print("\n".join([*tell_of_bags(sources, out), *lines]))
         if own and len(more_broken) == len(own):
             raise ValueError("no demo could be prepared: " + "; ".join(more_broken))
         return _report(broken + more_broken)

@@ -6,6 +6,7 @@ than 10 px^2 are kept, 32 of them drawn, and the dense forecast is read at those
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -21,8 +22,10 @@ from trajforecast_model.evaluation.windows import (
     QUERY_POINTS,
     MovingWindow,
     check_max_windows,
+    check_shown_history,
     moving_windows,
     stable_number,
+    with_newest_history,
 )
 from trajforecast_model.files.atomic import write_atomically
 from trajforecast_model.files.outputs import ready_file, ready_folder
@@ -41,6 +44,7 @@ def evaluate(
     steps: int | None = None,
     seed: int = 0,
     max_windows: int | None = None,
+    history: int | None = None,
     device: str = "cpu",
     dtype: str = "float32",
     table: Path | None = None,
@@ -51,6 +55,7 @@ def evaluate(
     Args:
         sample_counts: the values of k; the samples of a smaller k are the first of a larger one's.
         max_windows: this many moving windows a view, drawn at random once and for all; None for every one.
+        history: show the model the newest so many past frames; None for all that the data has.
         table: also write the tables to this file, as Markdown.
         plots: also draw the figures into this folder, as PNG.
 
@@ -76,13 +81,15 @@ def evaluate(
     forecaster.check_fit(dataset.info)
     if steps is not None and forecaster.steps is None:
         raise ValueError(f"steps: got {steps}, but {forecaster.model_id} has no solver; leave --steps out")
+    check_shown_history(history, dataset.info, forecaster.takes_history, forecaster.model_id)
 
-    scores = _score_windows(dataset, forecaster, counts, steps, seed, max_windows)
+    scores = _score_windows(dataset, forecaster, counts, steps, seed, max_windows, history)
     if not scores:
         raise ValueError(f"nothing moves in the {split} split of {data}: no window has a point to evaluate")
     report = summarise(scores, dataset.info.views, counts)
     solver_steps = forecaster.steps if steps is None else steps
-    report["convention"] = _convention(dataset.info, split, counts, solver_steps, seed, max_windows, dtype)
+    shown = (dataset.info.history_frames if history is None else history) if forecaster.takes_history else None
+    report["convention"] = _convention(dataset.info, split, counts, solver_steps, seed, max_windows, dtype, shown)
     report["windows"] = windows_fingerprint(scores)
     report["model"] = forecaster.model_id
     write_atomically(out, (json.dumps(report, indent=2) + "\n").encode())
@@ -104,6 +111,7 @@ def _score_windows(
     steps: int | None,
     seed: int,
     max_windows: int | None,
+    history: int | None,
 ) -> list[WindowScores]:
     expected = len(dataset) if max_windows is None else min(len(dataset), max_windows * len(dataset.info.views))
     scores = []
@@ -116,7 +124,8 @@ def _score_windows(
         for batch in _batches(moving_windows(dataset, max_windows, skipped)):
             # One seed a window: the noise does not depend on what else is evaluated.
             seeds = [stable_number(one.window, seed) for one in batch]
-            forecasts = forecaster.forecast(batch, counts[-1], steps, seeds)
+            shown = [replace(one, window=with_newest_history(one.window, history)) for one in batch]
+            forecasts = forecaster.forecast(shown, counts[-1], steps, seeds)
             scores += [score_window(one, forecast, counts) for one, forecast in zip(batch, forecasts, strict=True)]
             progress.update(len(batch))
     return scores
@@ -134,7 +143,14 @@ def _batches(windows: Iterable[MovingWindow]) -> Iterator[list[MovingWindow]]:
 
 
 def _convention(
-    info: DatasetInfo, split: str, counts: list[int], steps: int | None, seed: int, max_windows: int | None, dtype: str
+    info: DatasetInfo,
+    split: str,
+    counts: list[int],
+    steps: int | None,
+    seed: int,
+    max_windows: int | None,
+    dtype: str,
+    history: int | None,
 ) -> dict:
     return {
         "unit": f"squared pixels of a {PROTOCOL_IMAGE_SIZE[0]} px image; ade, fde and energy_score in pixels",
@@ -150,9 +166,12 @@ def _convention(
         "split": split,
         "k": counts,
         "solver_steps": steps,
+        "history_frames": history,
+        "extrapolations": f"of {info.history_frames} past frames" if info.history_frames else None,
         "dtype": dtype,
         "seed": seed,
         "max_windows": max_windows,
         "intervals": "percentiles of the averages over demos drawn again, windows of one demo together",
         "calibration": "frames after the present one, every track counting the same, errors in pixels",
+        "visibility": "frames after the present one; the average of the samples, visible above 1/2; px at 256 px",
     }

@@ -1,14 +1,19 @@
 """What is measured on one window of the LIBERO protocol."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from trajforecast_model.evaluation.forecasters.extrapolations import EXTRAPOLATIONS, extrapolated_at
 from trajforecast_model.evaluation.forecasters.points import PointForecast
 from trajforecast_model.evaluation.metrics.calibration import TrackCalibration, track_calibration
 from trajforecast_model.evaluation.metrics.errors import ade, fde, nothing_moves_error, squared_error
 from trajforecast_model.evaluation.metrics.sample_sets import energy_score
-from trajforecast_model.evaluation.windows import MovingWindow
+from trajforecast_model.evaluation.metrics.visibility import average_jaccard, occlusion_accuracy, points_within
+from trajforecast_model.evaluation.windows import PROTOCOL_IMAGE_SIZE, MovingWindow
+from trajforecast_model.tracks.grid import rescale
+
+VISIBILITY_IMAGE_SIZE = (256, 256)  # TAP-Vid's thresholds are in pixels of such images
 
 
 @dataclass(frozen=True)
@@ -17,6 +22,19 @@ class Errors:
 
     nothing_moves: float
     by_metric: dict[str, dict[str, float]]  # metric -> k -> value
+    extrapolations: dict[str, float] = field(default_factory=dict)  # px^2 by name; none without a history
+
+
+@dataclass(frozen=True)
+class VisibilityScores:
+    """Fractions, of the frames after the present one; None where nothing counts, or where visibility is not forecast."""
+
+    visible: float  # of the drawn points' frames: the accuracy of saying that all are visible
+    points_within: dict[str, float] | None  # px at VISIBILITY_IMAGE_SIZE -> of the truly visible drawn points
+    visible_everywhere: float  # of all points of the grid
+    occlusion_accuracy: float | None = None  # drawn points
+    average_jaccard: float | None = None  # drawn points
+    occlusion_accuracy_everywhere: float | None = None
 
 
 @dataclass(frozen=True)
@@ -31,6 +49,7 @@ class WindowScores:
     all_moving_points: Errors | None  # None for a model that is asked for single points
     over_time: dict[str, np.ndarray]  # metric -> [T] px^2, drawn points, largest k
     calibration: TrackCalibration | None  # drawn points, largest k; None for one sample
+    visibility: VisibilityScores | None = None  # largest k
 
 
 def score_window(moving_window: MovingWindow, forecast: PointForecast, counts: list[int]) -> WindowScores:
@@ -53,17 +72,26 @@ def score_window(moving_window: MovingWindow, forecast: PointForecast, counts: l
     all_moving_points = None
     if forecast.moving is not None:
         truth = moving_window.moving_truth
-        all_moving_points = Errors(nothing_moves_error(truth), window_errors(forecast.moving, truth, counts))
+        all_moving_points = Errors(
+            nothing_moves_error(truth),
+            window_errors(forecast.moving, truth, counts),
+            _extrapolation_errors(moving_window, moving_window.moving, truth),
+        )
     metrics = window_errors(drawn, drawn_truth, counts) | _distances(drawn, drawn_truth, counts)
     return WindowScores(
         index=moving_window.index,
         task=window.task,
         demo=window.demo,
         view=window.view,
-        drawn_points=Errors(nothing_moves_error(drawn_truth), metrics),
+        drawn_points=Errors(
+            nothing_moves_error(drawn_truth),
+            metrics,
+            _extrapolation_errors(moving_window, moving_window.drawn, drawn_truth),
+        ),
         all_moving_points=all_moving_points,
         over_time=_over_time(drawn, drawn_truth),
         calibration=track_calibration(drawn, drawn_truth) if len(drawn) > 1 else None,
+        visibility=_visibility(moving_window, forecast),
     )
 
 
@@ -89,6 +117,44 @@ def window_errors(samples: np.ndarray, truth: np.ndarray, counts: list[int]) -> 
         values["min"][str(k)] = float(errors[:k].mean(axis=1).min())
         values["min_per_track"][str(k)] = float(errors[:k].min(axis=0).mean())
     return values
+
+
+def _extrapolation_errors(one: MovingWindow, points: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """px^2 of every extrapolation, whose forecast is one future; none where the window has no history."""
+    if one.window.history_tracks is None:
+        return {}
+    size = one.dataset.info.image_size
+    forecasts = {
+        name: rescale(extrapolated_at(one.window, name, points), size, PROTOCOL_IMAGE_SIZE) for name in EXTRAPOLATIONS
+    }
+    return {name: float(squared_error(tracks[None], truth).mean()) for name, tracks in forecasts.items()}
+
+
+def _visibility(one: MovingWindow, forecast: PointForecast) -> VisibilityScores:
+    """Of the average of the samples, at the drawn points; visibility also at all points of the grid."""
+    everywhere = one.window.visibility.reshape(len(one.truth), -1)
+    visible = everywhere[:, one.drawn]
+    tracks, truth = (
+        rescale(tracks, PROTOCOL_IMAGE_SIZE, VISIBILITY_IMAGE_SIZE)
+        for tracks in (forecast.drawn.mean(axis=0), one.drawn_truth)
+    )
+    within = points_within(tracks, truth, visible) if visible[1:].any() else None
+    scores = VisibilityScores(
+        visible=float(visible[1:].mean()),
+        visible_everywhere=float(everywhere[1:].mean()),
+        points_within=within and {f"{threshold:g}": share for threshold, share in within.items()},
+    )
+    if forecast.visibility is None:
+        return scores
+    said_everywhere = forecast.visibility > 0.5
+    said = said_everywhere[:, one.drawn]
+    some = visible[1:].any() or said[1:].any()
+    return replace(
+        scores,
+        occlusion_accuracy=occlusion_accuracy(said, visible),
+        average_jaccard=average_jaccard(tracks, said, truth, visible) if some else None,
+        occlusion_accuracy_everywhere=occlusion_accuracy(said_everywhere, everywhere),
+    )
 
 
 def _distances(samples: np.ndarray, truth: np.ndarray, counts: list[int]) -> dict[str, dict[str, float]]:

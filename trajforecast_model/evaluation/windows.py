@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from trajforecast_model.data.shards import ShardDataset, Window
+from trajforecast_model.data.shards import DatasetInfo, ShardDataset, Window
 from trajforecast_model.tracks.grid import rescale
+from trajforecast_model.tracks.history import History, newest
 from trajforecast_model.tracks.motion import PROTOCOL_IMAGE_SIZE, moving_points
 
 QUERY_POINTS = 32
@@ -54,7 +55,7 @@ def moving_windows(
         skipped: called for every window in which nothing moves.
     """
     accepted = dict.fromkeys(dataset.info.views, 0)
-    for index in _visiting_order(dataset, shuffled=max_windows is not None):
+    for index in visiting_order(dataset, shuffled=max_windows is not None):
         view = str(dataset.rows.view[index])
         if max_windows is not None and accepted[view] == max_windows:
             continue
@@ -66,6 +67,26 @@ def moving_windows(
             continue
         accepted[view] += 1
         yield MovingWindow(dataset, index, window, truth, moving, draw_query_points(moving, window))
+
+
+def check_shown_history(frames: int | None, data: DatasetInfo, takes_history: bool, model: str) -> None:
+    """Raises ValueError for a number of past frames that the data has not, or that the model would not look at."""
+    if frames is None:
+        return
+    if not 0 <= frames <= data.history_frames:
+        raise ValueError(
+            f"history: got {frames}, but the data has {data.history_frames} frames before a window; prepare it with more"
+        )
+    if frames and not takes_history:
+        raise ValueError(f"history: got {frames}, but {model} looks at no past; leave --history out")
+
+
+def with_newest_history(window: Window, frames: int | None) -> Window:
+    """The window as a model sees it that is shown its newest `frames` past frames alone; None: all of them."""
+    if frames is None or window.history_visibility is None:
+        return window
+    history = History(window.history_tracks[None], window.history_visibility[None])
+    return replace(window, history_visibility=newest(history, frames).visible[0])
 
 
 def draw_query_points(moving: np.ndarray, window: Window) -> np.ndarray:
@@ -89,8 +110,8 @@ def stable_number(window: Window, *more) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def _visiting_order(dataset: ShardDataset, shuffled: bool) -> list[int]:
-    """All windows; shuffled by their names, so that a subset is random and yet the same on every machine."""
+def visiting_order(dataset: ShardDataset, shuffled: bool) -> list[int]:
+    """The indices of all windows; shuffled by their names, so that a subset is random and yet the same on every machine."""
     if not shuffled:
         return list(range(len(dataset)))
     rows = dataset.rows

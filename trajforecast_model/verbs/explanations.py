@@ -2,11 +2,13 @@
 
 # What an environment without an extra lacks, and the extra that brings it.
 EXTRAS = {
+    "av": "video",
     "h5py": "train",
     "matplotlib": "train",
     "pyarrow": "train",
     "scipy": "train",
     "tensorboard": "train",
+    "rosbags": "bags",
     "libero": "sim",
     "mujoco": "sim",
     "robosuite": "sim",

@@ -14,11 +14,12 @@ def add(verbs) -> None:
         "demos",
         nargs="+",
         type=path,
-        help="LIBERO, robomimic or ATM HDF5, LeRobot datasets, videos; or folders; or one of block scenes",
+        help="LIBERO, robomimic or ATM HDF5, LeRobot datasets, bags, videos; or folders; or one of block scenes",
     )
     parser.add_argument("--out", required=True, type=path)
     parser.add_argument(
-        "--labeler", default="exact", help="exact, lucas_kanade, alltracker, tapnext, cotracker3 or stored"
+        "--labeler",
+        help="exact, lucas_kanade, alltracker, tapnext, cotracker3 or stored (default: exact; of bags lucas_kanade)",
     )
     parser.add_argument(
         "--workers", type=int, default=None, help="default: a process a core; one for a labeler on CUDA"
@@ -50,6 +51,15 @@ def add(verbs) -> None:
     demos.add("--captions", type=path, metavar="FILE", help="CSV file of what videos with stored tracks show")
     demos.add("--shard", metavar="I/N", help="do this share only; other machines do the others (default: 1/1)")
     demos.add("--dry-run", action="store_true", help="say what would be done and write nothing")
+    bags = ModeOptions(parser, "bags")
+    bags.add("--stamps", metavar="WHICH", help="header: when pictures were taken (default); receive: when they came")
+    bags.add(
+        "--max-age", type=float, metavar="S", help="seconds that a picture may be old (default: 0.1, or two frames)"
+    )
+    bags.add("--instruction-topic", metavar="TOPIC", help="a String: what the robot is told from then on")
+    bags.add(
+        "--episodes-topic", metavar="TOPIC", help="each message begins an episode; of Bool, true begins, false ends"
+    )
     blocks = ModeOptions(parser, "block scenes")
     blocks.add("--frame-size", type=int, metavar="SIDE", help="also store all frames, so large")
 
@@ -61,16 +71,19 @@ def add(verbs) -> None:
         if scenes:
             if len(args.demos) > 1:
                 raise ValueError(f"{scenes[0]} holds block scenes, which are prepared by themselves: name nothing else")
-            demos.refuse(args, "prepare of block scenes")
+            for others in (demos, bags):
+                others.refuse(args, "prepare of block scenes")
             return prepare_blocks(
                 scenes[0], args.out, os.cpu_count() if args.workers is None else args.workers,
-                frame_side=_frame_side(blocks.given(args).get("frame_size"), args.frames), labeler=args.labeler,
+                frame_side=_frame_side(blocks.given(args).get("frame_size"), args.frames),
+                labeler=args.labeler or "exact",
             )  # fmt: skip
         from trajforecast_model.data.labelers.kinds import STORED
         from trajforecast_model.data.labelers.trackers.interface import TrackerOptions
         from trajforecast_model.data.plan import parse_share
         from trajforecast_model.data.prepare import default_workers, prepare
-        from trajforecast_model.data.sources.interface import SourceOptions
+        from trajforecast_model.data.sources.find import is_all_bags
+        from trajforecast_model.data.sources.interface import BagOptions, SourceOptions
         from trajforecast_model.data.sources.trajloom.clips import IMAGE_SIZE, LAYOUT
         from trajforecast_model.data.windows import WindowLayout
 
@@ -88,12 +101,13 @@ def add(verbs) -> None:
             asked["num_frames"] = args.frames
         layout = replace(LAYOUT if stored else WindowLayout(), **asked)
         return prepare(
-            args.demos, args.out, args.labeler, options.get("stride", 1),
+            args.demos, args.out, args.labeler or ("lucas_kanade" if is_all_bags(args.demos) else "exact"), options.get("stride", 1),
             default_workers(tracker) if args.workers is None else args.workers, tracker=tracker,
             reading=SourceOptions(
                 options.get("orientation"), options.get("fps"), {view: name or None for view, name in cameras.items()},
                 image_size=options.get("image_size", IMAGE_SIZE if stored else SourceOptions.image_size),
                 instruction=options.get("instruction", "").strip(), grid=layout.grid, captions=options.get("captions"),
+                bags=BagOptions(**bags.given(args)),
             ),
             dt=options.get("dt"), layout=layout, share=parse_share(options.get("shard", "1/1")),
             dry_run="dry_run" in options,

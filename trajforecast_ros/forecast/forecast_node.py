@@ -35,6 +35,7 @@ from std_srvs.srv import SetBool
 from trajforecast_msgs.srv import Predict
 
 from trajforecast_model.forecaster import Forecaster
+from trajforecast_model.image_messages.video import VideoDecoder, VideoImage
 from trajforecast_model.runtime.threads import end_process
 from trajforecast_ros import PROCESS_BEGAN
 from trajforecast_ros.every_publisher import EveryPublisher
@@ -49,7 +50,6 @@ from trajforecast_ros.forecast.statistics import Published, Standing, Statistics
 from trajforecast_ros.forecast.thread import ForecastThread, Result
 from trajforecast_ros.forecast.transports import message_and_qos
 from trajforecast_ros.images import ImageRefused
-from trajforecast_ros.images.video import VideoDecoder, VideoImage
 from trajforecast_ros.messages import nanoseconds
 from trajforecast_ros.running import run
 from trajforecast_ros.starting.arguments import Command

@@ -7,8 +7,8 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from trajforecast_ros.images import compressed, raw
-from trajforecast_ros.images.video import VideoImage
+from trajforecast_model.image_messages import compressed, raw
+from trajforecast_model.image_messages.video import VideoImage
 
 
 def to_rgb(message: Image | CompressedImage | VideoImage) -> np.ndarray:

@@ -11,18 +11,33 @@ The format: https://mcap.dev/spec
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from struct import pack, unpack
+from struct import pack
 from typing import NamedTuple
 
-MAGIC = b"\x89MCAP0\r\n"
-HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, MESSAGE_INDEX, CHUNK_INDEX = range(1, 9)
-STATISTICS, METADATA, METADATA_INDEX, SUMMARY_OFFSET, DATA_END = 0x0B, 0x0C, 0x0D, 0x0E, 0x0F
-UNFINISHED = 0x80  # the first of the kinds that are left to applications
-RECORD_START = 9  # bytes: what it is, and its length
-MESSAGE_START = 22  # bytes of a message before its data
+from trajforecast_model.bags.mcap_records import (
+    CHANNEL,
+    CHUNK,
+    CHUNK_INDEX,
+    DATA_END,
+    FOOTER,
+    HEADER,
+    MAGIC,
+    MESSAGE,
+    MESSAGE_INDEX,
+    MESSAGE_START,
+    METADATA,
+    METADATA_INDEX,
+    RECORD_START,
+    SCHEMA,
+    SHORTEST_END,
+    STATISTICS,
+    SUMMARY_OFFSET,
+    UNFINISHED,
+    record,
+)
 
 MOST_PIECES = 1000  # of memory in one call to the kernel; Linux takes 1024
 
@@ -58,14 +73,6 @@ class Counts:
     @property
     def messages(self) -> int:
         return sum(self.by_channel.values())
-
-
-def record(kind: int, content: bytes) -> bytes:
-    return pack("<BQ", kind, len(content)) + content
-
-
-# No summary, no checksum.
-SHORTEST_END = record(DATA_END, bytes(4)) + record(FOOTER, bytes(20)) + MAGIC
 
 
 class McapFile:
@@ -243,28 +250,3 @@ def _text(text: str) -> bytes:
 def _map(entries: dict[str, str]) -> bytes:
     packed = b"".join(_text(key) + _text(value) for key, value in entries.items())
     return pack("<I", len(packed)) + packed
-
-
-class Record(NamedTuple):
-    kind: int
-    start: int  # of its content in the file
-    length: int
-
-
-def whole_records(file, start: int, end: int) -> Iterator[Record]:
-    """The records from one place in a file on, as far as they are whole.
-
-    Args:
-        file: opened for reading bytes.
-        end: where the file, or the chunk that is looked into, ends.
-    """
-    while start + RECORD_START <= end:
-        file.seek(start)
-        beginning = file.read(RECORD_START)
-        if len(beginning) < RECORD_START:
-            return
-        kind, length = unpack("<BQ", beginning)
-        if not kind or start + RECORD_START + length > end:
-            return
-        yield Record(kind, start + RECORD_START, length)
-        start += RECORD_START + length

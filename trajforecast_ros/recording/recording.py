@@ -14,9 +14,7 @@ import numpy as np
 from rclpy.serialization import deserialize_message
 from trajforecast_msgs.msg import PredictedTracks, TrackSummary
 
-from trajforecast_ros.images import to_rgb
-from trajforecast_ros.messages import read_summary, read_tracks
-from trajforecast_ros.recording.mcap_file import (
+from trajforecast_model.bags.mcap_records import (
     CHANNEL,
     CHUNK,
     DATA_END,
@@ -27,6 +25,8 @@ from trajforecast_ros.recording.mcap_file import (
     UNFINISHED,
     whole_records,
 )
+from trajforecast_ros.images import to_rgb
+from trajforecast_ros.messages import read_summary, read_tracks
 from trajforecast_ros.recording.message_definitions import message_class
 
 CHUNK_START = 40  # bytes of an uncompressed chunk before its records

@@ -18,6 +18,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
 
+from trajforecast_model.bags.places import ENDS
 from trajforecast_model.data.episode import Episode
 from trajforecast_ros.images import to_message
 from trajforecast_ros.qos import EVERY_IMAGE, LATCHED
@@ -28,7 +29,6 @@ from trajforecast_ros.starting.arguments import Command
 from trajforecast_ros.starting.parameters import declare, meaning
 
 CAMERA_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
-BAG_FILES = (".mcap", ".db3")
 INSTRUCTION = "forecast_node/instruction"
 WAITING_SECONDS = 0.05  # between two looks whether the subscribers are there
 LONGEST_WAIT = 100_000_000  # nanoseconds
@@ -94,7 +94,7 @@ class BagPlayer:
 
     def __init__(self, node: Node, path: Path):
         try:
-            from trajforecast_ros.recording.bag_reader import Bag
+            from trajforecast_model.bags.bag import Bag
         except ImportError as error:
             raise ValueError(
                 f'playing a bag takes the extra bags: pip install "trajforecast[bags]" ({error})'
@@ -102,6 +102,8 @@ class BagPlayer:
         self._bag = Bag(path)
         if self._bag.cut_off:
             node.get_logger().warning(f"{', '.join(self._bag.cut_off)} is cut off; what is whole of it is played")
+        if self._bag.missing:
+            node.get_logger().warning(f"{', '.join(self._bag.missing)} is missing; the bag's other files are played")
         self._publishers: dict[str, Publisher] = {}
         self.cameras: list[Publisher] = []
         for topic in self._bag.topics.values():
@@ -195,7 +197,7 @@ class ReplayNode(Node):
 
 
 def _player(node: Node, path: Path, start_stamp: int) -> EpisodePlayer | BagPlayer:
-    if path.is_dir() or path.suffix in BAG_FILES:
+    if path.is_dir() or path.name.endswith(ENDS):
         return BagPlayer(node, path)
     return EpisodePlayer(node, path, start_stamp)
 

@@ -5,27 +5,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from moving_data import TASK, prepared, window
 from safetensors.torch import load_file, save_file
 
 from trajforecast_model.cli import main
-from trajforecast_model.data.shards import DatasetInfo, ShardDataset, Window, write_info, write_shard
+from trajforecast_model.data.shards import DatasetInfo, ShardDataset, Window
 from trajforecast_model.evaluation.forecasters.points import PointForecast
 from trajforecast_model.evaluation.metrics import nothing_moves_error
 from trajforecast_model.evaluation.protocol import evaluate
 from trajforecast_model.evaluation.scores import score_window, window_errors
 from trajforecast_model.evaluation.windows import draw_query_points, moving_windows
 from trajforecast_model.tracks.grid import query_points
-
-POINTS = query_points((64, 64), (128, 128))
-TASK = "pick_up_the_milk"
-
-
-def window(view: str, start: int, speed: float, moving_columns: int, demo: str = "demo_9") -> Window:
-    """The points of the first columns move to the right by `speed` px a frame."""
-    tracks = np.tile(POINTS, (16, 1, 1, 1))
-    tracks[:, :, :moving_columns, 0] += speed * np.arange(16, dtype=np.float32)[:, None, None]
-    image = np.random.default_rng(start).integers(0, 256, (128, 128, 3), dtype=np.uint8)
-    return Window(TASK, demo, start, view, "pick up the milk", image, tracks, np.ones((16, 64, 64), bool), 16)
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +24,7 @@ def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     windows = [window("side", start, 1.0 if start % 2 else 0.1, 10) for start in range(6)]
     windows += [window("effector", start, 2.0, 64) for start in range(6)]
-    write_info(folder, DatasetInfo(labeler="exact", stride=1))
-    (folder / "val").mkdir()
-    write_shard(folder / "val" / f"{TASK}__demo_0009.arrow", windows, DatasetInfo(labeler="exact", stride=1))
-    return folder
+    return prepared(folder, DatasetInfo(labeler="exact", stride=1), windows)
 
 
 @pytest.fixture(scope="module")
@@ -198,13 +185,6 @@ def test_query_points_are_32_of_the_moving_and_the_same_in_every_run():
     assert (draw_query_points(moving, window("effector", 3, 1.0, 10)) != drawn).any()
     assert (draw_query_points(moving, window("side", 4, 1.0, 10)) != drawn).any()
     assert draw_query_points(moving[:5], window("side", 3, 1.0, 10)).tolist() == moving[:5].tolist()
-
-
-def prepared(folder, info: DatasetInfo, windows: list[Window]):
-    write_info(folder, info)
-    (folder / "val").mkdir()
-    write_shard(folder / "val" / f"{TASK}__demo_0009.arrow", windows, info)
-    return folder
 
 
 def test_data_in_which_nothing_moves_is_refused(tiny_checkpoint, tmp_path, capsys):

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from trajforecast_ros.images import bridge
+from trajforecast_model.image_messages import bridge
 
 COMPILED_FOR_1 = b"...numpy.core._multiarray_umath..."
 COMPILED_FOR_2 = b"...numpy._core._multiarray_umath...numpy.core._multiarray_umath..."

@@ -10,7 +10,8 @@ from rosbags.image import image_to_cvimage
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from trajforecast_ros.images import ENCODINGS, ImageRefused, bridge, raw, to_message, to_rgb
+from trajforecast_model.image_messages import bridge, raw
+from trajforecast_ros.images import ENCODINGS, ImageRefused, to_message, to_rgb
 
 HEIGHT, WIDTH = 6, 10
 BAYER = ("bayer_rggb", "bayer_bggr", "bayer_gbrg", "bayer_grbg")

@@ -8,8 +8,8 @@ import pytest
 from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 
+from trajforecast_model.image_messages.video import VideoDecoder
 from trajforecast_ros.images import ImageRefused, to_rgb
-from trajforecast_ros.images.video import VideoDecoder
 
 av = pytest.importorskip("av", reason="the video extra is not installed")
 

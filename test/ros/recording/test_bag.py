@@ -15,10 +15,10 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from trajforecast_msgs.msg import PredictedTracks
 
+from trajforecast_model.bags.bag import Bag
+from trajforecast_model.bags.mcap_records import whole_records
 from trajforecast_ros.images import to_message
-from trajforecast_ros.recording.bag_reader import Bag
 from trajforecast_ros.recording.bag_writer import BagWriter
-from trajforecast_ros.recording.mcap_file import whole_records
 
 WORD = "/forecast_node/instruction"
 

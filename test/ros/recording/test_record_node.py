@@ -16,8 +16,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 from trajforecast_msgs.msg import ForecastScore, PredictedTracks, TrackSummary
 
+from trajforecast_model.bags.bag import Bag
 from trajforecast_ros.images import to_message
-from trajforecast_ros.recording.bag_reader import Bag
 from trajforecast_ros.recording.bag_writer import BagWriter
 from trajforecast_ros.recording.record_node import RecordNode
 from trajforecast_ros.recording.writer_thread import WriterThread

@@ -5,9 +5,10 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from trajforecast_model.bags.places import bags_at
 from trajforecast_model.data.sources.atm_hdf5 import atm_tasks
 from trajforecast_model.data.sources.hdf5_demos import ENDS, header_of, opened
-from trajforecast_model.data.sources.interface import Source, SourceOptions
+from trajforecast_model.data.sources.interface import BagOptions, Source, SourceOptions
 from trajforecast_model.data.sources.lerobot.dataset import lerobot_tasks
 from trajforecast_model.data.sources.lerobot.metadata import INFO_FILE
 from trajforecast_model.data.sources.libero_hdf5 import LiberoFile, holds_libero
@@ -19,7 +20,10 @@ from trajforecast_model.data.sources.trajloom.clips import StoredClips, archives
 from trajforecast_model.files.paths import files_below
 
 _NAMED = 5  # files in a message
-KINDS = f"*.hdf5 with data/demo_0 (LIBERO, robomimic) or root (ATM), {INFO_FILE} (LeRobot), {INSTRUCTION_FILE} (recordings) or videos with npz files of tracks"
+KINDS = (
+    f"*.hdf5 with data/demo_0 (LIBERO, robomimic) or root (ATM), {INFO_FILE} (LeRobot), {INSTRUCTION_FILE} (recordings), "
+    "*.mcap or *.db3 (rosbag2) or videos with npz files of tracks"
+)
 
 
 def find_sources(paths: list[Path], options: SourceOptions | None = None) -> list[Source]:
@@ -31,22 +35,24 @@ def find_sources(paths: list[Path], options: SourceOptions | None = None) -> lis
     options = options or SourceOptions()
     check_orientation(options.orientation)
     hdf5: list[Path] = []
+    bags: list[Path] = []
     sources: list[Source] = []
     # Links keep their names: the hub's cache stores files under hashes, and a file's name is its task.
     for path in dict.fromkeys(Path(os.path.abspath(path)) for path in paths):
+        bags += (found := bags_at(path))
         if path.is_file():
             if path.suffix.lower() == ".zip":
                 raise unzip([path])
-            if path.suffix not in ENDS:
-                raise ValueError(f"{path} is not an HDF5 file; give the folder it is in, with {KINDS}")
-            hdf5.append(path)
+            if path.suffix not in ENDS and not found:
+                raise ValueError(f"{path} is neither an HDF5 file nor a bag; give the folder it is in, with {KINDS}")
+            hdf5 += [path] if not found else []
         elif path.is_dir():
             files = [file for file in files_below(path) if file.suffix in ENDS]
             inside = [file for file in files if _holds_demos(file)]
             datasets = _folders_with(INFO_FILE, path)
             recordings = recorded_tasks(path)
             clips, without_tracks = videos_of_clips(path)
-            if not inside and not datasets and not recordings and not clips:
+            if not inside and not datasets and not recordings and not found and not clips:
                 if archives := archives_in(path):
                     raise unzip(archives)
                 raise ValueError(f"{path} has no demos: no {KINDS}")
@@ -64,7 +70,25 @@ def find_sources(paths: list[Path], options: SourceOptions | None = None) -> lis
         else:
             raise ValueError(f"{path} does not exist; expected a file or folder of demos: {KINDS}")
     sources += _hdf5_sources(dict.fromkeys(hdf5), options)
+    sources += _bag_sources(list(dict.fromkeys(bags)), options)
     return sorted(_one_a_task(sources), key=lambda source: natural(source.task))
+
+
+def is_all_bags(paths: list[Path]) -> bool:
+    """Whether bags lie at each path: those hold no simulator states, which exact labels need."""
+    return all(bags_at(Path(path)) for path in paths)
+
+
+def _bag_sources(bags: list[Path], options: SourceOptions) -> list[Source]:
+    if bags:
+        from trajforecast_model.data.sources.bags.tasks import bag_tasks  # takes rosbags
+
+        return bag_tasks(bags, options)
+    if options.bags != BagOptions():
+        raise ValueError(
+            "--stamps, --max-age, --instruction-topic and --episodes-topic are for bags, and none was found"
+        )
+    return []
 
 
 def _hdf5_sources(files: Iterable[Path], options: SourceOptions) -> list[Source]:

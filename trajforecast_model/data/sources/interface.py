@@ -11,12 +11,28 @@ SPEAK = "give --instruction TEXT, as one would tell the robot what to do"
 
 
 @dataclass(frozen=True)
+class BagOptions:
+    """How bags are read.
+
+    stamps: "header", when a picture was taken, or "receive", when it was recorded. max_age: seconds that a picture may
+    have been taken before its frame's moment; None for 0.1, or two frames where that is more. instruction_topic: what the
+    robot is told. episodes_topic: whose messages end episodes.
+    """
+
+    stamps: str = "header"
+    max_age: float | None = None
+    instruction_topic: str | None = None
+    episodes_topic: str | None = None
+
+
+@dataclass(frozen=True)
 class SourceOptions:
     """How recordings are to be read. None: as the kind of source has it by default.
 
     orientation: how the stored images stand, see orientation.py. fps: the true rate, where a recording names none or a
     wrong one. cameras: for each view of the dataset the source's own name of its camera. instruction: the words of
-    recordings that have none of their own.
+    recordings that have none of their own. dt: seconds between two frames, of recordings that have a time for each
+    picture and no rate.
     """
 
     orientation: str | None = None
@@ -26,6 +42,8 @@ class SourceOptions:
     instruction: str = ""
     grid: tuple[int, int] = (64, 64)  # rows, columns of points, where tracks are stored beside the videos
     captions: Path | None = None  # CSV file of what such videos show
+    dt: float = 0.05
+    bags: BagOptions = field(default_factory=BagOptions)
 
 
 @dataclass(frozen=True)

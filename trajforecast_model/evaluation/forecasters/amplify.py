@@ -19,6 +19,7 @@ class AmplifyForecaster:
     """
 
     steps = None  # it has no solver
+    takes_history = False
 
     def __init__(self, config: AmplifyConfig, amplify: Amplify, model_id: str = "", device: str | torch.device = "cpu"):
         self.model_id = model_id

@@ -22,6 +22,7 @@ class BaselineForecaster:
     """A loaded baseline; what it forecasts is its kind's to say."""
 
     steps: int | None = None  # a baseline without a solver has none
+    takes_history = False
 
     def __init__(
         self,

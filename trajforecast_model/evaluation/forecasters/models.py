@@ -7,6 +7,7 @@ from trajforecast_model.checkpoint import checkpoint_name, export_within, load_c
 from trajforecast_model.conversion import amplify as amplify_checkpoint
 from trajforecast_model.evaluation.forecasters.amplify import AmplifyForecaster
 from trajforecast_model.evaluation.forecasters.baselines import FORECASTERS
+from trajforecast_model.evaluation.forecasters.extrapolations import TITLES, ExtrapolationForecaster
 from trajforecast_model.evaluation.forecasters.pixels import PixelForecaster
 from trajforecast_model.evaluation.forecasters.points import DenseForecaster, PointForecaster
 from trajforecast_model.forecaster import DTYPES, Forecaster
@@ -18,7 +19,9 @@ DENSE_FORECASTERS: dict[str, type[Forecaster]] = {kind.generates: kind for kind 
 
 
 def load_point_forecaster(checkpoint: str | Path, device: str, dtype: str) -> PointForecaster:
-    """Raises ValueError where that is no checkpoint of the forecaster or of a baseline."""
+    """Raises ValueError where that is no checkpoint of the forecaster or of a baseline, nor the name of an extrapolation."""
+    if is_extrapolation(checkpoint):
+        return ExtrapolationForecaster(str(checkpoint))
     checkpoint = export_within(checkpoint)
     kind = baseline_kind(Path(checkpoint))
     if kind is None:
@@ -33,6 +36,11 @@ def load_point_forecaster(checkpoint: str | Path, device: str, dtype: str) -> Po
     config, network = load_baseline(Path(checkpoint))
     network, text_encoder = network.to(place, DTYPES[dtype]), build_text_encoder(config.text_encoder)
     return FORECASTERS[config.baseline](config, network, text_encoder, checkpoint_name(checkpoint), place)
+
+
+def is_extrapolation(checkpoint: str | Path) -> bool:
+    """Whether that is the name of a forecast without a network, and of no folder that is here."""
+    return str(checkpoint) in TITLES and not Path(checkpoint).exists()
 
 
 def load_dense_forecaster(checkpoint: str | Path, device: str, dtype: str) -> Forecaster:

@@ -11,7 +11,16 @@ from trajforecast_model.evaluation.metrics.errors import (
     squared_error,
     vepe,
 )
-from trajforecast_model.evaluation.metrics.fvmd import FVMD, clips, fvmd, fvmd_per_scene, rounded_to_eighths
+from trajforecast_model.evaluation.metrics.fvmd import (
+    FVMD,
+    MotionHistograms,
+    clips,
+    fvmd,
+    fvmd_of_histograms,
+    fvmd_per_scene,
+    motion_histograms,
+    rounded_to_eighths,
+)
 from trajforecast_model.evaluation.metrics.rigidity import lrtl, mean_lrtl
 from trajforecast_model.evaluation.metrics.sample_sets import energy_score, scene_sample_variance
 from trajforecast_model.evaluation.metrics.smoothness import div_curl_energy, flow_tv
@@ -19,6 +28,7 @@ from trajforecast_model.evaluation.metrics.visibility import average_jaccard, oc
 
 __all__ = [
     "FVMD",
+    "MotionHistograms",
     "ade",
     "average_jaccard",
     "best_of_k",
@@ -28,12 +38,14 @@ __all__ = [
     "fde",
     "flow_tv",
     "fvmd",
+    "fvmd_of_histograms",
     "fvmd_per_scene",
     "lrtl",
     "mean_error",
     "mean_lrtl",
     "mean_t",
     "min_error",
+    "motion_histograms",
     "nothing_moves_error",
     "occlusion_accuracy",
     "points_within",

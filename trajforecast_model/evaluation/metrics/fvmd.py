@@ -1,6 +1,7 @@
 """Frechet video motion distance: how far apart two sets of tracks are as distributions of motion. Pure numpy.
 
-Source: FVMD, arXiv 2407.16124, section 3, with the constants of its published code; WHN reports it too.
+Source: FVMD, arXiv 2407.16124, section 3, with the constants of its published code; WHN reports it too. TrajLoom's
+benchmark (arXiv 2603.22606) leaves the motion of hidden points out.
 """
 
 from dataclasses import dataclass
@@ -22,7 +23,15 @@ class FVMD:
     combined: float
 
 
-def fvmd(generated: np.ndarray, reference: np.ndarray) -> FVMD:
+@dataclass(frozen=True)
+class MotionHistograms:
+    """What is compared of N track sets, float64 [N, cubes * 8] each."""
+
+    velocity: np.ndarray
+    acceleration: np.ndarray
+
+
+def fvmd(generated: np.ndarray, reference: np.ndarray, visibility: np.ndarray | None = None) -> FVMD:
     """Frechet distance between the motion histograms of two sets of tracks.
 
     Each track set is one clip. The published scale is clips of 16 frames in pixels of a 256-px image, which the caller
@@ -35,6 +44,9 @@ def fvmd(generated: np.ndarray, reference: np.ndarray) -> FVMD:
         generated: [N, T, H, W, 2] with at least two sets (a covariance needs two), 4 frames and 5x5 points; frames and
             points beyond a multiple of those are left out.
         reference: [M, T, H, W, 2]
+        visibility: bool [N, T, H, W], where the reference's points are visible; set n of either is then of the same
+            clip, and M = N. Motion between two frames counts where the point is visible in both, acceleration where it
+            is in all three, in both sets alike (TrajLoom). Hidden positions need not be finite. None: all count.
 
     Raises:
         ValueError: for other shapes, where the two differ in T, H or W, or for positions that are not finite.
@@ -45,19 +57,31 @@ def fvmd(generated: np.ndarray, reference: np.ndarray) -> FVMD:
             raise ValueError(f"{name}: expected at least two track sets [N, T, H, W, 2], got {list(tracks.shape)}")
         if tracks.shape[1] < _CUBE_FRAMES or min(tracks.shape[2:4]) < _CUBE_POINTS:
             raise ValueError(f"{name}: needs at least 4 frames and 5x5 points, got {list(tracks.shape)}")
-        if not np.isfinite(tracks).all():
-            raise ValueError(f"{name}: has positions that are not finite; leave those track sets out")
     if generated.shape[1:] != reference.shape[1:]:
         raise ValueError(
             f"generated {list(generated.shape)} and reference {list(reference.shape)} differ in frames or grid"
         )
-    v_generated, a_generated = _motion_features(generated)
-    v_reference, a_reference = _motion_features(reference)
+    if visibility is not None:
+        visibility = _checked_visibility(visibility, reference.shape[:-1])
+    if visibility is not None and generated.shape != reference.shape:
+        raise ValueError(
+            f"visibility: is of clips that both sets hold, but generated is {list(generated.shape)} and reference "
+            f"{list(reference.shape)}"
+        )
+    for name, tracks in (("generated", generated), ("reference", reference)):
+        if not _finite(tracks, visibility):
+            raise ValueError(f"{name}: has positions that are not finite; leave those track sets out")
+    return fvmd_of_histograms(motion_histograms(generated, visibility), motion_histograms(reference, visibility))
+
+
+def fvmd_of_histograms(generated: MotionHistograms, reference: MotionHistograms) -> FVMD:
+    """`fvmd` of sets whose histograms were made before, a few sets at a time: at least two of each."""
     return FVMD(
-        velocity=_frechet_distance(v_generated, v_reference),
-        acceleration=_frechet_distance(a_generated, a_reference),
+        velocity=_frechet_distance(generated.velocity, reference.velocity),
+        acceleration=_frechet_distance(generated.acceleration, reference.acceleration),
         combined=_frechet_distance(
-            np.concatenate([v_generated, a_generated], axis=1), np.concatenate([v_reference, a_reference], axis=1)
+            np.concatenate([generated.velocity, generated.acceleration], axis=1),
+            np.concatenate([reference.velocity, reference.acceleration], axis=1),
         ),
     )
 
@@ -102,8 +126,15 @@ def rounded_to_eighths(tracks: np.ndarray) -> np.ndarray:
     return np.round(np.asarray(tracks) * 8) / 8
 
 
-def _motion_features(tracks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Histograms of velocity and of acceleration, float64 [N, cubes * 8] each."""
+def motion_histograms(tracks: np.ndarray, visibility: np.ndarray | None = None) -> MotionHistograms:
+    """The features of track sets [N, T, H, W, 2], with the motion of hidden points, bool [N, T, H, W], left out.
+
+    Raises:
+        ValueError: for a mask of another shape.
+    """
+    tracks = np.asarray(tracks)
+    if visibility is not None:
+        visibility = _checked_visibility(visibility, tracks.shape[:-1])
     velocities, accelerations = [], []
     for start in range(0, len(tracks), _SETS_AT_ONCE):
         positions = tracks[start : start + _SETS_AT_ONCE].astype(np.float64)
@@ -111,16 +142,43 @@ def _motion_features(tracks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         velocity[:, 1:] = np.diff(positions, axis=1)
         acceleration = np.zeros_like(positions)
         acceleration[:, 2:] = np.diff(velocity[:, 1:], axis=1)
-        velocities.append(_direction_histograms(velocity))
-        accelerations.append(_direction_histograms(acceleration))
-    return np.concatenate(velocities), np.concatenate(accelerations)
+        moved = accelerated = None
+        if visibility is not None:
+            now = visibility[start : start + _SETS_AT_ONCE]
+            moved, accelerated = np.zeros_like(now), np.zeros_like(now)
+            moved[:, 1:] = now[:, 1:] & now[:, :-1]
+            accelerated[:, 2:] = moved[:, 2:] & moved[:, 1:-1]
+        velocities.append(_direction_histograms(velocity, moved))
+        accelerations.append(_direction_histograms(acceleration, accelerated))
+    return MotionHistograms(np.concatenate(velocities), np.concatenate(accelerations))
 
 
-def _direction_histograms(vectors: np.ndarray) -> np.ndarray:
-    """Per cube of 4 frames x 5x5 points, how much motion there is in each of 8 directions: [N, cubes * 8]."""
+def _finite(tracks: np.ndarray, visibility: np.ndarray | None) -> bool:
+    """Whether every position that counts is finite."""
+    finite = np.isfinite(tracks).all(axis=-1)
+    return bool(finite.all() if visibility is None else finite[visibility].all())
+
+
+def _checked_visibility(visibility: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    visibility = np.asarray(visibility)
+    if visibility.dtype != bool or visibility.shape != shape:
+        raise ValueError(f"visibility: expected bool {list(shape)}, got {visibility.dtype} {list(visibility.shape)}")
+    return visibility
+
+
+def _direction_histograms(vectors: np.ndarray, counted: np.ndarray | None) -> np.ndarray:
+    """Per cube of 4 frames x 5x5 points, how much motion there is in each of 8 directions: [N, cubes * 8].
+
+    Args:
+        vectors: [N, T, H, W, 2]
+        counted: bool [N, T, H, W]; the vectors of the others, which need not be finite, are zero. None: all count.
+    """
     sets, frames, rows, columns, _ = vectors.shape
     cubes = (frames // _CUBE_FRAMES, rows // _CUBE_POINTS, columns // _CUBE_POINTS)
-    vectors = vectors[:, : cubes[0] * _CUBE_FRAMES, : cubes[1] * _CUBE_POINTS, : cubes[2] * _CUBE_POINTS]
+    whole = np.s_[:, : cubes[0] * _CUBE_FRAMES, : cubes[1] * _CUBE_POINTS, : cubes[2] * _CUBE_POINTS]
+    vectors = vectors[whole]
+    if counted is not None:
+        vectors = np.where(counted[whole][..., None], vectors, 0)
     x, y = vectors[..., 0], vectors[..., 1]
     angle = np.arctan2(x, y)  # x first, as the published code has it
     direction = np.minimum(np.floor((angle + np.pi) / (2 * np.pi / _ANGLE_BINS)).astype(np.int64), _ANGLE_BINS - 1)

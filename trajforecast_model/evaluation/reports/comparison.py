@@ -14,6 +14,7 @@ from trajforecast_model.evaluation.reports.tables import (
     Table,
     as_number,
     as_range,
+    extrapolation_rows,
     table_as_markdown,
     table_as_text,
 )
@@ -22,7 +23,17 @@ from trajforecast_model.files.outputs import ready_file
 
 METRICS = ("mean_t", "mean", "min")
 # What may differ between two reports that are compared: how a model samples is part of the model.
-_FREE = {"k", "solver_steps", "dtype", "seed", "max_windows", "split", "calibration"}
+_FREE = {
+    "k",
+    "solver_steps",
+    "dtype",
+    "seed",
+    "max_windows",
+    "split",
+    "calibration",
+    "history_frames",
+    "extrapolations",
+}
 
 
 @dataclass(frozen=True)
@@ -119,6 +130,12 @@ def _errors(reports: list[Report], k: str) -> Table:
     views = reports[0].values["views"]
     still = [cell for row in views.values() for cell in (as_number(row["nothing_moves"]), "-", "-")]
     rows = [["nothing moves", *still]]
+    # Some may be of data with a history and some of the same windows without it.
+    with_history = next(
+        (report for report in reports if any("extrapolations" in row for row in report.values["views"].values())),
+        reports[0],
+    )
+    rows += extrapolation_rows(with_history.values["views"], len(METRICS))
     for report in reports:
         own = report.values["views"]
         rows.append([report.name, *(as_number(own[view][metric][k]) for view in views for metric in METRICS)])

@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import fields
 
 import numpy as np
 
 from trajforecast_model.evaluation.metrics.bootstrap import LEVEL, RESAMPLES, DemoBootstrap
 from trajforecast_model.evaluation.metrics.calibration import calibration_summary
-from trajforecast_model.evaluation.scores import Errors, WindowScores
+from trajforecast_model.evaluation.scores import Errors, VisibilityScores, WindowScores
 from trajforecast_model.evaluation.suites import suite_of
 
 SQUARED_ERRORS = ("mean_t", "mean", "min", "min_per_track")
@@ -85,7 +86,24 @@ def _full_summary(scores: list[WindowScores]) -> dict:
     summary["averaged_over_xy"] = {name: _halved(summary[name]) for name in ("nothing_moves", *SQUARED_ERRORS)}
     if scores[0].all_moving_points is not None:
         summary["all_moving_points"] = _averages([score.all_moving_points for score in scores])
+    if scores[0].visibility is not None:
+        summary["visibility"] = _visibility([score.visibility for score in scores])
     return summary
+
+
+def _visibility(windows: list[VisibilityScores]) -> dict:
+    """Every window counts the same, those left out in which nothing counts."""
+    within = [window.points_within for window in windows if window.points_within is not None]
+    names = [field.name for field in fields(VisibilityScores) if field.name != "points_within"]
+    return {
+        **{name: _mean_of_known([getattr(window, name) for window in windows]) for name in names},
+        "points_within": {px: float(np.mean([one[px] for one in within])) for px in within[0]} if within else None,
+    }
+
+
+def _mean_of_known(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def _summary(scores: list[WindowScores]) -> dict:
@@ -95,6 +113,11 @@ def _summary(scores: list[WindowScores]) -> dict:
 def _averages(windows: list[Errors]) -> dict:
     """Every window counts the same, however many points it has."""
     averages: dict = {"nothing_moves": float(np.mean([window.nothing_moves for window in windows]))}
+    if windows[0].extrapolations:
+        averages["extrapolations"] = {
+            name: float(np.mean([window.extrapolations[name] for window in windows]))
+            for name in windows[0].extrapolations
+        }
     for metric, by_k in windows[0].by_metric.items():
         averages[metric] = {k: float(np.mean([window.by_metric[metric][k] for window in windows])) for k in by_k}
     return averages
@@ -113,14 +136,24 @@ def _intervals(scores: list[WindowScores]) -> dict:
         metric: {k: [score.drawn_points.by_metric[metric][k] for score in scores] for k in by_k}
         for metric, by_k in by_metric.items()
     }
-    return {
+    extrapolated = {
+        name: [score.drawn_points.extrapolations[name] for score in scores]
+        for name in scores[0].drawn_points.extrapolations
+    }
+
+    def of(others: list[float]) -> dict:
+        return {metric: {k: bootstrap.ratio(v, others) for k, v in values[metric].items()} for metric in SQUARED_ERRORS}
+
+    intervals = {
         "n_demos": bootstrap.num_demos,
         "nothing_moves": bootstrap.mean(still),
         **{metric: {k: bootstrap.mean(v) for k, v in by_k.items()} for metric, by_k in values.items()},
-        "of_nothing_moves": {
-            metric: {k: bootstrap.ratio(v, still) for k, v in values[metric].items()} for metric in SQUARED_ERRORS
-        },
+        "of_nothing_moves": of(still),
     }
+    if extrapolated:
+        intervals["extrapolations"] = {name: bootstrap.mean(errors) for name, errors in extrapolated.items()}
+        intervals["of_extrapolations"] = {name: of(errors) for name, errors in extrapolated.items()}
+    return intervals
 
 
 def _over_time(scores: list[WindowScores]) -> dict[str, list[float]]:

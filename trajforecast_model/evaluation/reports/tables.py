@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from trajforecast_model.evaluation.forecasters.extrapolations import TITLES
 from trajforecast_model.evaluation.reports.paper_figures import PAPER_K, PAPER_ROWS, PAPER_VIEWS
 
 HEADINGS = {"mean_t": "MeanT", "mean": "Mean", "min": "Min", "min_per_track": "Min/track"}
@@ -29,6 +30,7 @@ def as_text(report: dict) -> str:
         _other_conventions(report, metrics),
         _groups(report, "suite", metrics),
         *_calibration(report),
+        *_visibility(report),
         _papers(),
     ]
     return "\n\n".join([_subject(report), *(table_as_text(table) for table in tables)])
@@ -43,6 +45,7 @@ def as_markdown(report: dict) -> str:
         _groups(report, "suite", metrics, intervals=True),
         _groups(report, "task", metrics, intervals=True),
         *_calibration(report),
+        *_visibility(report),
         _papers(),
     ]
     return (
@@ -142,9 +145,47 @@ def _error_rows(views: dict, metrics: list[str], counts: list[str]) -> list[list
     # Without samples, MeanT, Mean and Min are the same: it stands once.
     still = [[as_number(row["nothing_moves"])] + [_NOTHING] * (len(metrics) - 1) for row in views.values()]
     rows = [["nothing moves", *(cell for cells in still for cell in cells)]]
+    rows += extrapolation_rows(views, len(metrics))
     for k in counts:
         rows.append([f"k = {k}", *(as_number(row[metric][k]) for row in views.values() for metric in metrics)])
     return rows
+
+
+def extrapolation_rows(views: dict, columns: int) -> list[list[str]]:
+    """A row for each extrapolation, in the first of some columns a view; none where the data has no history."""
+    names = dict.fromkeys(name for row in views.values() for name in row.get("extrapolations", ()))
+    return [
+        [TITLES[name]]
+        + [
+            cell
+            for row in views.values()
+            for cell in [as_number(row.get("extrapolations", {}).get(name))] + [_NOTHING] * (columns - 1)
+        ]
+        for name in names
+    ]
+
+
+def _visibility(report: dict) -> list[Table]:
+    """Nothing of a report without windows that tell it."""
+    views = {view: row["visibility"] for view, row in report["views"].items() if "visibility" in row}
+    if not views:
+        return []
+    fractions = {
+        "truly visible": "visible",
+        "visibility forecast right": "occlusion_accuracy",
+        "average Jaccard": "average_jaccard",
+        "truly visible, all points of the grid": "visible_everywhere",
+        "visibility forecast right, all points": "occlusion_accuracy_everywhere",
+    }
+    rows = [[title, *(as_number(view[name]) for view in views.values())] for title, name in fractions.items()]
+    thresholds = dict.fromkeys(px for view in views.values() for px in view["points_within"] or ())
+    for px in thresholds:
+        shares = [(view["points_within"] or {}).get(px) for view in views.values()]
+        rows.append([f"visible points within {px} px", *map(as_number, shares)])
+    k = _counts(report)[-1]
+    return [
+        Table(f"fractions, frames after the present one, average of k = {k} samples, px at 256 px", list(views), rows)
+    ]
 
 
 def _cells(views, metrics: list[str], cell) -> list[str]:

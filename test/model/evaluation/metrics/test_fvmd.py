@@ -77,9 +77,34 @@ def test_clips_begin_at_every_frame():
     assert clips(tracks, frames=9, stride=9).shape == (4, 9, 1)
 
 
+def test_a_mask_leaves_out_the_motion_to_and_from_hidden_points_of_both_sets():
+    generated, reference = walks(12, 1), walks(12, 2)
+    visible = np.random.default_rng(3).random(reference.shape[:-1]) > 0.2
+    masked = fvmd(generated, reference, visible)
+    assert masked.combined < 0.8 * fvmd(generated, reference).combined
+    assert fvmd(generated, reference, np.ones_like(visible)) == fvmd(generated, reference)
+    spoilt = [np.where(visible[..., None], tracks, np.nan) for tracks in (generated, reference)]
+    assert fvmd(*spoilt, visible) == masked
+    assert abs(fvmd(generated, reference, np.zeros_like(visible)).combined) < 0.05
+
+
+def test_acceleration_counts_where_a_point_is_visible_three_times_in_a_row():
+    """In two of three frames the velocity between them counts and no acceleration does; in every other one, nothing."""
+    generated, reference = walks(12, 1), walks(12, 2)
+    for period, velocity_counts in ((3, True), (2, False)):
+        visible = np.broadcast_to((np.arange(16) % period > 0)[:, None, None], reference.shape[:-1])
+        distance = fvmd(generated, reference, visible)
+        assert abs(distance.acceleration) < 0.05
+        assert (distance.velocity > 1) == velocity_counts
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: fvmd(steady(1, 0), steady(1, 0), np.ones((8, 16, 20, 20))), "visibility: expected bool"),
+        (lambda: fvmd(steady(1, 0), steady(1, 0), np.ones((8, 16, 20, 2), bool)), "visibility: expected bool"),
+        (lambda: fvmd(steady(1, 0)[:4], steady(1, 0), np.ones((8, 16, 20, 20), bool)), "clips that both sets hold"),
+        (lambda: fvmd(steady(1, 0) * np.nan, steady(1, 0), np.ones((8, 16, 20, 20), bool)), "generated: has positions"),
         (lambda: fvmd(steady(1, 0)[:1], steady(1, 0)), "at least two"),
         (lambda: fvmd(steady(1, 0)[:, :3], steady(1, 0)[:, :3]), "at least 4 frames"),
         (lambda: fvmd(steady(1, 0)[:, :8], steady(1, 0)), "differ"),

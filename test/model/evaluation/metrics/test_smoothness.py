@@ -42,6 +42,12 @@ def test_they_grow_with_noise_and_scale_with_the_flow():
         assert metric(noise, SPACING / 2) == pytest.approx(2**power * metric(noise, SPACING))
 
 
+def test_points_may_be_farther_apart_down_than_across():
+    tracks = linear_flow(0.3, 0.02, -0.05, 0.1)[:, ::2]  # 4 px across, 8 px down
+    assert flow_tv(tracks, (4.0, 8.0)) == pytest.approx(0.47)
+    assert div_curl_energy(tracks, (4.0, 8.0)) == pytest.approx(0.4**2 + 0.07**2)
+
+
 @pytest.mark.parametrize("metric", [flow_tv, div_curl_energy])
 def test_hidden_points_do_not_count(metric):
     rng = np.random.default_rng(0)
@@ -62,6 +68,7 @@ def test_hidden_points_do_not_count(metric):
         ((np.zeros((5, 8, 8)), 1.0), r"\[T, H, W, 2\]"),
         ((np.zeros((1, 8, 8, 2)), 1.0), "at least two frames"),
         ((np.zeros((5, 8, 8, 2)), 0.0), "spacing: got 0.0"),
+        ((np.zeros((5, 8, 8, 2)), (1.0, 0.0)), r"spacing: got \(1.0, 0.0\)"),
         ((np.zeros((5, 8, 8, 2)), 1.0, np.ones((5, 8, 8))), "visible: expected bool"),
         ((np.zeros((5, 8, 8, 2)), 1.0, np.zeros((5, 8, 8), bool)), "no neighbouring points"),
     ],

@@ -4,16 +4,27 @@ Where cv_bridge is there and gives the colours that are expected of an encoding,
 """
 
 from functools import cache
+from typing import Protocol
 
 import cv2
 import numpy as np
-from sensor_msgs.msg import Image
 
-from trajforecast_ros.images import bridge
+from trajforecast_model.image_messages import bridge
 
 
 class ImageRefused(ValueError):
     """An image message that cannot be used: what came, what is wanted, what to do."""
+
+
+class Image(Protocol):
+    """sensor_msgs/Image, whoever made it. data: its bytes, as an array of the standard library or of numpy."""
+
+    height: int
+    width: int
+    encoding: str
+    is_bigendian: int
+    step: int
+    data: memoryview
 
 
 # Encoding -> (bytes a channel, channels, OpenCV's conversion to RGB or None). The names are those of
@@ -56,7 +67,14 @@ ENCODINGS = tuple(_ENCODINGS)
 
 
 def to_rgb(message: Image) -> np.ndarray:
-    """Of a raw image; see door.to_rgb."""
+    """The picture in the message, uint8 [height, width, 3]: of rgb8 the message's own memory, to be read only.
+
+    16-bit encodings are scaled from 0..65535 to 0..255 and rounded, as cv_bridge does.
+
+    Raises:
+        ImageRefused: for an encoding that is not in ENCODINGS, an empty image, data that is too short for the announced
+            size, or a size that the encoding cannot have.
+    """
     check(message.encoding)
     return colours(_pixels(message), message.encoding)
 

@@ -5,21 +5,32 @@ BGR, which is also OpenCV's order for every file, and leaves a mosaic as it was.
 """
 
 import re
+from typing import Protocol
 
 import cv2
 import numpy as np
-from sensor_msgs.msg import CompressedImage
 
-from trajforecast_ros.images import raw
-from trajforecast_ros.images.raw import ImageRefused
+from trajforecast_model.image_messages import raw
+from trajforecast_model.image_messages.raw import ImageRefused
 
 _FILE_FORMATS = ("jpeg", "jpg", "png", "tiff", "tif", "webp", "bmp", "ppm", "pgm", "jp2")
 # OpenCV's names, which say how many numbers a pixel has and not what they mean: 16UC1 is depth.
 _NUMBERS = re.compile(r"(8|16|32|64)[USF]C\d*", re.IGNORECASE)
 
 
+class CompressedImage(Protocol):
+    """sensor_msgs/CompressedImage, whoever made it."""
+
+    format: str
+    data: memoryview
+
+
 def to_rgb(message: CompressedImage) -> np.ndarray:
-    """Of a compressed image; see door.to_rgb."""
+    """The picture in the message, uint8 [height, width, 3].
+
+    Raises:
+        ImageRefused: for an encoding that would be refused raw, or data that is no image.
+    """
     data = np.frombuffer(message.data, dtype=np.uint8)
     if not data.size:
         raise ImageRefused(f"the compressed image (format {message.format!r}) is empty")

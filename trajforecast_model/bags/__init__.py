@@ -1,0 +1,1 @@
+"""rosbag2 bags, read without ROS. Importing its modules takes rosbags (the extra `bags`)."""
