@@ -56,6 +56,7 @@ class TrajloomConfig:
     # Standard deviation about the last latent of the past, from which the first one starts; null: it starts from noise.
     anchor_noise: float | None = 0.1
     point: tuple[float, float] = (0.0, 0.0)  # (x, y) of a cell's query point from its top-left pixel, in pixels
+    any_point: bool = False  # whether the networks were trained on a cell's other points, too
     anchor: Literal["first", "present"] = "first"  # frame of the past in which the tracks are at their query points
     kind: Literal["trajloom"] = "trajloom"
 

@@ -5,6 +5,7 @@ The flow goes from its source (t = 0) to the future's latents (t = 1) on straigh
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -91,7 +92,7 @@ def on_policy_loss(
     z = source
     terms = {name: source.new_zeros((), dtype=torch.float32) for name in ("forward", "backward", "endpoint")}
     before = None
-    for now, then in zip(times[:-1], times[1:], strict=True):
+    for now, then in pairwise(times):
         v = velocity(z, now.expand(len(z))).float()
         forward, backward = on_policy_targets(z, source, data, now)
         terms["forward"] = terms["forward"] + squared_error(v, forward, weight) / config.steps

@@ -64,7 +64,7 @@ def test_denominators_of_the_targets_are_a_thousandth_at_least():
 
 def test_a_straight_flow_to_the_data_is_right_ahead_and_keeps_its_ends():
     source, data = torch.randn(2, 3, 4, 5), torch.randn(2, 3, 4, 5)
-    terms = on_policy_loss(lambda z, t: data - source, source, data, torch.ones(2, 3, 4), OnPolicyConfig())
+    terms = on_policy_loss(lambda z, t: data - source, source, data, torch.ones(2, 3, 4), OnPolicyConfig(steps=4))
     assert terms["endpoint"].item() == pytest.approx(0, abs=1e-9)
     # The last state but one is 3e-3 from the end: no denominator is cut short there.
     assert terms["forward"].item() == pytest.approx(0, abs=1e-5)
