@@ -32,7 +32,6 @@ class TrajloomVAEStage:
     latent_space = None  # its own VAE is being trained
     reads_instructions = False
     reads_history = True  # where the data has one
-    frozen_networks: dict[str, nn.Module] = {}
 
     def __init__(self, config: TrajloomVAETrainConfig):
         self.config = config
@@ -40,6 +39,10 @@ class TrajloomVAEStage:
         check_fits(config.vae, self.validation.info, config.data.folder, with_past=False)
         torch.manual_seed(config.optimisation.seed)
         self.model = TrajloomVAE(config.vae)
+
+    @property
+    def frozen_networks(self) -> dict[str, nn.Module]:
+        return {}
 
     def mean_weight(self, batch: Batch) -> Tensor:
         return torch.ones((), device=batch.images.device)  # every window is a mean over its own points
