@@ -37,6 +37,7 @@ WHAT = {
     "trajforecast_model.cli": "the program",
     "trajforecast_model.verbs": "a module a verb",
     "trajforecast_model.benchmarks": "speed, memory",
+    "trajforecast_model.viewing": "pages to look at",
     "trajforecast_model.training": "loop, stages",
     "trajforecast_model.evaluation": "protocols, metrics",
     "trajforecast_model.data": "sources, labelers, shards",

@@ -95,7 +95,7 @@ class _Run:
         self._stage, self._config, self._world, self._folder = stage, config, world, folder
         optimisation = config.optimisation
         self._share = BatchShare(optimisation.batch_size, optimisation.accumulate, world.rank, world.size)
-        training = ShardDataset(config.data.folder, "train")
+        training = ShardDataset(config.data.folder, "train", history_pictures=False)
         self._share.check_enough(len(training))
         check_windows(training, "train", stage.reads_instructions)
         check_windows(stage.validation, "val", stage.reads_instructions)
