@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from trajforecast_model.checkpoint import export_within
-from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.networks.text_encoder import build_text_encoder
 from trajforecast_model.networks.trajloom.generator import Generator, GeneratorConfig
 from trajforecast_model.training.batches import Batch, collate, spread_evenly
@@ -35,6 +34,7 @@ from trajforecast_model.training.trajloom.windows import (
     moving_cells,
     past_and_future,
     query_offset,
+    windows_of,
 )
 from trajforecast_model.trajloom.checkpoint import TrajloomConfig, TrajloomNetworks, load_trajloom, save_trajloom
 from trajforecast_model.trajloom.sampling import anchored_source
@@ -49,7 +49,7 @@ class TrajloomStage:
 
     def __init__(self, config: TrajloomTrainConfig):
         self.config = config
-        self.validation = ShardDataset(config.data.folder, "val")
+        self.validation = windows_of(config.data.folder, "val")
         info = self.validation.info
         if config.start_from is not None:
             start, networks = load_trajloom(Path(export_within(config.start_from)))
@@ -84,7 +84,7 @@ class TrajloomStage:
             anchor_noise=config.anchor_noise,
             point=query_offset(vae, info),
             any_point=self.points == "any",
-            anchor=getattr(info, "anchor", "present"),
+            anchor=info.anchor,
         )
         torch.manual_seed(config.optimisation.seed)
         self.model = Generator(self.forecast_config.generator)

@@ -21,7 +21,7 @@ from trajforecast_model.training.trajloom.track_losses import (
     temporal_consistency,
 )
 from trajforecast_model.training.trajloom.trained_vae import WEIGHTS_FILE, TrainedVAE, save_trained_vae
-from trajforecast_model.training.trajloom.windows import Tracks, check_fits, moving_cells, whole_tracks
+from trajforecast_model.training.trajloom.windows import Tracks, check_fits, moving_cells, whole_tracks, windows_of
 from trajforecast_model.trajloom.checkpoint import LatentStatistics, fingerprint
 
 _AT_ONCE = 16  # windows
@@ -35,7 +35,7 @@ class TrajloomVAEStage:
 
     def __init__(self, config: TrajloomVAETrainConfig):
         self.config = config
-        self.validation = ShardDataset(config.data.folder, "val")
+        self.validation = windows_of(config.data.folder, "val")
         check_fits(config.vae, self.validation.info, config.data.folder, with_past=False)
         torch.manual_seed(config.optimisation.seed)
         self.model = TrajloomVAE(config.vae)
@@ -113,7 +113,7 @@ class TrajloomVAEStage:
     @torch.no_grad()
     def _latent_statistics(self, model: TrajloomVAE) -> LatentStatistics:
         """Of each channel, over the means of windows spread evenly over the training split."""
-        training, device = ShardDataset(self.config.data.folder, "train"), model.final_linear.weight.device
+        training, device = windows_of(self.config.data.folder, "train"), model.final_linear.weight.device
         chosen = spread_evenly(len(training), self.config.statistics_windows)
         channels = self.config.vae.latent_channels
         count, total, squares = 0, torch.zeros(channels).double(), torch.zeros(channels).double()

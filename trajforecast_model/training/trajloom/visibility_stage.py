@@ -12,14 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trajforecast_model.checkpoint import export_within
-from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.networks.trajloom.visibility import VisibilityHead, VisibilityHeadConfig
 from trajforecast_model.training.batches import Batch, collate, spread_evenly
 from trajforecast_model.training.distributed import World
 from trajforecast_model.training.noise import WindowNoise
 from trajforecast_model.training.trajloom.configs import TrajloomVisibilityTrainConfig
 from trajforecast_model.training.trajloom.trained_vae import NormalisedLatents
-from trajforecast_model.training.trajloom.windows import check_fits, past_and_future
+from trajforecast_model.training.trajloom.windows import check_fits, past_and_future, windows_of
 from trajforecast_model.trajloom.checkpoint import TrajloomNetworks, load_trajloom, save_trajloom
 
 _AT_ONCE = 16  # windows of a validation
@@ -33,7 +32,7 @@ class TrajloomVisibilityStage:
 
     def __init__(self, config: TrajloomVisibilityTrainConfig):
         self.config = config
-        self.validation = ShardDataset(config.data.folder, "val")
+        self.validation = windows_of(config.data.folder, "val")
         forecaster, networks = load_trajloom(Path(export_within(config.forecaster)))
         self.vae = networks.vae.eval().requires_grad_(False)
         self.generator = networks.generator.requires_grad_(False)

@@ -1,11 +1,12 @@
 """Prepared windows as TrajLoom's networks take them: one point a cell, in TrajLoom's coordinates, past and future apart."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from trajforecast_model.data.shards import DatasetInfo
+from trajforecast_model.data.labelers.kinds import STORED
+from trajforecast_model.data.shards import DatasetInfo, ShardDataset
 from trajforecast_model.networks.trajloom.frames import seen_in_latent_steps
 from trajforecast_model.networks.trajloom.track_vae import TrajloomVAEConfig
 from trajforecast_model.tracks.grid import query_points, rescale
@@ -25,6 +26,11 @@ class Tracks(NamedTuple):
     def seen_in_steps(self, vae: TrajloomVAEConfig) -> Tensor:
         """bool [B, T', rows * columns]"""
         return seen_in_latent_steps(self.seen.flatten(2), vae.temporal_stride)
+
+
+def windows_of(folder: str, split: Literal["train", "val"]) -> ShardDataset:
+    """Of either anchor."""
+    return ShardDataset(folder, split, history_pictures=False, anchors=("first", "present"))
 
 
 def check_fits(vae: TrajloomVAEConfig, info: DatasetInfo, folder: str, with_past: bool) -> None:
@@ -50,6 +56,11 @@ def check_fits(vae: TrajloomVAEConfig, info: DatasetInfo, folder: str, with_past
             f"the VAE is of {frames} frames, and {folder} has {info.history_frames} before the present one and "
             f"{info.num_frames} from it on; prepare it with --history {frames - 1} --frames {frames + 1} at least"
         )
+    if with_past and info.anchor == "first" and info.history_frames != frames - 1:
+        raise ValueError(
+            f"the points of {folder} are on the grid {info.history_frames} frames before the present one, those of a past of "
+            f"{frames} frames are so {frames - 1} before; prepare it with --history {frames - 1}, or --anchor present"
+        )
     if info.history_frames + info.num_frames < frames:
         raise ValueError(
             f"vae.num_frames is {frames}, the windows of {folder} have {info.history_frames + info.num_frames} frames; "
@@ -62,7 +73,7 @@ def query_offset(vae: TrajloomVAEConfig, info: DatasetInfo) -> tuple[float, floa
 
     Stored tracks begin in that pixel itself, wherever the grid says.
     """
-    if info.labeler == "stored":
+    if info.labeler == STORED:
         return (0.0, 0.0)
     x, y = (rescale(query_points(info.grid, info.image_size), info.image_size, vae.image_size)[0, 0] - 0.5).tolist()
     return (x, y)
