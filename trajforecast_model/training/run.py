@@ -47,6 +47,7 @@ _STAGES = {
     "trajloom": (TrajloomTrainConfig, TrajloomStage),
     "trajloom_visibility": (TrajloomVisibilityTrainConfig, TrajloomVisibilityStage),
 }
+CONFIG_CLASSES = {stage: config_class for stage, (config_class, _) in _STAGES.items()}
 
 
 def train(stage: str, config_path: Path, overrides: list[str]) -> None:

@@ -122,9 +122,10 @@ def test_the_generator_learns_and_is_opened_like_a_converted_one(generator):
 
 
 def test_a_stopped_run_goes_on_as_if_nothing_had_happened(data, vae, tmp_path):
-    whole = generator_config(data, tmp_path / "whole", vae, steps=4)
+    logging = {"logging": QUIET | {"checkpoint_every": 2, "validate_every": 2}}
+    whole = generator_config(data, tmp_path / "whole", vae, steps=4, **logging)
     assert run("trajloom", whole, tmp_path) == 0
-    parts = generator_config(data, tmp_path / "parts", vae, steps=2)
+    parts = generator_config(data, tmp_path / "parts", vae, steps=2, **logging)
     assert run("trajloom", parts, tmp_path) == 0
     parts["optimisation"]["steps"] = 4
     assert run("trajloom", parts, tmp_path) == 0
