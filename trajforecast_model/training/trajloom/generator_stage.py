@@ -53,13 +53,14 @@ class TrajloomStage:
         info = self.validation.info
         if config.start_from is not None:
             start, networks = load_trajloom(Path(export_within(config.start_from)))
-            self.vae, latents, dt = networks.vae.eval().requires_grad_(False), start.latents, start.dt
+            # Its dt says little: a converted official one is of videos of any rate.
+            self.vae, latents = networks.vae.eval().requires_grad_(False), start.latents
             self.points = "any" if start.any_point else "corner"
         else:
             trained, self.vae = load_trained_vae(config.vae)
-            latents, dt, self.points = trained.latents, trained.dt, trained.points
+            latents, self.points = trained.latents, trained.points
+            check_same_dt(config.vae, trained.dt, info)
         vae = self.vae.config
-        check_same_dt(config.vae or config.start_from, dt, info)
         check_fits(vae, info, config.data.folder, with_past=True)
         size = config.generator
         self.forecast_config = TrajloomConfig(

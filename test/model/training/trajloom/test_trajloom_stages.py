@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from synthetic_shards import DIRECTIONS, window, write_synthetic_data
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_runs import QUIET, logged, run, same_state, state
 
 from trajforecast_model import Forecaster
@@ -85,9 +86,9 @@ def generator(data, vae, tmp_path_factory) -> Path:
     return folder / "run"
 
 
-def fell(out: Path, tag: str = "train/loss") -> bool:
+def fell(out: Path, tag: str, to: float) -> bool:
     losses = [value for _, value in sorted(logged(out, tag).items())]
-    return np.mean(losses[-8:]) < 0.5 * np.mean(losses[:4])
+    return np.mean(losses[-8:]) < to * np.mean(losses[:4])
 
 
 def past(forecaster, direction: str) -> np.ndarray:
@@ -96,7 +97,7 @@ def past(forecaster, direction: str) -> np.ndarray:
 
 
 def test_the_vae_learns_and_tells_how_its_latents_are_normalised(vae):
-    assert fell(vae, "train/reconstruction")
+    assert fell(vae, "train/reconstruction", to=0.5)
     assert {"train/kl", "train/temporal", "train/spatial"} <= logged_tags(vae)
     trained, network = load_trained_vae(str(vae))
     assert (trained.vae.num_frames, trained.dt) == (FRAMES, INFO.dt) and trained.vae == network.config
@@ -111,7 +112,7 @@ def test_terms_and_anchors_can_be_left_out(data, tmp_path):
 
 
 def test_the_generator_learns_and_is_opened_like_a_converted_one(generator):
-    assert fell(generator, "train/flow")
+    assert fell(generator, "train/flow", to=0.5)
     forecaster = Forecaster.from_pretrained(generator)
     tracks = past(forecaster, "push the disc right")
     forecast = forecaster.predict_from_history({"side": tracks}, image_sizes={"side": (128, 128)}, k=2)
@@ -156,9 +157,9 @@ def test_everything_about_the_past_can_be_left_out_and_captions_taken_in(data, v
 
 
 def test_the_head_learns_what_will_be_seen_and_is_in_the_checkpoint(data, generator, tmp_path):
-    config = common(data, tmp_path / "run", 60) | {"forecaster": str(generator), "dim": 16, "depth": 1}
+    config = common(data, tmp_path / "run", 30) | {"forecaster": str(generator), "dim": 16, "depth": 1}
     assert run("trajloom_visibility", config, tmp_path) == 0
-    assert fell(tmp_path / "run")
+    assert fell(tmp_path / "run", "train/loss", to=0.8)
     forecaster = Forecaster.from_pretrained(tmp_path / "run")
     tracks = {"side": past(forecaster, "push the disc right")}
     forecast = forecaster.predict_from_history(tracks, image_sizes={"side": (128, 128)}, k=2)
@@ -186,6 +187,4 @@ def test_an_unknown_key_and_two_beginnings_are_refused(data, vae, tmp_path, caps
 
 
 def logged_tags(out: Path) -> set[str]:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
     return set(EventAccumulator(str(out / "tensorboard")).Reload().Tags()["scalars"])
