@@ -39,7 +39,7 @@ from trajforecast_model.networks.image_encoder import build_image_encoder
 from trajforecast_model.networks.text_encoder import TextEncoder, warn_on_stderr
 from trajforecast_model.networks.track_vae import TrackVAE
 from trajforecast_model.networks.visibility_head import VisibilityHead
-from trajforecast_model.runtime.device import checked_device
+from trajforecast_model.runtime.device import checked_device, slow_in
 from trajforecast_model.tracks.grid import query_points, rescale
 from trajforecast_model.tracks.history import History
 from trajforecast_model.trajloom.checkpoint import is_trajloom
@@ -84,6 +84,8 @@ class Forecaster:
         self.model_id = model_id
         self.device = checked_device(device)
         self.dtype = DTYPES[dtype]
+        if (slow := slow_in(self.dtype, self.device)) is not None:
+            self.warn(f"dtype bfloat16: {slow}")
         self._encoders = Encoders(config, self.device, self.dtype, image_encoder, text_encoder, allow_download)
         self._sampler = self.sampler(config, denoiser, vae, self.device, self.dtype, visibility_head)
         self._deadlines = Deadlines()

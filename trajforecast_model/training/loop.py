@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.files.config import to_dict
+from trajforecast_model.runtime.device import slow_in
 from trajforecast_model.training.batches import Batch, BatchShare, loading, training_batches
 from trajforecast_model.training.checks import check_windows
 from trajforecast_model.training.configs import RunConfig
@@ -135,6 +136,8 @@ class _Run:
             f"{len(windows)} windows, {sum(p.numel() for p in state.parameters):,} trainable parameters, "
             f"{world.size} x {world.device.type}; run folder {self._folder.path}"
         )
+        if (slow := slow_in(getattr(torch, optimisation.precision), world.device)) is not None:
+            self._log.note(f"{slow}; --set optimisation.precision=float32 begins such a run")
         with _stop_signals() as received, self._log, loading(loader) as batches:
             while True:
                 if world.any(bool(received)):
