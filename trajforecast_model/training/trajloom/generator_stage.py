@@ -40,6 +40,7 @@ from trajforecast_model.trajloom.checkpoint import TrajloomConfig, TrajloomNetwo
 from trajforecast_model.trajloom.sampling import anchored_source
 
 _AT_ONCE = 8  # windows of a validation
+_LEAST_WEIGHT = 1e-6  # so that a batch in which nothing counts is 0
 
 
 class TrajloomStage:
@@ -131,13 +132,17 @@ class TrajloomStage:
         text = None if self.text_encoder is None else self.text_encoder.to(z.device)(batch.instructions)
         shown = torch.special.ndtr(draws[:, 5]) >= config.text_dropped
         velocity = self._velocity(model, past, history, text, shown)
-        flow = squared_error(velocity(z, t), data - source, weight / mean_weight)
+        flow = squared_error(velocity(z, t), data - source, weight / mean_weight.clamp(min=_LEAST_WEIGHT))
         if config.on_policy is None:
             return flow, {"flow": flow.detach()}
         some = self._solved_windows(len(z))
         own = self._velocity(model, *_first((past, history, text, shown), some))
         terms = on_policy_loss(
-            own, source[:some], data[:some], weight[:some] / weight[:some].mean().clamp(min=1e-6), config.on_policy
+            own,
+            source[:some],
+            data[:some],
+            weight[:some] / weight[:some].mean().clamp(min=_LEAST_WEIGHT),
+            config.on_policy,
         )
         figures = {"flow": flow} | {f"on_policy_{name}": value for name, value in terms.items()}
         return flow + weighted(terms, config.on_policy), {name: value.detach() for name, value in figures.items()}
