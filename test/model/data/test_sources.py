@@ -339,7 +339,7 @@ def test_a_link_keeps_its_name(tmp_path):
 
 def test_a_file_that_is_not_hdf5_is_refused_with_what_to_do(tmp_path):
     video = write_video(tmp_path / "x.mp4", EPISODES[0]["side"], 20)
-    with pytest.raises(ValueError, match=r"x\.mp4 is not an HDF5 file; give the folder"):
+    with pytest.raises(ValueError, match=r"x\.mp4 is neither an HDF5 file nor a bag; give the folder"):
         find_sources([video])
 
 

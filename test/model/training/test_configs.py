@@ -11,9 +11,16 @@ from synthetic_shards import write_synthetic_data
 from tiny_runs import run, state
 from transformers import BertConfig, BertModel, BertTokenizer, Dinov2Config, Dinov2Model
 
+from trajforecast_model import Forecaster
+from trajforecast_model.checkpoint import SHIPPED
 from trajforecast_model.data.shards import DatasetInfo
 from trajforecast_model.files.config import load, to_dict
-from trajforecast_model.training.configs import DenoiserTrainConfig, VAETrainConfig
+from trajforecast_model.training.configs import (
+    DenoiserTrainConfig,
+    RunConfig,
+    VAETrainConfig,
+    VisibilityTrainConfig,
+)
 
 CONFIGS = sorted((Path(__file__).parents[3] / "config" / "train").glob("*.yaml"))
 SHAPES = {  # of a dataset: frames, grid, image
@@ -25,12 +32,15 @@ SHAPES = {  # of a dataset: frames, grid, image
 }
 
 
+KINDS = {"vae": VAETrainConfig, "visibility": VisibilityTrainConfig, "denoiser": DenoiserTrainConfig}
+
+
 def stage_of(path: Path) -> str:
-    return "vae" if "vae" in path.stem.split("_") else "denoiser"
+    return next((stage for stage in KINDS if stage in path.stem.split("_")), "denoiser")
 
 
-def load_config(path: Path, overrides: list[str] | None = None) -> VAETrainConfig | DenoiserTrainConfig:
-    return load(VAETrainConfig if stage_of(path) == "vae" else DenoiserTrainConfig, path, overrides)
+def load_config(path: Path, overrides: list[str] | None = None) -> RunConfig:
+    return load(KINDS[stage_of(path)], path, overrides)
 
 
 def names(*patterns: str):
@@ -107,9 +117,26 @@ def take_a_step(datasets, encoders, tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", names("*"))
 def test_a_shipped_config_takes_a_step(path, take_a_step):
-    if "student" in path.stem:  # test_student.py
+    if "student" in path.stem or "history" in path.stem:  # test_student.py, and below
         pytest.skip("starts from the shipped checkpoint, whose depth is not to be reduced")
     assert list(take_a_step(path).glob("*.safetensors"))
+
+
+def test_the_shipped_checkpoint_is_trained_on_with_history_and_then_told_what_will_be_seen(tmp_path):
+    write_synthetic_data(tmp_path / "data", info=DatasetInfo(labeler="exact", stride=1, history_frames=16))
+    one_step = {"steps": 1, "batch_size": 1, "precision": "float32"}
+    for stage, name, starts in (
+        ("denoiser", "libero_object_history", {"start_from": str(SHIPPED / "libero_object_tiny")}),
+        ("visibility", "libero_object_history_visibility", {"forecaster": str(tmp_path / "libero_object_history")}),
+    ):
+        (path,) = (path for path in CONFIGS if path.stem == name)
+        config = to_dict(load_config(path)) | starts | {"out": str(tmp_path / name)}
+        config["data"] = {"folder": str(tmp_path / "data"), "workers": 0}
+        config["optimisation"] |= one_step
+        config["logging"] |= dict(validation_windows=1, validation_samples=1)
+        assert run(stage, config, tmp_path) == 0
+    forecaster = Forecaster.from_pretrained(tmp_path / "libero_object_history_visibility")
+    assert forecaster.history_frames == 16 and forecaster.config.visibility is not None
 
 
 @pytest.mark.parametrize("path", names("libero_atm*", "libero_tramoe*", "kubric*", "physion*", "physics101*"))
