@@ -22,7 +22,6 @@ from trajforecast_model.checkpoint import ForecastConfig
 from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.training.batches import Batch, BatchShare, training_batches
 from trajforecast_model.training.configs import OptimisationConfig
-from trajforecast_model.training.distributed import SharedGradients
 from trajforecast_model.training.noise import WindowNoise
 from trajforecast_model.training.stages.flow_matching import LatentSpace, flow_matching_loss
 from trajforecast_model.training.state import TrainingState
@@ -109,10 +108,9 @@ def prepare_ours(source: Path, config: ForecastConfig, batch: int, device: str, 
     tracks, tokens, text = _inputs(config, batch, device)
     windows = Batch(images=torch.empty(0), tracks=tracks, instructions=[])
     state = TrainingState(denoiser, OptimisationConfig(steps=1, batch_size=batch), settings={}, weights={})
-    gradients = SharedGradients(state.parameters)
 
     def step() -> float:
-        gradients.zero()
+        denoiser.zero_grad()
         noise = WindowNoise(0, state.step, range(batch), device)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             loss = flow_matching_loss(denoiser, space, windows, tokens, text, noise)
