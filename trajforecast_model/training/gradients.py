@@ -1,5 +1,7 @@
 """The gradients of a step: of a rank's micro-batches, and by PyTorch's DistributedDataParallel the mean over all ranks."""
 
+import copy
+import warnings
 from contextlib import nullcontext
 from typing import Protocol
 
@@ -36,7 +38,8 @@ class StepGradients:
         self._loss: nn.Module = _LossModule(loss, model)
         self._shared: DistributedDataParallel | None = None
         if world.size > 1:
-            with world.lost_ranks_explained():
+            with world.lost_ranks_explained(), warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # newer versions give broadcast_buffers another name
                 self._shared = self._loss = DistributedDataParallel(
                     self._loss,
                     static_graph=not optimisation.compile,  # torch.compile splits its graphs where buckets end
@@ -58,7 +61,8 @@ class StepGradients:
             # another layout may be rounded otherwise. So that a resumed run has the layout of the undisturbed one in
             # every step, the first backward pass of a process is one whose gradients count for nothing.
             self._rehearsed = True
-            self._backward(*parts[0], mean_weight, share=1.0)
+            batch, noise = parts[0]
+            self._backward(batch, copy.copy(noise), mean_weight, share=1.0)  # the step itself draws the same noise
         self._model.zero_grad()
         totals: dict[str, Tensor] = {}
         for number, (batch, noise) in enumerate(parts, start=1):
