@@ -15,6 +15,11 @@ from trajforecast_model.training.configs import OptimisationConfig
 from trajforecast_model.training.distributed import World
 from trajforecast_model.training.noise import WindowNoise
 
+# DDP lays its buckets out anew, in the order in which gradients come, and sums in another layout may be rounded otherwise.
+# So that a resumed run has in every step the layout of the undisturbed one, a process begins with backward passes that
+# count for nothing: of a static graph, the first one looks which parameters are used and the second one at their order.
+_REHEARSALS = 2
+
 Part = tuple[Batch, WindowNoise]  # a micro-batch and its noise
 
 
@@ -48,7 +53,7 @@ class StepGradients:
                 )
             if optimisation.compress_gradients == "bf16":
                 self._shared.register_comm_hook(None, bf16_compress_hook)
-        self._rehearsed = self._shared is None
+        self._rehearsals = 0 if self._shared is None else _REHEARSALS
 
     def compute(self, parts: list[Part], mean_weight: Tensor) -> dict[str, Tensor]:
         """The mean over `parts` of the loss, under "loss", and of the figures beside it, all of this rank.
@@ -56,13 +61,10 @@ class StepGradients:
         Raises:
             ConnectionError: where another rank has ended.
         """
-        if not self._rehearsed:
-            # DDP lays its buckets out anew after its first backward pass, in the order in which gradients come. Sums in
-            # another layout may be rounded otherwise. So that a resumed run has the layout of the undisturbed one in
-            # every step, the first backward pass of a process is one whose gradients count for nothing.
-            self._rehearsed = True
+        for _ in range(self._rehearsals):
             batch, noise = parts[0]
             self._backward(batch, copy.copy(noise), mean_weight, share=1.0)  # the step itself draws the same noise
+        self._rehearsals = 0
         self._model.zero_grad()
         totals: dict[str, Tensor] = {}
         for number, (batch, noise) in enumerate(parts, start=1):

@@ -105,7 +105,7 @@ def test_a_rank_that_is_killed_or_stopped_ends_all_and_the_run_goes_on_bit_for_b
 def test_torchrun_restarts_the_ranks_of_a_killed_one_and_the_run_goes_on_bit_for_bit(data, whole, tmp_path):
     config = write_config(make_uneven(vae_config(data, tmp_path / "run", STEPS), accumulate=2), tmp_path)
     script = str(Path(__file__).with_name("killed_run.py"))
-    moment = str(1 + 2 * 2 + 2)  # the last micro-batch of step 3; the first loss of a process is a rehearsal
+    moment = str(2 + 2 * 2 + 2)  # the last micro-batch of step 3; the first two losses of a process are rehearsals
     result = torchrun([script, "second rank in its loss", moment, "train", "vae", "--config", str(config)], restarts=1)
     assert result.returncode == 0, result.stderr
     assert "trajforecast train: error: rank 0 lost the other ranks" in result.stderr
