@@ -1,4 +1,4 @@
-# make demo      forecast a shipped episode through real ROS 2 nodes; writes out/forecast.mp4 and out/forecast.png
+# make demo      forecast a shipped episode through real ROS 2 nodes; writes out/forecast.mp4, .png and .html
 # make test      every test (installs the simulator, 2 GB)
 # make lint      ruff
 # make env       only the environment that the demo needs, in .venv
@@ -91,6 +91,7 @@ $(VENV)/.stamp-messages: $(MESSAGE_SOURCES) tools/ros_wheels.cmake $(VENV)/.stam
 $(VENV)/.stamp-test: setup.py $(VENV)/.stamp-base
 	@echo "[tests] system packages: software OpenGL for the simulator"
 	@tools/system_packages.sh simulator
+	@tools/system_packages.sh browser
 	@echo "[tests] the LIBERO simulator (2 GB), training and test tools"
 	@$(PIP) --no-build-isolation --editable ".[demo,train,sim,test]" $(NUMPY)
 	@touch $@

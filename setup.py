@@ -21,7 +21,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["trajforecast_model*", "trajforecast_ros*"]),
     package_data={
-        "trajforecast_model": ["checkpoints/*/*", "checkpoints/*/*/*"],
+        "trajforecast_model": ["checkpoints/*/*", "checkpoints/*/*/*", "conversion/*.json", "viewing/web/*"],
         "trajforecast_ros": ["episodes/*"],
     },
     data_files=[

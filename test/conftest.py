@@ -1,7 +1,12 @@
 """Fixtures that several packages' tests share."""
 
+import os
 import sys
 from pathlib import Path
+
+# Before PyTorch is imported, and for every process that a test starts. The networks are tiny, and each core has a worker:
+# threads that wait for each other on a core that is not free cost many times what they compute.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch
@@ -11,8 +16,8 @@ for folder in ("benchmarks", "conversion", "data", "evaluation", "networks", "tr
 
 
 @pytest.fixture(autouse=True)
-def _two_threads():
-    torch.set_num_threads(2)
+def _one_thread():
+    torch.set_num_threads(1)
     torch.manual_seed(0)
 
 

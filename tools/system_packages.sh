@@ -1,5 +1,5 @@
 #!/bin/sh
-# Usage: system_packages.sh build PYTHON | simulator
+# Usage: system_packages.sh build PYTHON | simulator | browser
 # Installs the missing system packages when root; otherwise names the one command that does, and fails.
 set -eu
 
@@ -26,6 +26,14 @@ simulator)
     need libegl1 has_library libEGL.so.1
     need libgl1 has_library libGL.so.1
     need libglib2.0-0 has_library libglib-2.0.so.0
+    ;;
+browser) # where it cannot be had, as on Ubuntu, or nobody may install it, the tests that need one are skipped
+    command -v chromium >/dev/null || need chromium-headless-shell command -v chromium-headless-shell
+    if [ -n "$missing" ]; then
+        [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || exit 0
+        apt-get -qq update
+        apt-cache show chromium-headless-shell >/dev/null 2>&1 || exit 0
+    fi
     ;;
 esac
 

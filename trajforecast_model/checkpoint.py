@@ -27,6 +27,7 @@ from trajforecast_model.networks.track_vae import TrackVAE, TrackVAEConfig
 from trajforecast_model.networks.visibility_head import VisibilityHead, VisibilityHeadConfig
 
 CONFIG_FILE = "config.json"
+TRAJLOOM = "trajloom"  # kind of a checkpoint of TrajLoom, see trajloom/checkpoint.py
 SHIPPED = Path(__file__).parent / "checkpoints"
 _EXPORTS = ("checkpoint", "checkpoint_best", "export")  # what a training run calls them, see training/run_folder.py
 _VAE_CONFIG_FILE = "vae.json"  # of a VAE alone, see training/stages/vae.py
@@ -124,6 +125,14 @@ def save_config(config: ForecastConfig, folder: Path) -> None:
     write_atomically(folder / CONFIG_FILE, (json.dumps(to_dict(config), indent=2) + "\n").encode())
 
 
+def kind_of(folder: Path) -> str | None:
+    """What config.json says the checkpoint is, where it is another kind than ours; None where it says nothing."""
+    try:
+        return json.loads((folder / CONFIG_FILE).read_text()).get("kind")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
 def load_config(folder: Path) -> ForecastConfig:
     """Raises ValueError where the folder is no checkpoint or its config is not ours."""
     path = folder / CONFIG_FILE
@@ -133,6 +142,11 @@ def load_config(folder: Path) -> ForecastConfig:
         raise ValueError(f"{folder} is a track VAE alone, which forecasts nothing; train a denoiser on its latents")
     if not path.is_file():
         raise ValueError(f"{folder} is not a checkpoint folder: it has no {CONFIG_FILE}")
+    if kind_of(folder) == TRAJLOOM:
+        raise ValueError(
+            f"{folder} is a checkpoint of TrajLoom, which forecasts from past tracks alone "
+            "(Forecaster.from_pretrained(...).predict_from_history); this takes one that forecasts from a picture"
+        )
     try:
         values = json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -23,10 +23,25 @@ from trajforecast_model.verbs import (
     prepare,
     simulate,
     train,
+    view,
 )
 from trajforecast_model.verbs.explanations import explanation
 
-VERBS = (simulate, prepare, pack, train, predict, evaluate, few_steps, compare, labeler_eval, convert, export, bench)
+VERBS = (
+    simulate,
+    prepare,
+    pack,
+    train,
+    predict,
+    evaluate,
+    few_steps,
+    compare,
+    view,
+    labeler_eval,
+    convert,
+    export,
+    bench,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

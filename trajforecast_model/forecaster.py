@@ -39,9 +39,11 @@ from trajforecast_model.networks.image_encoder import build_image_encoder
 from trajforecast_model.networks.text_encoder import TextEncoder, warn_on_stderr
 from trajforecast_model.networks.track_vae import TrackVAE
 from trajforecast_model.networks.visibility_head import VisibilityHead
-from trajforecast_model.runtime.device import checked_device
+from trajforecast_model.runtime.device import checked_device, slow_in
 from trajforecast_model.tracks.grid import query_points, rescale
 from trajforecast_model.tracks.history import History
+from trajforecast_model.trajloom.checkpoint import is_trajloom
+from trajforecast_model.trajloom.forecaster import TrajloomForecaster
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -82,6 +84,8 @@ class Forecaster:
         self.model_id = model_id
         self.device = checked_device(device)
         self.dtype = DTYPES[dtype]
+        if (slow := slow_in(self.dtype, self.device)) is not None:
+            self.warn(f"dtype bfloat16: {slow}")
         self._encoders = Encoders(config, self.device, self.dtype, image_encoder, text_encoder, allow_download)
         self._sampler = self.sampler(config, denoiser, vae, self.device, self.dtype, visibility_head)
         self._deadlines = Deadlines()
@@ -89,8 +93,10 @@ class Forecaster:
     @classmethod
     def from_pretrained(
         cls, source: str | Path, device: str = "cpu", dtype: str = "float32", *, allow_download: bool = False
-    ) -> "Forecaster":
+    ) -> "Forecaster | TrajloomForecaster":
         """Loads a checkpoint: a folder, a training run's, the name of a shipped one, or a hub id in the local hub cache.
+
+        One of TrajLoom (`trajforecast convert trajloom`) becomes a `TrajloomForecaster`, which forecasts from the past.
 
         Args:
             allow_download: fetch a hub id and the encoders' weights where they are not on this machine.
@@ -99,6 +105,8 @@ class Forecaster:
             ValueError: where that is no checkpoint, or its weights do not fit its config.
         """
         folder = checkpoint_folder(source, allow_download)
+        if is_trajloom(folder) and cls.generates == "tracks":
+            return TrajloomForecaster.from_pretrained(source, device, dtype, allow_download=allow_download)
         config = load_config(folder)
         image_encoder = None
         if config.image_encoder.kind == "patch":

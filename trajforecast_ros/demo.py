@@ -14,6 +14,9 @@ import numpy as np
 from tqdm import tqdm
 
 from trajforecast_model.data.episode import Episode
+from trajforecast_model.files.atomic import write_atomically
+from trajforecast_model.viewing.page import page_of_scenes
+from trajforecast_model.viewing.scenes import Scene, SeenView
 from trajforecast_ros.domains import reserve_domain
 from trajforecast_ros.processes import NodeFailed, Nodes
 from trajforecast_ros.recording.hindsight import ViewErrors, score
@@ -25,6 +28,7 @@ START_SECONDS = 300  # on a busy machine; a node that ends is noticed at once
 LAST_FORECAST_SECONDS = 300
 QUIET_SECONDS = 10  # without a new forecast, after which none of the last images is expected any more
 POLL_SECONDS = 0.1
+MOMENTS = 8  # of the page, at most
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,6 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
             recording.update()
             forecasts = [recording.forecast(stamp) for stamp in recording.forecast_stamps()]
             _draw(recording, forecasts, episode, args.out)
+            scenes = _scenes(recording, forecasts, episode, start_stamp)
+            write_atomically(args.out / "forecast.html", page_of_scenes(episode.instruction, scenes))
             print(_table(forecasts, score(episode, start_stamp, forecasts), args.speed))
     except (ValueError, OSError) as error:
         print(f"demo: error: {error}", file=sys.stderr)
@@ -62,7 +68,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("demo: interrupted", file=sys.stderr)
         return 130
-    print(f"wrote {args.out / 'forecast.mp4'} and {args.out / 'forecast.png'}")
+    print(
+        f"wrote {', '.join(str(args.out / f'forecast.{kind}') for kind in ('mp4', 'png'))} and {args.out / 'forecast.html'}"
+    )
     return 0
 
 
@@ -151,6 +159,21 @@ def _draw(recording: Recording, forecasts: list[RecordedForecast], episode: Epis
     film.write_picture(film.draw_shot(recording, film.Shot(busiest.stamp, busiest.stamp)), out / "forecast.png")
     with _progress(len(shots), "drawing") as bar:
         film.write_film(recording, shots, 1 / episode.dt, out / "forecast.mp4", bar.update)
+
+
+def _scenes(recording: Recording, forecasts: list[RecordedForecast], episode: Episode, start_stamp: int) -> list[Scene]:
+    """Some of the forecasts over the images that they were made from, with what really happened where it is known."""
+    scenes = []
+    for number in np.unique(np.linspace(0, len(forecasts) - 1, MOMENTS).round().astype(int)):
+        forecast = forecasts[number]
+        start, steps = round((forecast.stamp - start_stamp) / 1e9 / episode.dt), forecast.tracks.shape[2]
+        views = []
+        for view, tracks in zip(forecast.views, forecast.tracks, strict=True):
+            is_known = start + steps <= len(episode.frames[view])
+            truth = episode.truth(view, start)[0][:steps] if is_known else None
+            views.append(SeenView(view, recording.image(view, forecast.stamp), {forecast.model_id: tracks}, truth))
+        scenes.append(Scene(f"{start * episode.dt:.2f} s", forecast.instruction, episode.dt, tuple(views)))
+    return scenes
 
 
 def _progress(frames: int, doing: str) -> tqdm:

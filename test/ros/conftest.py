@@ -19,6 +19,7 @@ os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
 
 import pytest
 import rclpy
+from forked_nodes import ForkedNode
 from manager import Manager
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -130,17 +131,10 @@ class NodeProcess:
 
     started: ClassVar[list["NodeProcess"]] = []  # and not killed yet
 
-    def __init__(self, module: str, arguments: list[str], log: Path):
+    def __init__(self, module: str, arguments: list[str], log: Path, start=ForkedNode):
         self._log = log
-        with open(log, "wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                # One thread: the networks are tiny, and the machine has other things to do.
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-            )
+        self._log.touch()
+        self.process = start(module, arguments, log)
         self.started.append(self)
 
     @property
@@ -171,6 +165,17 @@ class NodeProcess:
             self.process.wait()
 
 
+def program(module: str, arguments: list[str], log: Path) -> subprocess.Popen:
+    """`python -m module *arguments`, as people start it."""
+    with open(log, "wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
+
+
 def ros_arguments(parameters: dict, remappings: dict[str, str] | None = None) -> list[str]:
     arguments = ["--ros-args"]
     for name, value in parameters.items():
@@ -186,17 +191,23 @@ def start_node(tmp_path):
     yield from starting_nodes(tmp_path)
 
 
+@pytest.fixture
+def start_program(tmp_path):
+    """As start_node, for a node whose start or end is what is tested."""
+    yield from starting_nodes(tmp_path, program)
+
+
 @pytest.fixture(scope="module")
 def start_module_node(tmp_path_factory):
     """As start_node, for a node that a whole module's tests share."""
     yield from starting_nodes(tmp_path_factory.mktemp("nodes"))
 
 
-def starting_nodes(logs: Path):
+def starting_nodes(logs: Path, how=ForkedNode):
     started = []
 
     def start(module: str, parameters: dict, remappings: dict[str, str] | None = None) -> NodeProcess:
-        node = NodeProcess(module, ros_arguments(parameters, remappings), logs / f"node_{len(started)}.log")
+        node = NodeProcess(module, ros_arguments(parameters, remappings), logs / f"node_{len(started)}.log", how)
         started.append(node)
         return node
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import rclpy
-from conftest import Listener, NodeProcess, ros_arguments
+from conftest import Listener, NodeProcess, program, ros_arguments
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParameters
@@ -230,7 +230,7 @@ def _percentiles(latencies: list[float]) -> tuple[float, float]:
 def soak(listener: Listener, checkpoint: Path | str, frames: int, phase_frames: int, log: Path) -> tuple[Report, str]:
     """Runs it and gives the report and what the node said."""
     parameters = {"checkpoint": checkpoint, "num_samples": 2, "instruction": "go", "camera_timeout": 1.0}
-    node = NodeProcess(NODE, ros_arguments(parameters), log)
+    node = NodeProcess(NODE, ros_arguments(parameters), log, program)
     try:
         return Soak(listener, node, frames, phase_frames).run(), node.output
     finally:

@@ -10,15 +10,22 @@ from trajforecast_model.networks.image_encoder import ImageEncoderConfig, build_
 from trajforecast_model.networks.text_encoder import TextEncoderConfig
 from trajforecast_model.networks.track_vae import TrackVAE, TrackVAEConfig
 
-FRAMES, GRID = 16, (64, 64)
+FRAMES, GRID, IMAGE_SIZE = 16, (64, 64), (128, 128)
 
 
-def write_tiny_checkpoint(folder: Path) -> Path:
-    """The paper's shapes outside (16 steps of 64x64 points), next to nothing inside."""
-    latent_grid, image_grid, image_dim = (8, 8), (8, 8), 32
+def write_tiny_checkpoint(
+    folder: Path,
+    frames: int = FRAMES,
+    grid: tuple[int, int] = GRID,
+    image_size: tuple[int, int] = IMAGE_SIZE,
+    patch_size: int = 8,
+) -> Path:
+    """The paper's shapes outside (16 steps of 64x64 points) or others, next to nothing inside."""
+    latent_grid = (grid[0] // patch_size, grid[1] // patch_size)
+    image_grid, image_dim = (image_size[0] // 16, image_size[1] // 16), 32
     config = ForecastConfig(
         denoiser=DenoiserConfig(
-            num_frames=FRAMES,
+            num_frames=frames,
             grid=latent_grid,
             channels=4,
             dim=48,
@@ -29,9 +36,10 @@ def write_tiny_checkpoint(folder: Path) -> Path:
             text_dim=384,
         ),
         vae=TrackVAEConfig(
-            num_frames=FRAMES,
-            grid=GRID,
-            patch_size=8,
+            num_frames=frames,
+            grid=grid,
+            image_size=image_size,
+            patch_size=patch_size,
             dim=48,
             depth=1,
             heads=2,
@@ -39,9 +47,14 @@ def write_tiny_checkpoint(folder: Path) -> Path:
             image_grid=image_grid,
             image_dim=image_dim,
         ),
-        image_encoder=ImageEncoderConfig(kind="patch", source=None, patch_size=16, dim=image_dim, depth=1, heads=2),
+        image_encoder=ImageEncoderConfig(
+            kind="patch", source=None, input_size=image_size, patch_size=16, dim=image_dim, depth=1, heads=2
+        ),
         text_encoder=TextEncoderConfig(source="minilm", pooling="mean", dim=384),
         latent_std=(1.0,) * 4,
+        image_size=image_size,
+        grid=grid,
+        num_frames=frames,
         steps=1,
     )
     save_config(config, folder)

@@ -116,6 +116,17 @@ def test_goals_take_the_best_of_what_was_measured():
     assert "| at most 20 | 21.0 (sizes graphs) | MISSED |" in table and "| - | not measured |" in table
 
 
+def test_the_training_goal_is_judged_by_the_faster_of_our_steps():
+    plain = {"official_over_ours": {"median": 1.9}, "official_over_graphs": None}
+    recorded = {"official_over_ours": {"median": 1.8}, "official_over_graphs": {"median": 2.4}}
+    for reports, verdict in (
+        ({"training": plain}, (False, "median of pairs")),
+        ({"training": plain, "training graphs": recorded}, (True, "median of pairs, CUDA graphs")),
+    ):
+        goal = goals.judge(reports)[-1]
+        assert goal.name == "official training step's time / ours" and (goal.is_met, goal.by) == verdict
+
+
 def test_a_step_that_fails_leaves_the_others_their_figures(tmp_path, monkeypatch):
     def steps(*_):
         yield "sizes", lambda: sizes(0.01, 0.01, 100)

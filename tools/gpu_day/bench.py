@@ -80,10 +80,9 @@ def _telling_steps(scale: Scale, official: Path | None) -> Iterator[Step]:
             official, size=scale.size, views=scale.views, k=scale.k, steps=scale.most_evaluations, runs=scale.pairs,
             depth=scale.depth, grid=scale.grid, device=scale.device, dtype=scale.dtype,
         )  # fmt: skip
-        yield "training", lambda: compare_training(
-            official, size=scale.size, batch=scale.batch, runs=scale.pairs, depth=scale.depth, grid=scale.grid, device=scale.device,
-            precision=scale.dtype,
-        )  # fmt: skip
+        yield "training", lambda: _training(scale, official, graphs=False)
+        if scale.graphs:  # apart, so that a recording that fails leaves the figures without it
+            yield "training graphs", lambda: _training(scale, official, graphs=True)
 
 
 def _later_steps(scale: Scale) -> Iterator[Step]:
@@ -97,6 +96,13 @@ def _sizes(scale: Scale, size: str, evaluations: tuple[int, ...], runs: int, mod
     return time_sizes(
         [size], list(evaluations), views=scale.views, k=scale.k, runs=runs, batch=scale.batch, depth=scale.depth,
         grid=scale.grid, compile=mode, device=scale.device, dtype=scale.dtype,
+    )  # fmt: skip
+
+
+def _training(scale: Scale, official: Path, graphs: bool) -> dict:
+    return compare_training(
+        official, size=scale.size, batch=scale.batch, runs=scale.training_pairs, depth=scale.depth, grid=scale.grid,
+        graphs=graphs, device=scale.device, precision=scale.dtype,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from gpu_day.scale import Scale
 from trajforecast_model.benchmarks.libero_models import forecast, libero_config, request_for, untrained_forecaster
-from trajforecast_model.benchmarks.training_step import prepare_ours
+from trajforecast_model.benchmarks.training_programs import prepare_ours
 
 ROWS = 20
 

@@ -15,6 +15,7 @@ class Scale:
     evaluations: tuple[int, ...] = (9, 4, 2, 1)
     runs: int = 100
     pairs: int = 5  # of ours and the official code
+    training_pairs: int = 50  # a step is short, and its p99 is wanted
     batch: int = 8
     other_sizes: tuple[str, ...] = ("S", "L")
     few_evaluations: tuple[int, ...] = (9, 1)  # of the other sizes, and of what is compiled
@@ -43,6 +44,7 @@ TOY = Scale(
     evaluations=(1,),
     runs=1,
     pairs=1,
+    training_pairs=1,
     batch=1,
     other_sizes=(),
     graphs=False,

@@ -1,4 +1,4 @@
-"""What a forecast costs whatever the program: arithmetic and memory traffic, and the time below which no machine goes."""
+"""What work costs whatever the program: arithmetic and memory traffic, and the time below which no machine goes."""
 
 import copy
 import time
@@ -38,8 +38,12 @@ class Machine:
     bytes_per_second: float
 
     def floor(self, cost: Cost, steps: int) -> float:
-        """Seconds: all arithmetic at the peak of matrix products, or all traffic at full bandwidth, whichever is longer."""
-        return max(cost.flops(steps) / self.flops_per_second, cost.bytes(steps) / self.bytes_per_second)
+        """Seconds of a forecast."""
+        return self.least_seconds(cost.flops(steps), cost.bytes(steps))
+
+    def least_seconds(self, flops: int, traffic: int) -> float:
+        """All arithmetic at the peak of matrix products, or all bytes at full bandwidth, whichever is longer."""
+        return max(flops / self.flops_per_second, traffic / self.bytes_per_second)
 
 
 def cost_of_forecast(forecaster: Forecaster, request: Request) -> Cost:
@@ -96,16 +100,21 @@ def data_sheet_machines() -> list[Machine]:
 def floors(forecaster: Forecaster, request: Request, steps: int) -> dict:
     """Cost of a forecast, and its floor on this machine and on those of the data sheets."""
     cost = cost_of_forecast(forecaster, request)
-    machines = [this_machine(forecaster.device, forecaster.dtype), *data_sheet_machines()]
+    return floors_of(cost.flops(steps), cost.bytes(steps), forecaster.device, forecaster.dtype)
+
+
+def floors_of(flops: int, traffic: int, device: torch.device, dtype: torch.dtype) -> dict:
+    """Of any work: that many operations and bytes."""
+    machines = [this_machine(device, dtype), *data_sheet_machines()]
     return {
-        "flops": cost.flops(steps),
-        "bytes": cost.bytes(steps),
-        "machines": [vars(machine) | {"seconds": machine.floor(cost, steps)} for machine in machines],
+        "flops": flops,
+        "bytes": traffic,
+        "machines": [vars(machine) | {"seconds": machine.least_seconds(flops, traffic)} for machine in machines],
     }
 
 
-def floor_lines(floor: dict, seconds: float) -> list[str]:
-    lines = [f"one forecast is {floor['flops'] / 1e9:,.1f} GFLOP and {floor['bytes'] / 1e6:,.1f} MB, encoders apart:"]
+def floor_lines(floor: dict, seconds: float, work: str = "forecast") -> list[str]:
+    lines = [f"one {work} is {floor['flops'] / 1e9:,.1f} GFLOP and {floor['bytes'] / 1e6:,.1f} MB, encoders apart:"]
     for machine in floor["machines"]:
         lines.append(
             f"  at least {machine['seconds']:.5f} s at {machine['flops_per_second'] / 1e12:,.2f} TFLOP/s and "

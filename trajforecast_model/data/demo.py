@@ -6,12 +6,20 @@ import numpy as np
 
 
 @dataclass(frozen=True)
+class PointTracks:
+    """Where N points of a recording's first frame are in each of its frames, as the recording itself says."""
+
+    positions: np.ndarray  # float32 [frames, N, 2], pixels
+    visible: np.ndarray  # bool [frames, N]
+
+
+@dataclass(frozen=True)
 class Demo:
     """One recorded episode of `num_frames` frames, numbered from 0.
 
     images: by view and frame number, uint8 [height, width, 3], RGB, upright; frames without a recorded image are not
     there. states: float64 [num_frames, 1 + nq + nv] and model_xml, the scene they are of, where the recording has them.
-    notes: what there is to say of how it was read.
+    tracks: by view, in pixels of its images, where the recording has them. notes: what there is to say of how it was read.
     """
 
     task: str
@@ -22,6 +30,7 @@ class Demo:
     images: dict[str, dict[int, np.ndarray]] = field(default_factory=dict)
     states: np.ndarray | None = None
     model_xml: str | None = None
+    tracks: dict[str, PointTracks] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def image(self, view: str, frame: int) -> np.ndarray | None:
@@ -62,4 +71,5 @@ def at_rate(demo: Demo, dt: float) -> Demo:
         for view, recorded in demo.images.items()
     }
     states = None if demo.states is None else demo.states[picked]
-    return replace(demo, num_frames=len(picked), fps=1 / dt, images=images, states=states)
+    tracks = {view: PointTracks(told.positions[picked], told.visible[picked]) for view, told in demo.tracks.items()}
+    return replace(demo, num_frames=len(picked), fps=1 / dt, images=images, states=states, tracks=tracks)

@@ -62,6 +62,7 @@ def windows_of(job: DemoJob, info: DatasetInfo) -> int:
     outline = job.source.outline(job.demo)
     try:
         num_frames = len(frames_at_rate(outline.num_frames, outline.fps, info.dt))
+        windows = num_windows(info.labeler, num_frames, outline.first_image, info)
     except ValueError as error:
         raise ValueError(f"{job.source.place}: {job.demo}: {error}") from error
     if info.labeler != EXACT and outline.views_without_images:
@@ -69,7 +70,7 @@ def windows_of(job: DemoJob, info: DatasetInfo) -> int:
             f"{job.source.place}: {job.demo} has no images of {' and '.join(outline.views_without_images)}, and a point "
             "tracker needs them; name the cameras with --view, or use --labeler exact where the recording has states"
         )
-    return num_windows(info.labeler, num_frames, outline.first_image, info)
+    return windows
 
 
 def describe(all_jobs: list[DemoJob], own: list[DemoJob], out: Path, info: DatasetInfo) -> tuple[list[str], list[str]]:

@@ -3,6 +3,7 @@
 A shard appears only when it is complete, so the same command continues a run that was interrupted.
 """
 
+import contextlib
 import math
 import os
 import sys
@@ -14,7 +15,7 @@ import cv2
 from tqdm import tqdm
 
 from trajforecast_model.data.demo import at_rate
-from trajforecast_model.data.labelers.kinds import EXACT, check_labeler, make_labeler
+from trajforecast_model.data.labelers.kinds import EXACT, STORED, check_labeler, make_labeler
 from trajforecast_model.data.labelers.trackers.interface import TrackerOptions
 from trajforecast_model.data.plan import DemoJob, describe, jobs_of, share_of, windows_of
 from trajforecast_model.data.provenance import check_records, record_of, write_records
@@ -22,7 +23,6 @@ from trajforecast_model.data.shards import (
     INFO_FILE,
     SPLITS,
     DatasetInfo,
-    check_windows,
     read_info,
     write_info,
     write_shard,
@@ -32,6 +32,8 @@ from trajforecast_model.data.sources.find import find_sources
 from trajforecast_model.data.sources.interface import Source, SourceOptions
 from trajforecast_model.data.sources.orientation import what_is_done
 from trajforecast_model.data.sources.robomimic_hdf5 import REPLAYED
+from trajforecast_model.data.sources.trajloom.clips import StoredClips
+from trajforecast_model.data.windows import WindowLayout, check_layout
 from trajforecast_model.data.words import check_words, words_of
 from trajforecast_model.files.atomic import remove_leftovers
 from trajforecast_model.files.config import to_dict
@@ -49,8 +51,8 @@ def prepare(
     *,
     tracker: TrackerOptions | None = None,
     reading: SourceOptions | None = None,
-    dt: float = 0.05,
-    history: int = 0,
+    dt: float | None = None,
+    layout: WindowLayout | None = None,
     share: tuple[int, int] = (1, 1),
     dry_run: bool = False,
 ) -> int:
@@ -63,8 +65,8 @@ def prepare(
         demos: files or folders of any kind that `find_sources` knows.
         tracker: what a labeler other than `exact` needs.
         reading: how the recordings are to be read, and the views of the dataset.
-        dt: seconds between two frames of the dataset.
-        history: frames before a window's first one into which its points are followed back.
+        dt: seconds between two frames of the dataset; None for 0.05, and with stored tracks for those of the first video.
+        layout: what each window holds; the size of its images is that at which `reading` takes them.
         share: (i, n): do the i-th of n disjoint shares of the demos. Machines with a share each may write into one
             folder at a time.
         dry_run: print what would be done and write nothing but a picture of what is in bags, beside `out`.
@@ -76,29 +78,34 @@ def prepare(
         ValueError: for an input that does not exist, an `out` that holds something else, a labeler that cannot label
             these demos, or if every demo is broken.
     """
-    tracker, reading = tracker or TrackerOptions(), reading or SourceOptions()
+    tracker, reading, layout = tracker or TrackerOptions(), reading or SourceOptions(), layout or WindowLayout()
     check_labeler(labeler, tracker)
     if stride < 1:
         raise ValueError(f"--stride {stride}: expected at least 1")
     if workers < 1:
         raise ValueError(f"--workers {workers}: expected at least 1")
-    if not 0 < dt < math.inf:
+    if dt is not None and not 0 < dt < math.inf:
         raise ValueError(f"--dt {dt}: expected seconds between two frames")
     if reading.fps is not None and not 0 < reading.fps < math.inf:
         raise ValueError(f"--fps {reading.fps}: expected frames a second, above 0")
-    if history < 0:
-        raise ValueError(f"--history {history}: expected a number of past frames, 0 for none")
+    check_layout(layout, reading.image_size)
+    sources = find_sources(demos, reading if dt is None else replace(reading, dt=dt))
     info = DatasetInfo(
         labeler=labeler,
         stride=stride,
-        dt=dt,
-        history_frames=history,
+        dt=dt or (_own_dt(sources) if labeler == STORED else 0.05),
+        num_frames=layout.num_frames,
+        grid=layout.grid,
+        history_frames=layout.history,
+        history_pictures=layout.history_pictures,
+        anchor=layout.anchor if layout.history or labeler == STORED else "present",
         views=tuple(reading.cameras),
         image_size=reading.image_size,
         labeler_weights=tracker.weights.name if tracker.weights else None,
     )
-    sources = find_sources(demos, replace(reading, dt=dt))
     _check_can_be_labelled(sources, info, reading)
+    if reading.captions and not any(isinstance(source, StoredClips) for source in sources):
+        raise ValueError("--captions: there are no videos with stored tracks, whose captions it holds; leave it out")
     _check_settings(out, info)
 
     listed, broken = _list_demos(sources)
@@ -172,14 +179,12 @@ class _DemoWorker:
     def __call__(self, job: DemoJob) -> _Outcome:
         try:
             demo = at_rate(job.source.read(job.demo), self._info.dt)
-            windows = self._labeler.label(demo, self._info)
-            check_windows(windows, self._info)
+            # A full disk is not the demo's fault: its OSError ends the run.
+            write_shard(job.shard, self._labeler.label(demo, self._info), self._info)
         except (ValueError, cv2.error) as error:
             message = str(error)
             place = str(job.source.place)
             return _Outcome(message if place in message else f"{place}: {job.demo}: {message}")
-        # Outside: a full disk is not the demo's fault and ends the run.
-        write_shard(job.shard, windows, self._info)
         return _Outcome(None, demo.notes)
 
 
@@ -213,6 +218,8 @@ def _list_demos(sources: list[Source]) -> tuple[list[tuple[Source, list[str]]], 
 
 
 def _check_can_be_labelled(sources: list[Source], info: DatasetInfo, reading: SourceOptions) -> None:
+    if info.labeler == STORED:
+        _check_stored(sources, info)
     if info.labeler != EXACT:
         return
     unknown = [view for view in info.views if view not in VIEW_DATASETS]
@@ -231,6 +238,31 @@ def _check_can_be_labelled(sources: list[Source], info: DatasetInfo, reading: So
                 "LIBERO's cameras see them; use a point "
                 "tracker, for example --labeler lucas_kanade, which needs nothing else"
             )
+
+
+def _check_stored(sources: list[Source], info: DatasetInfo) -> None:
+    if info.stride != 1:
+        raise ValueError(f"--stride {info.stride}: --labeler stored makes one window of each video; leave it out")
+    if info.anchor != "first":
+        raise ValueError(
+            f"--anchor {info.anchor}: stored tracks begin in the first frame of their video, at the corners of cells; "
+            "leave it out"
+        )
+    for source in sources:
+        if not isinstance(source, StoredClips):
+            raise ValueError(
+                f"{source.place}: {source.kind} hold no tracks, which --labeler stored takes from a file <video>.npz "
+                "beside each video; use a point tracker, for example --labeler lucas_kanade"
+            )
+
+
+def _own_dt(sources: list[Source]) -> float:
+    """Seconds between two frames of the first video that can be read."""
+    for source in sources:
+        for name in source.names():
+            with contextlib.suppress(ValueError):
+                return 1 / source.outline(name).fps
+    return 0.05
 
 
 def _check_settings(out: Path, info: DatasetInfo) -> None:

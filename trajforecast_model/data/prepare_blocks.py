@@ -61,7 +61,7 @@ def prepare_blocks(
     if frame_side is not None:
         if not 1 <= frame_side <= min(INFO.image_size):
             raise ValueError(
-                f"--frames {frame_side}: expected 1 to {min(INFO.image_size)} pixels, the size of the images"
+                f"--frame-size {frame_side}: expected 1 to {min(INFO.image_size)} pixels, the size of the images"
             )
         info = replace(INFO, frame_size=(frame_side, frame_side))
     files = sorted(folder.glob(FILE_PATTERN))
@@ -127,7 +127,7 @@ def _remember_scenes(out: Path, scenes: dict) -> None:
     path = out / _SCENES_FILE
     if path.exists() and read_object(path, "use another --out") != scenes:
         raise ValueError(
-            f"{out} was prepared from other scenes, from fewer of them or with other --frames; use another --out"
+            f"{out} was prepared from other scenes, from fewer of them or with another --frame-size; use another --out"
         )
     if not path.exists() and any(out.glob("*/*.arrow")):
         raise ValueError(f"{out} holds shards of other data; use another --out")

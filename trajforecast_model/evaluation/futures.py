@@ -24,7 +24,7 @@ from trajforecast_model.files.atomic import write_atomically
 from trajforecast_model.files.outputs import ready_file
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.tracks.grid import rescale
-from trajforecast_model.tracks.motion import moving_points
+from trajforecast_model.tracks.motion import PROTOCOL_IMAGE_SIZE, moving_points
 
 IMAGE_SIZE = (256, 256)  # the papers' figures of several futures are in pixels of such images
 SCENES_AT_ONCE = 4
@@ -40,7 +40,7 @@ class Scene:
 
     @classmethod
     def of(cls, simulated: np.ndarray, sampled: np.ndarray) -> "Scene":
-        return cls(simulated, sampled, moving_points(rescale(simulated, IMAGE_SIZE, (128, 128))).any(axis=0))
+        return cls(simulated, sampled, moving_points(rescale(simulated, IMAGE_SIZE, PROTOCOL_IMAGE_SIZE)).any(axis=0))
 
 
 def evaluate_futures(

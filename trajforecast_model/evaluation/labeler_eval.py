@@ -20,7 +20,7 @@ from trajforecast_model.data.sources.find import find_sources
 from trajforecast_model.data.sources.interface import Source
 from trajforecast_model.evaluation.labeler_scores import SUBSETS, score_labels
 from trajforecast_model.evaluation.reports.tables import Table, table_as_markdown, table_as_text
-from trajforecast_model.evaluation.simulated_clips import Clip, clips_of_demo
+from trajforecast_model.evaluation.simulated_clips import CLIPS, Clip, clips_of_demo
 from trajforecast_model.files.atomic import write_atomically
 from trajforecast_model.files.outputs import ready_file
 
@@ -194,5 +194,6 @@ def _convention(per_task: int | None, windows: int) -> dict:
         "moving": "unbiased variance over time of the exact track, summed over x and y, above 10 px^2 at 128 px",
         "averages": "of windows; each counts the same",
         "demos": "all" if per_task is None else f"the first {per_task} of each task",
-        "windows": f"{windows} of each demo and view, evenly spread, 16 frames, 64 x 64 points, images of 128 px",
+        "windows": f"{windows} of each demo and view, evenly spread, {CLIPS.num_frames} frames, "
+        f"{CLIPS.grid[0]} x {CLIPS.grid[1]} points, images of {CLIPS.image_size[0]} px",
     }

@@ -76,7 +76,7 @@ def evaluate(
         from trajforecast_model.evaluation.reports.plots import draw_plots  # matplotlib, which other runs do not need
 
         plots = ready_folder("plots", plots)
-    dataset = ShardDataset(data, split)
+    dataset = ShardDataset(data, split, history_pictures=False)
     forecaster = load_point_forecaster(checkpoint, device, dtype)
     forecaster.check_fit(dataset.info)
     if steps is not None and forecaster.steps is None:

@@ -9,6 +9,8 @@ from trajforecast_model.data.demo import Demo
 from trajforecast_model.data.labelers.exact import ExactLabeler
 from trajforecast_model.data.shards import DatasetInfo
 
+CLIPS = DatasetInfo(labeler="exact", stride=1)  # what trackers are measured on
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -26,7 +28,7 @@ def clips_of_demo(demo: Demo, labeler: ExactLabeler, count: int) -> Iterator[Cli
     Raises:
         ValueError: if the demo cannot be labelled or has no whole window.
     """
-    info = DatasetInfo(labeler="exact", stride=1)
+    info = CLIPS
     length = info.num_frames + 1  # the last frame of a demo begins no window, so its image would be missing
     # LIBERO's files hold no image of frame 0, and one that is rendered now may look different from the recorded ones.
     starts = range(1, demo.num_frames - length + 1)

@@ -9,9 +9,8 @@ import numpy as np
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset, Window
 from trajforecast_model.tracks.grid import rescale
 from trajforecast_model.tracks.history import History, newest
-from trajforecast_model.tracks.motion import moving_points
+from trajforecast_model.tracks.motion import PROTOCOL_IMAGE_SIZE, moving_points
 
-PROTOCOL_IMAGE_SIZE = (128, 128)  # the thresholds and the figures of the papers are in pixels of such images
 QUERY_POINTS = 32
 
 

@@ -28,6 +28,11 @@ class ImageEncoderConfig:
 
     def __post_init__(self):
         check_at_least(1, self, "patch_size", "dim", "heads")
+        if self.kind == "patch" and any(side % self.patch_size for side in self.input_size):
+            raise ValueError(
+                f"image_encoder.input_size {self.input_size} is not a multiple of patch_size {self.patch_size}; change one "
+                "of them"
+            )
 
     @property
     def grid(self) -> tuple[int, int]:

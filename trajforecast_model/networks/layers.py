@@ -46,8 +46,8 @@ class SelfAttention(_Attention):
         if x.shape[1] == 1:  # a token alone attends to itself
             return self.proj(values)
         queries, keys = self.q_norm(self.q(x)), self.k_norm(keys)
-        attended = attend(*(_split_heads(x, self.heads) for x in (queries, keys, values)))
-        return self.proj(_join_heads(attended))
+        attended = attend(*(split_heads(x, self.heads) for x in (queries, keys, values)))
+        return self.proj(join_heads(attended))
 
 
 class ImageCrossAttention(_Attention):
@@ -56,13 +56,13 @@ class ImageCrossAttention(_Attention):
     def project(self, image_tokens: Tensor) -> KeysValues:
         """[N, M, D] -> keys and values of these images"""
         keys, values = self.kv(image_tokens).chunk(2, dim=-1)
-        keys, values = (_split_heads(x, self.heads).contiguous() for x in (self.k_norm(keys), values))
+        keys, values = (split_heads(x, self.heads).contiguous() for x in (self.k_norm(keys), values))
         return KeysValues(keys, values)  # copied once here rather than at each use
 
     def forward(self, x: Tensor, image: KeysValues) -> Tensor:
         """[N, L, D], N as in the projected images -> [N, L, D]"""
-        queries = _split_heads(self.q_norm(self.q(x)), self.heads)
-        return self.proj(_join_heads(attend(queries, image.keys, image.values)))
+        queries = split_heads(self.q_norm(self.q(x)), self.heads)
+        return self.proj(join_heads(attend(queries, image.keys, image.values)))
 
 
 class MLP(nn.Module):
@@ -166,9 +166,11 @@ def _is_cpu_inference(x: Tensor) -> bool:
     return x.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
-def _split_heads(x: Tensor, heads: int) -> Tensor:
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """[N, L, heads * d] -> [N, heads, L, d]"""
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
-def _join_heads(x: Tensor) -> Tensor:
+def join_heads(x: Tensor) -> Tensor:
+    """[N, heads, L, d] -> [N, L, heads * d]"""
     return x.transpose(1, 2).flatten(2)

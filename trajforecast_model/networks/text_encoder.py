@@ -42,14 +42,18 @@ class BertTextEncoder(nn.Module):
 
     def __init__(self, config: TextEncoderConfig, allow_download: bool = False):
         super().__init__()
-        from transformers import AutoModel
+        from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # a 90 MB file is loaded before anybody could read it
         self.config = config
         self.tokenizer = load_tokenizer(config.source, allow_download)
         with naming_what_is_missing(config.source):
-            self.bert = AutoModel.from_pretrained(folder_of(config.source), local_files_only=not allow_download)
+            folder, local = folder_of(config.source), not allow_download
+            config_there = AutoConfig.from_pretrained(folder, local_files_only=local)
+            has_decoder = hasattr(config_there, "num_decoder_layers")  # T5's do, and it is of no use here
+            kind = AutoModelForTextEncoding if has_decoder else AutoModel
+            self.bert = kind.from_pretrained(folder, local_files_only=local)
         if self.bert.config.hidden_size != config.dim:
             raise ValueError(
                 f"text encoder {config.source!r} has width {self.bert.config.hidden_size}, the config says {config.dim}"

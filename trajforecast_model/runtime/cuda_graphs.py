@@ -38,11 +38,13 @@ class _Recording:
 
 
 def graphed(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The function, recorded anew for each shape of its arguments when it is first called with it. For inference alone.
+    """The function, recorded anew for each shape of its arguments when it is first called with it.
+
+    What it returns has no gradient. It may compute gradients itself, into tensors that stay where they are.
 
     Args:
         function: takes tensors, or tuples and lists of them, on one GPU; it may neither read them on the CPU nor decide by
-            what they hold. What else it is given belongs to the shape.
+            what they hold, nor bring anything to the GPU. What else it is given belongs to the shape.
     """
     recordings: dict[tuple, _Recording] = {}
 

@@ -26,6 +26,20 @@ def checked_device(device: str | torch.device) -> torch.device:
     return device
 
 
+def slow_in(dtype: torch.dtype, device: torch.device) -> str | None:
+    """What there is to say where arithmetic in this number format is far slower than in float32; None where it is not."""
+    if dtype != torch.bfloat16 or device.type != "cpu" or _multiplies_bfloat16():
+        return None
+    return "this processor does not multiply bfloat16 numbers (no AVX512): float32 is several times faster here"
+
+
+def _multiplies_bfloat16() -> bool:
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):  # not part of PyTorch's public interface
+        return True
+
+
 def placed(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """The module there, for use and not for training."""
     return module.to(device, dtype).eval().requires_grad_(False)

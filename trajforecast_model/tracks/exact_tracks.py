@@ -26,6 +26,14 @@ class BodyPoses:
     rotations: np.ndarray  # [N, bodies, 3, 3], body to world
 
 
+@dataclass(frozen=True)
+class Surface:
+    """What a camera sees nearest, over N frames, on a regular grid of pixels that may be denser than the query points."""
+
+    points: np.ndarray  # [h, w, 2], pixels
+    depth: np.ndarray  # [N, h, w], metres along the optical axis
+
+
 def focal_length(fovy_degrees: float, height: int) -> float:
     """Focal length in pixels of a camera with this vertical field of view."""
     return 0.5 * height / np.tan(np.deg2rad(fovy_degrees) / 2)
@@ -73,19 +81,22 @@ def exact_tracks(
     camera: CameraPoses,
     bodies: BodyPoses,
     frames: list[int],
+    surface: Surface | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Tracks of the query points of frames[0] over `frames`, and whether they are seen.
+    """Tracks of the query points of frames[0] over `frames`, in any order, and whether they are seen.
 
     Args:
         points: [H, W, 2] query points, pixels, on a regular grid.
         depth: [N, H, W] depth at the query points of every frame.
         body: [H, W] body index at the query points of frames[0].
+        surface: what may hide a point; None for the query points and their depth.
 
     Returns:
-        tracks float32 [T, H, W, 2] pixels, equal to `points` at t = 0; visibility bool [T, H, W].
+        tracks float32 [T, H, W, 2] pixels, equal to `points` in the frame frames[0]; visibility bool [T, H, W].
     """
     grid = points.shape[:2]
     start = frames[0]
+    surface = surface or Surface(points, depth)
     flat, flat_body = points.reshape(-1, 2).astype(np.float64), body.reshape(-1)
     local = lift(flat, depth[start].reshape(-1).astype(np.float64), flat_body, camera, bodies, start)
     tracks = np.empty((len(frames), *grid, 2), np.float32)
@@ -93,19 +104,20 @@ def exact_tracks(
     for t, frame in enumerate(frames):
         pixels, distance = project(local, flat_body, camera, bodies, frame)
         tracks[t] = pixels.reshape(*grid, 2)
-        visibility[t] = is_visible(pixels, distance, points, depth[frame], camera.image_size).reshape(grid)
-    tracks[0] = points
+        seen = is_visible(pixels, distance, surface.points, surface.depth[frame], camera.image_size)
+        visibility[t] = seen.reshape(grid)
+    tracks[[frame == start for frame in frames]] = points
     return tracks, visibility
 
 
 def is_visible(
     pixels: np.ndarray, distance: np.ndarray, points: np.ndarray, depth: np.ndarray, image_size: tuple[int, int]
 ) -> np.ndarray:
-    """Depth test against the farthest of the four surrounding query points, with 1 % and 1 cm to spare.
+    """Depth test against the farthest of the four surrounding points, with 1 % and 1 cm to spare.
 
     Args:
         pixels, distance: [P, 2], [P] where the points are and how far.
-        points, depth: [H, W, 2], [H, W] the query grid and its depth in that frame.
+        points, depth: [h, w, 2], [h, w] a regular grid of pixels, as of the query points, and its depth in that frame.
     """
     height, width = image_size
     rows, columns = depth.shape

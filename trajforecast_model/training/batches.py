@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from trajforecast_model.data.shards import Window
 from trajforecast_model.tracks.grid import rescale
-from trajforecast_model.tracks.motion import moving_points
+from trajforecast_model.tracks.motion import PROTOCOL_IMAGE_SIZE, moving_points
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Batch:
         return self._with_tensors(Tensor.pin_memory)
 
     def moving_points(self) -> Tensor:
-        """bool [B, H, W]: the protocol's filter, which is in pixels of an image of 128."""
+        """bool [B, H, W]: the protocol's filter."""
         if self.moving is not None:
             return self.moving
-        return moving_points(rescale(self.tracks, self.images.shape[1:3], (128, 128)))
+        return moving_points(rescale(self.tracks, self.images.shape[1:3], PROTOCOL_IMAGE_SIZE))
 
     def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         parts = {field.name: getattr(self, field.name) for field in fields(self)}

@@ -6,10 +6,11 @@ import numpy as np
 
 from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.tracks.grid import rescale
+from trajforecast_model.tracks.motion import PROTOCOL_IMAGE_SIZE
 from trajforecast_model.training.batches import spread_evenly
 
 _LOOKED_AT = 64  # windows of a split; all of them would be an epoch's reading
-_STILL = 0.5  # px at 128 px, far below what the protocol calls moving
+_STILL = 0.5  # px at the protocol's size, far below what the protocol calls moving
 
 
 def check_windows(windows: ShardDataset, split: str, with_instructions: bool) -> None:
@@ -51,7 +52,7 @@ def _moves(windows: ShardDataset, index: int) -> bool:
     tracks = windows.tracks_at(index)
     if tracks is None:  # those of a pack were looked at when it was made
         return True
-    tracks = rescale(tracks, windows.info.image_size, (128, 128))
+    tracks = rescale(tracks, windows.info.image_size, PROTOCOL_IMAGE_SIZE)
     return float(np.abs(tracks - tracks[:1]).max()) > _STILL
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.files.config import to_dict
+from trajforecast_model.runtime.device import slow_in
 from trajforecast_model.training.batches import Batch, BatchShare, loading, training_batches
 from trajforecast_model.training.checks import check_windows
 from trajforecast_model.training.configs import RunConfig
@@ -96,7 +97,7 @@ class _Run:
         self._stage, self._config, self._world, self._folder = stage, config, world, folder
         optimisation = config.optimisation
         self._share = BatchShare(optimisation.batch_size, optimisation.accumulate, world.rank, world.size)
-        training = ShardDataset(config.data.folder, "train")
+        training = ShardDataset(config.data.folder, "train", history_pictures=False)
         self._share.check_enough(len(training))
         check_windows(training, "train", stage.reads_instructions)
         check_windows(stage.validation, "val", stage.reads_instructions)
@@ -136,6 +137,8 @@ class _Run:
             f"{len(windows)} windows, {sum(p.numel() for p in state.parameters):,} trainable parameters, "
             f"{world.size} x {world.device.type}; run folder {self._folder.path}"
         )
+        if (slow := slow_in(getattr(torch, optimisation.precision), world.device)) is not None:
+            self._log.note(f"{slow}; --set optimisation.precision=float32 begins such a run")
         with _stop_signals() as received, self._log, loading(loader) as batches:
             while True:
                 if world.any(bool(received)):

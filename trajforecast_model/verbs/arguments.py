@@ -35,6 +35,14 @@ class ModeOptions:
             raise ValueError(f"{', '.join(names)}: {mode} would ignore this; leave it out")
 
 
+def size(text: str) -> tuple[int, int]:
+    """The type of an argument like 240x320: rows and columns."""
+    rows, _, columns = text.partition("x")
+    if not (rows.isdecimal() and columns.isdecimal()):
+        raise argparse.ArgumentTypeError(f"expected rows and columns like 240x320, got {text!r}")
+    return int(rows), int(columns)
+
+
 def path(text: str) -> Path:
     """The type of an argument that names a file or a folder; a leading ~ is the home folder, as behind --out=."""
     try:

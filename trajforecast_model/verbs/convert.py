@@ -27,6 +27,29 @@ def add(verbs) -> None:
         convert_whn(args.denoiser, args.vae, ready_new_folder("out", args.out), args.config, args.release, args.weights)
 
     whn.set_defaults(run=run)
+    trajloom = sources.add_parser("trajloom", help="official TrajLoom checkpoints")
+    trajloom.add_argument("--vae", required=True, type=path, help="trajloom_vae.pt")
+    trajloom.add_argument("--generator", required=True, type=path, help="trajloom_generator.pt")
+    trajloom.add_argument(
+        "--visibility", type=path, default=None, help="visibility_predictor.pt; leave out to forecast no visibility"
+    )
+    trajloom.add_argument(
+        "--latent-stats",
+        type=path,
+        default=None,
+        metavar="FILE",
+        help="JSON of the latents' means and standard deviations (default: those of the official VAE)",
+    )
+    trajloom.add_argument("--out", required=True, type=path)
+    _add_weights(trajloom)
+
+    def run_trajloom(args):
+        from trajforecast_model.conversion.trajloom import convert_trajloom
+
+        out = ready_new_folder("out", args.out)
+        convert_trajloom(args.vae, args.generator, args.visibility, out, args.latent_stats, args.weights)
+
+    trajloom.set_defaults(run=run_trajloom)
     atm = sources.add_parser("atm", help="ATM's released track transformers, as the baseline")
     atm.add_argument("--checkpoint", required=True, type=path, help="state dict, e.g. model_best.ckpt")
     atm.add_argument("--out", required=True, type=path)

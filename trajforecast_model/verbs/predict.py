@@ -14,7 +14,12 @@ def add(verbs) -> None:
     parser.add_argument("--steps", type=int, default=None, help="solver steps (default: the checkpoint's)")
     parser.add_argument("--seed", type=int, default=0)
     add_machine(parser)
-    parser.add_argument("--out", required=True, type=path, help="npz: tracks, mean_track, medoid, spread, views")
+    parser.add_argument(
+        "--out",
+        required=True,
+        type=path,
+        help="npz: tracks, mean_track, medoid, spread, views, visibility where the model tells it",
+    )
     parser.add_argument("--overlay", type=path, default=None, help="PNG of the tracks drawn over the images")
 
     def run(args):

@@ -15,6 +15,7 @@ from trajforecast_model.forecaster import Forecast, Forecaster
 from trajforecast_model.images import decode_rgb
 from trajforecast_model.tracks.overlay import OverlayStyle, compose_views, draw_forecast
 from trajforecast_model.verbs.video_moment import read_moment
+from trajforecast_model.viewing.forecast_files import PICTURE
 
 OVERLAY_HEIGHT = 640
 
@@ -39,7 +40,7 @@ def predict_files(
     out: Path,
     overlay: Path | None,
 ) -> Forecast:
-    """Forecasts from image files and writes the npz with tracks, mean_track, medoid, spread, views.
+    """Forecasts from image files and writes the npz with tracks, mean_track, medoid, spread, views, and what `view` shows of it beside.
 
     Args:
         given: image or video files by view. Tracks are in pixels of that file's image. Of videos, a model with history sees
@@ -66,11 +67,11 @@ def predict_files(
     forecast = forecaster.predict(images, instruction, k=k, steps=steps, seed=seed, **past)
     seconds = time.perf_counter() - start
 
-    write_atomically(out, _npz(forecast))
+    write_atomically(out, _npz(forecast, images, instruction))
     views, samples, *shape, _ = forecast.tracks.shape
     written = f"wrote {out}: tracks of {views} views, k = {samples}, (T, H, W) = {tuple(shape)}, in {seconds:.2f} s"
     if overlay is not None:
-        write_atomically(overlay, _encode_png(draw_overlay(images, forecast, instruction)))
+        write_atomically(overlay, _encode(draw_overlay(images, forecast, instruction), ".png").tobytes())
         written += f"; drawn in {overlay}"
     print(written)
     return forecast
@@ -147,7 +148,8 @@ def _by_view(kind: str, arguments: list[str]) -> dict[str, Path]:
     return files
 
 
-def _npz(forecast: Forecast) -> bytes:
+def _npz(forecast: Forecast, images: dict[str, np.ndarray], instruction: str) -> bytes:
+    """What the forecast says, and for `view` what it was made from."""
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
@@ -156,10 +158,14 @@ def _npz(forecast: Forecast) -> bytes:
         medoid=forecast.medoid,
         spread=forecast.spread,
         views=np.array(forecast.views),
+        instruction=np.array(instruction),
+        dt=np.array(forecast.dt),
+        **({} if forecast.visibility is None else {"visibility": forecast.visibility}),
+        **{PICTURE + view: _encode(images[view], ".jpg") for view in forecast.views},
     )
     return buffer.getvalue()
 
 
-def _encode_png(rgb: np.ndarray) -> bytes:
-    _, png = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-    return png.tobytes()
+def _encode(rgb: np.ndarray, kind: str) -> np.ndarray:
+    """uint8 of a file that ends in `kind`."""
+    return cv2.imencode(kind, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1]

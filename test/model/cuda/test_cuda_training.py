@@ -8,9 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from stand_in import write_stand_in
 from tiny_runs import denoiser_config, logged, run, state, vae_config, write_config
 
 from trajforecast_model import Forecaster
+from trajforecast_model.benchmarks.libero_models import libero_config
+from trajforecast_model.benchmarks.training_programs import prepare_ours, prepare_recorded
+from trajforecast_model.benchmarks.training_step import compare_training
 from trajforecast_model.training.stages.vae import load_trained_vae
 
 
@@ -70,3 +74,25 @@ def test_torchrun_trains_on_one_rank_through_its_backend(device, discs, tmp_path
     assert done.returncode == 0, done.stderr
     assert f"reduced on cpu{' cuda' if device == 'cuda' else ''}\n" in done.stdout
     load_trained_vae(tmp_path / "run" / "checkpoint")
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("float32", 1e-3), ("bfloat16", 0.02)])
+def test_a_step_recorded_as_a_cuda_graph_trains_the_same(gpu, tmp_path, precision, bound):
+    write_stand_in(tmp_path)
+    config = libero_config("S", depth=2, grid=(16, 16))
+    plain, recorded = (
+        [step() for _ in range(4)]
+        for step in (prepare(tmp_path, config, 2, gpu, precision) for prepare in (prepare_ours, prepare_recorded))
+    )
+    assert len({round(loss, 6) for loss in plain}) == 4  # each step has noise and weights of its own
+    assert recorded == pytest.approx(plain, rel=bound)
+
+
+def test_training_steps_are_timed_with_and_without_graphs(gpu, tmp_path):
+    write_stand_in(tmp_path)
+    report = compare_training(tmp_path, size="S", depth=1, batch=2, runs=3, grid=(16, 16), device=gpu)
+    for name in ("official", "ours", "graphs"):
+        assert 0 < report["seconds"][name]["p50"] <= report["seconds"][name]["p99"]
+        assert report["memory_bytes"][name]["peak"] > report["memory_bytes"][name]["added_by_the_run"] > 0
+    assert report["official_over_graphs"]["median"] > 0
+    assert report["loss"]["graphs"] == pytest.approx(report["loss"]["ours"], rel=0.02)

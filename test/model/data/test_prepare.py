@@ -119,6 +119,12 @@ def test_a_full_disk_ends_the_run_with_one_message_and_no_half_shard(demos, tmp_
     assert not list((tmp_path / "out").rglob("*.arrow")) and not list((tmp_path / "out").rglob("*.tmp"))
 
 
+def test_a_process_that_loads_no_network_imports_no_pytorch():
+    """Seconds and 300 MB of each worker."""
+    program = "import sys, trajforecast_model.verbs.prepare; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "False\n"
+
+
 @pytest.mark.parametrize("content", [None, b"", b"no HDF5"], ids=["missing", "empty", "text"])
 def test_a_file_that_cannot_be_read_is_an_error_of_use(tmp_path, capsys, content):
     path = tmp_path / "push_demo.hdf5"
@@ -176,12 +182,27 @@ def test_a_file_without_words_is_named_after_its_task(tmp_path):
         (["--fps", "nan"], "--fps nan: expected frames a second"),
         (["--dt", "inf"], "--dt inf: expected seconds"),
         (["--view", "side=eye_in_hand_rgb"], "replays the camera of agentview_rgb"),
+        (["--grid", "30x40"], "give --grid 32x32"),
+        (["--image-size", "240x320"], "give --grid 60x64"),
+        (["--grid", "0x64"], "--grid 0x64"),
+        (["--image-size", "0x128"], "--image-size 0x128"),
+        (["--frames", "1"], "--frames 1: expected 2 or more"),
+        (["--history", "-1"], "--history -1"),
+        (["--history-pictures"], "give --history"),
     ],
 )
 def test_options_that_make_no_sense_are_named(demos, tmp_path, capsys, options, message):
     assert main(["prepare", str(demos), "--out", str(tmp_path / "out"), *options]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("size", ["240", "240x", "240x320x3", "axb", "-2x4"])
+def test_a_size_is_rows_and_columns(demos, tmp_path, capsys, size):
+    with pytest.raises(SystemExit) as ended:
+        main(["prepare", str(demos), "--out", str(tmp_path / "out"), f"--grid={size}"])
+    assert ended.value.code == 2
+    assert "rows and columns like 240x320" in capsys.readouterr().err
 
 
 def test_other_settings_need_another_folder(run, demos):

@@ -43,7 +43,7 @@ def one_scene(scenes, tmp_path_factory):
 @pytest.fixture(scope="module")
 def with_frames(one_scene, tmp_path_factory):
     out = tmp_path_factory.mktemp("with_frames")
-    assert main(["prepare", str(one_scene), "--frames", "32", "--out", str(out), "--workers", "1"]) == 0
+    assert main(["prepare", str(one_scene), "--frame-size", "32", "--out", str(out), "--workers", "1"]) == 0
     return out
 
 
@@ -81,9 +81,21 @@ def test_frames_are_the_video_of_the_rollout_and_the_rest_is_as_without(prepared
 
 
 def test_the_size_of_frames_is_one_for_a_folder(with_frames, one_scene, capsys):
-    for options, words in ((["--frames", "16"], "--frames"), ([], "--frames"), (["--frames", "512"], "1 to 256")):
+    refused = [
+        (["--frame-size", "16"], "--frame-size"),
+        ([], "--frame-size"),
+        (["--frame-size", "512"], "1 to 256"),
+        (["--frame-size", "32", "--frames", "24"], "whole rollouts"),
+        (["--grid", "32x32"], "--grid: prepare of block scenes would ignore this"),
+    ]
+    for options, words in refused:
         assert main(["prepare", str(one_scene), "--out", str(with_frames), *options]) == 2
         assert words in capsys.readouterr().err
+
+
+def test_the_size_of_frames_may_have_the_name_it_had(with_frames, one_scene, capsys):
+    assert main(["prepare", str(one_scene), "--out", str(with_frames), "--frames", "32"]) == 0
+    assert "is now called --frame-size" in capsys.readouterr().err
 
 
 def test_the_same_command_makes_only_what_is_missing_and_the_same_again(prepared, scenes, tmp_path):

@@ -215,8 +215,8 @@ def test_a_recording_of_one_frame_is_no_demo(tmp_path, capsys):
 
 
 def test_frames_are_stored_of_block_scenes_alone(demos, tmp_path, capsys):
-    assert main(["prepare", str(demos / "libero"), "--out", str(tmp_path / "out"), *OPTIONS, "--frames", "64"]) == 2
-    assert "--frames: prepare of demos would ignore this" in capsys.readouterr().err
+    assert main(["prepare", str(demos / "libero"), "--out", str(tmp_path / "out"), *OPTIONS, "--frame-size", "64"]) == 2
+    assert "--frame-size: prepare of demos would ignore this" in capsys.readouterr().err
 
 
 def test_recordings_at_another_rate(demos, tmp_path, capsys):

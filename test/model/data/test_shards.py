@@ -1,5 +1,6 @@
 """Shards: what is written is what is read, in any order, and damage is named."""
 
+import json
 import pickle
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from synthetic_shards import window, write_synthetic_data
 
 from trajforecast_model.data import shards
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset, read_info, write_info, write_shard
+from trajforecast_model.data.windows import frames_between
 
 INFO = DatasetInfo(labeler="exact", stride=3)
 
@@ -204,3 +206,60 @@ def test_a_history_that_is_not_finite_is_refused(folder):
     made = window(np.random.default_rng(0), 0, "side", info)
     with pytest.raises(ValueError, match="history are not finite"):
         write_shard(folder / "a.arrow", [replace(made, history_tracks=made.history_tracks * np.nan)], info)
+
+
+def test_a_folder_of_before_there_was_history_is_read_as_it_was(folder):
+    write_shard(folder / "train" / "a__demo_0000.arrow", random_windows(1), INFO)
+    path = folder / shards.INFO_FILE
+    told = json.loads(path.read_text())
+    for name in ("history_frames", "history_pictures", "anchor", "frame_size"):
+        told.pop(name, None)
+    path.write_text(json.dumps(told))
+    assert read_info(folder) == INFO
+    read = ShardDataset(folder, "train")[0]
+    assert read.history_tracks is None and read.history_images is None
+
+
+PICTURED = DatasetInfo(
+    labeler="exact", stride=3, image_size=(16, 32), grid=(4, 8), history_frames=5, history_pictures=True
+)
+
+
+def picture(frame: int, view: str) -> np.ndarray:
+    return np.full((*PICTURED.image_size, 3), 10 * frame + 5 * (view == "effector") + 20, np.uint8)
+
+
+def with_pictures(stride: int) -> list:
+    info, made = replace(PICTURED, stride=stride), []
+    for start in range(0, 10, stride):
+        for view in info.views:
+            between = frames_between(start, start - stride if start else None, info.history_frames)
+            pictures = tuple(picture(frame, view) for frame in between)
+            one = window(np.random.default_rng(0), 0, view, info)
+            made.append(replace(one, start=start, image=picture(start, view), pictures_between=pictures))
+    return made
+
+
+@pytest.mark.parametrize("stride", [1, 3, 7])
+@pytest.mark.parametrize("views", [None, ("effector",)])
+def test_pictures_of_the_past_are_stored_once_and_gathered(folder, stride, views):
+    write_info(folder, replace(PICTURED, stride=stride))
+    written = with_pictures(stride)
+    assert sum(len(one.pictures_between) for one in written) <= 2 * 9
+    for demo in range(2):  # the second one's past does not reach into the first one
+        named = [replace(one, demo=f"demo_{demo}") for one in written]
+        write_shard(folder / "train" / f"a__demo_000{demo}.arrow", named, replace(PICTURED, stride=stride))
+    dataset = ShardDataset(folder, "train", views=views)
+    for index in range(len(dataset)):
+        one = dataset[index]
+        assert one.history_images.shape == (5, 16, 32, 3)
+        for frame, shown in zip(range(one.start - 5, one.start), one.history_images, strict=True):
+            expected = picture(frame, one.view) if frame >= 0 else np.zeros_like(shown)
+            np.testing.assert_allclose(shown, expected, atol=1)
+
+
+def test_windows_without_their_pictures_of_the_past_are_refused(folder):
+    made = with_pictures(3)[:1]
+    for pictures in (None, (np.zeros((4, 4, 3), np.uint8),)):
+        with pytest.raises(ValueError, match="expected pictures between the windows"):
+            write_shard(folder / "a.arrow", [replace(made[0], pictures_between=pictures)], PICTURED)

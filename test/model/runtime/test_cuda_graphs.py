@@ -4,8 +4,13 @@ from contextlib import contextmanager, nullcontext
 
 import pytest
 import torch
+from on_device_alone import OnDeviceAlone
+from stand_in import write_stand_in
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from trajforecast_model.benchmarks.libero_models import libero_config, request_for, untrained_forecaster
+from trajforecast_model.benchmarks.training_programs import prepare_ours, prepare_recorded
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.runtime.cuda_graphs import graphed
 
@@ -22,11 +27,13 @@ class Recorder(TorchDispatchMode):
         self._operations.append((operation, args, kwargs or {}, output))
         return output
 
+    @torch.no_grad()
     def replay(self):
         self.replays += 1
         for operation, args, kwargs, output in self._operations:
-            if isinstance(output, torch.Tensor):
-                output.copy_(operation(*args, **kwargs))
+            for was, now in zip(tree_leaves(output), tree_leaves(operation(*args, **kwargs)), strict=True):
+                if isinstance(was, torch.Tensor):
+                    was.copy_(now)
 
 
 @pytest.fixture
@@ -94,6 +101,32 @@ def test_a_forecaster_with_graphs_forecasts_the_same(graphs, tiny_checkpoint, mo
     for _ in range(2):
         torch.testing.assert_close(quick.predict(images, seed=1, **settings).tracks, expected, rtol=0, atol=1e-3)
     assert [graph.replays for graph in graphs] == [6, 2]  # the network, the decoder
+
+
+def test_a_recorded_training_step_trains_the_same(graphs, tmp_path):
+    write_stand_in(tmp_path)
+    config = libero_config("S", depth=1, grid=(8, 8))
+    plain, recorded = (
+        [step() for _ in range(2)]
+        for step in (prepare(tmp_path, config, 1, "cpu", "float32") for prepare in (prepare_ours, prepare_recorded))
+    )
+    assert len({round(loss, 6) for loss in plain}) == 2
+    assert recorded == pytest.approx(plain, rel=1e-4)
+    assert [graph.replays for graph in graphs] == [2]
+
+
+def test_what_is_recorded_of_a_forecast_stays_on_the_device():
+    config, meta = libero_config("S", depth=2, grid=(16, 16)), torch.device("meta")
+    forecaster = untrained_forecaster(config, "cpu", "float32")
+    denoiser, vae = forecaster.denoiser.to(meta), forecaster.vae.to(meta)
+    request = request_for(config, 2, 3).to(meta, torch.float32)
+    with torch.inference_mode():
+        context = denoiser.image_context(request.image_tokens, request.text)
+        x = torch.cat([request.noise[:, :, :1], request.noise], dim=2)
+        t, latents = torch.empty(2, 1, device=meta), x.flatten(0, 1).flatten(3).transpose(2, 3)
+        with OnDeviceAlone():
+            denoiser.velocity(x, t, context)
+            vae.decode(latents, request.image_tokens)
 
 
 def test_without_a_gpu_graphs_are_refused(tiny_checkpoint):

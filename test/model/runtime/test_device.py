@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from trajforecast_model.runtime import device
 from trajforecast_model.runtime.device import checked_device
 
 
@@ -38,3 +39,13 @@ def test_a_gpu_where_there_is_none(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="sees no GPU"):
         checked_device("cuda")
+
+
+def test_a_number_format_that_the_processor_does_not_multiply_is_told(monkeypatch):
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(device, "_multiplies_bfloat16", lambda: False)
+    assert "float32 is several times faster" in device.slow_in(torch.bfloat16, cpu)
+    assert device.slow_in(torch.float32, cpu) is None
+    assert device.slow_in(torch.bfloat16, torch.device("cuda")) is None
+    monkeypatch.setattr(device, "_multiplies_bfloat16", lambda: True)
+    assert device.slow_in(torch.bfloat16, cpu) is None

@@ -66,7 +66,7 @@ def encoders(tmp_path_factory) -> dict[str, Path]:
 
 
 def at_reduced_depth(config: dict, out: Path, data: Path, encoders: dict[str, Path], vae: Path | None) -> dict:
-    """The same networks of two blocks, on one window in a micro-batch."""
+    """The same networks of two blocks, on one window in a micro-batch and at most two of these in a step."""
     network = config["vae" if isinstance(config["vae"], dict) else "denoiser"]
     network |= dict(dim=32, depth=2, heads=1)
     if config["image_encoder"]["kind"] == "dinov2":
@@ -77,7 +77,7 @@ def at_reduced_depth(config: dict, out: Path, data: Path, encoders: dict[str, Pa
         config["vae"] = str(vae)
     if "sampling_steps" in config:
         config["sampling_steps"] = 1
-    accumulate = config["optimisation"]["accumulate"]
+    accumulate = min(config["optimisation"]["accumulate"], 2)
     config["optimisation"] |= dict(steps=1, batch_size=accumulate, accumulate=accumulate, compile=False)
     config["logging"] |= dict(validation_windows=1, validation_samples=1)
     return config | {"out": str(out), "data": {"folder": str(data), "workers": 0}}

@@ -19,7 +19,9 @@ STEPS = 5
 def torchrun(arguments: list[str], ranks: int = 2, restarts: int = 0) -> subprocess.CompletedProcess:
     options = ["--standalone", f"--nproc-per-node={ranks}", f"--max-restarts={restarts}"]
     command = [sys.executable, "-m", "torch.distributed.run", *options, *arguments]
-    return subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    # PyTorch 2.5 and later: else ranks that are started again look for each other under the addresses of the first time.
+    own_store = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"} if restarts else {}
+    return subprocess.run(command, env=os.environ | own_store, capture_output=True, text=True)
 
 
 def train_on_two_ranks(stage: str, config: dict, folder: Path) -> subprocess.CompletedProcess:

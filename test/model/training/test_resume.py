@@ -34,10 +34,8 @@ def frequent(config: dict) -> dict:
 
 def run_until_killed(stage: str, config: dict, folder: Path, moment: str, count: int) -> subprocess.CompletedProcess:
     script = Path(__file__).with_name("killed_run.py")
-    # As many threads as here: sums in another order are other sums.
     return subprocess.run(
         [sys.executable, script, moment, str(count), "train", stage, "--config", write_config(config, folder)],
-        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
         capture_output=True,
         text=True,
     )

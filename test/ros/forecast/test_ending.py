@@ -35,15 +35,15 @@ def endless_compiler(tmp_path, monkeypatch):
     os.kill(int(process_id.read_text()), signal.SIGKILL)
 
 
-def test_a_signal_while_it_compiles(start_node, listener, tiny_checkpoint, endless_compiler):
-    node = start_node(NODE, settings(tiny_checkpoint, instruction="go", compile=True))
+def test_a_signal_while_it_compiles(start_program, listener, tiny_checkpoint, endless_compiler):
+    node = start_program(NODE, settings(tiny_checkpoint, instruction="go", compile=True))
     listener.wait_for(endless_compiler.exists, "compiling")
 
     assert ends_well(node, signal.SIGINT)
 
 
-def test_a_signal_while_a_long_call_is_answered_beside_the_stream(start_node, listener, tiny_checkpoint):
-    node = start_node(NODE, settings(tiny_checkpoint, instruction="go"))
+def test_a_signal_while_a_long_call_is_answered_beside_the_stream(start_program, listener, tiny_checkpoint):
+    node = start_program(NODE, settings(tiny_checkpoint, instruction="go"))
     robot = Robot(listener)
     robot.wait_until_connected(node)
     robot.forecast_of(stamp=1)

@@ -6,18 +6,24 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from robot import NODE, RELIABLE, SAMPLES, SIZES, Robot, header, picture, settings
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool
-from tiny_checkpoint import FRAMES, GRID
+from tiny_checkpoint import write_tiny_checkpoint
 
 from trajforecast_model import Forecaster
 from trajforecast_ros.images import to_message, to_rgb
 from trajforecast_ros.messages import read_summary, read_tracks
 
 INSTRUCTION = "pick up the milk"
+FRAMES, GRID, IMAGE_SIZE = 24, (30, 40), (240, 320)  # neither the usual ones nor square
 
 
 @pytest.fixture(scope="module")
-def module_node(start_module_node, tiny_checkpoint):
-    return start_module_node(NODE, settings(tiny_checkpoint, instruction=INSTRUCTION))
+def wide_checkpoint(tmp_path_factory):
+    return write_tiny_checkpoint(tmp_path_factory.mktemp("wide"), FRAMES, GRID, IMAGE_SIZE, patch_size=10)
+
+
+@pytest.fixture(scope="module")
+def module_node(start_module_node, wide_checkpoint):
+    return start_module_node(NODE, settings(wide_checkpoint, instruction=INSTRUCTION))
 
 
 @pytest.fixture
@@ -28,7 +34,7 @@ def running_node(module_node, listener):
     return module_node, robot
 
 
-def test_tracks_in_source_pixels_with_the_source_stamp(running_node, listener, tiny_checkpoint):
+def test_tracks_in_source_pixels_with_the_source_stamp(running_node, listener, wide_checkpoint):
     _, robot = running_node
     tracks_message, summary_message = robot.forecast_of(stamp=100)
     tracks, summary = read_tracks(tracks_message), read_summary(summary_message)
@@ -40,7 +46,7 @@ def test_tracks_in_source_pixels_with_the_source_stamp(running_node, listener, t
     assert tracks_message.dt == 0.05
     assert tracks_message.instruction == INSTRUCTION
 
-    expected = Forecaster.from_pretrained(tiny_checkpoint).predict(
+    expected = Forecaster.from_pretrained(wide_checkpoint).predict(
         {view: picture(view) for view in SIZES}, INSTRUCTION, k=SAMPLES, seed=0
     )
     assert np.allclose(tracks.tracks, expected.tracks, atol=1e-3)

@@ -30,6 +30,16 @@ def forecast_node(start_node, tiny_checkpoint):
     return start
 
 
+@pytest.fixture
+def forecast_program(start_program, tiny_checkpoint):
+    """The same, started as people do."""
+
+    def start(**parameters):
+        return start_program(NODE, settings(tiny_checkpoint, **parameters))
+
+    return start
+
+
 def test_it_waits_for_an_instruction_and_says_so_once(forecast_node, listener):
     robot = Robot(listener)
     node = forecast_node(enabled=True)
@@ -299,10 +309,10 @@ def test_wrong_parameters_end_it_with_one_message(forecast_node, parameters, com
     assert "Traceback" not in node.output
 
 
-def test_networks_that_cannot_be_compiled_end_it_with_one_message(forecast_node, monkeypatch, tmp_path):
+def test_networks_that_cannot_be_compiled_end_it_with_one_message(forecast_program, monkeypatch, tmp_path):
     monkeypatch.setenv("CXX", "/no/such/compiler")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    node = forecast_node(compile=True)
+    node = forecast_program(compile=True)
 
     assert node.exit_code() == 2, node.output
     assert "cannot be compiled here" in node.output and "/no/such/compiler" in node.output
@@ -310,9 +320,9 @@ def test_networks_that_cannot_be_compiled_end_it_with_one_message(forecast_node,
 
 
 @pytest.mark.parametrize("with_signal", [signal.SIGINT, signal.SIGTERM])
-def test_signals_end_it_cleanly_also_while_it_forecasts(forecast_node, listener, with_signal):
+def test_signals_end_it_cleanly_also_while_it_forecasts(forecast_program, listener, with_signal):
     robot = Robot(listener)
-    node = forecast_node(instruction="go", solver_steps=10)
+    node = forecast_program(instruction="go", solver_steps=10)
     robot.wait_until_connected(node)
     robot.forecast_of(stamp=1)
     robot.see(stamp=2)
@@ -321,8 +331,8 @@ def test_signals_end_it_cleanly_also_while_it_forecasts(forecast_node, listener,
     assert "Traceback" not in node.output
 
 
-def test_signal_while_it_loads(forecast_node, listener):
-    node = forecast_node(instruction="go")
+def test_signal_while_it_loads(forecast_program, listener):
+    node = forecast_program(instruction="go")
     listener.wait_for(lambda: node.said("loading checkpoint"), "loading")
 
     assert node.stop(signal.SIGINT) == 0, node.output

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
+from waiting import LIMIT_SECONDS
 
 from trajforecast_model.data.episode import Episode
 from trajforecast_model.evaluation.metrics.errors import mean_error, mean_t, min_error, nothing_moves_error
@@ -26,7 +27,6 @@ GRID, STEPS, DT = (16, 16), 16, 0.05
 SIZE = (96, 128)
 SPEED = np.array([2.0, 1.0])  # pixels a step
 START = 100_000_000_000
-WAIT = 60
 
 
 def picture(step: float) -> np.ndarray:
@@ -82,7 +82,9 @@ class Scores:
 
     def next(self):
         with self._came:
-            assert self._came.wait_for(lambda: self._scores or self.errors, timeout=WAIT), self.observer.given_up
+            assert self._came.wait_for(lambda: self._scores or self.errors, timeout=LIMIT_SECONDS), (
+                self.observer.given_up
+            )
             assert not self.errors, self.errors
             return self._scores.pop(0)
 
@@ -205,7 +207,7 @@ def test_a_forecast_takes_its_turn_while_more_images_come_than_can_be_looked_at(
 
     def slowly(message):
         seen.append(message)
-        assert go_on.wait(WAIT)
+        assert go_on.wait(LIMIT_SECONDS)
         return to_rgb(message)
 
     monkeypatch.setattr(observing, "to_rgb", slowly)

@@ -4,10 +4,10 @@ import numpy as np
 
 from trajforecast_model.data.demo import Demo
 from trajforecast_model.data.shards import DatasetInfo, Window
-from trajforecast_model.data.windows import history_frames, history_of, window_frames, window_starts
+from trajforecast_model.data.windows import frames_between, history_frames, history_of, window_frames, window_starts
 from trajforecast_model.images import resize_image
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
-from trajforecast_model.tracks.exact_tracks import BodyPoses, CameraPoses, exact_tracks, focal_length
+from trajforecast_model.tracks.exact_tracks import BodyPoses, CameraPoses, Surface, exact_tracks, focal_length
 from trajforecast_model.tracks.grid import query_points
 
 
@@ -17,7 +17,7 @@ class ExactLabeler:
     def __init__(self):
         configure_mujoco()
         self._replay = None
-        self._model_xml = None
+        self._loaded = None  # model and image size
 
     def label(self, demo: Demo, info: DatasetInfo) -> list[Window]:
         for name, recorded in (("states", demo.states), ("model_file", demo.model_xml)):
@@ -25,11 +25,16 @@ class ExactLabeler:
                 raise ValueError(f"{demo.task} {demo.name} lacks {name}, which exact labels need; use a point tracker")
         self._load(demo.model_xml, info.image_size)
         starts = window_starts(demo.num_frames, info.stride)
+        anchors = {start: max(0, start - info.history_frames) if info.anchor == "first" else start for start in starts}
+        anchored = set(anchors.values())
+        shown = range(starts[-1] + 1) if info.history_pictures else starts
         points = query_points(info.grid, info.image_size)
         column, row = np.floor(points).astype(int).transpose(2, 0, 1)  # each [H, W]
+        surface = _surface_points(info.grid, info.image_size)
 
         depth = {view: [] for view in info.views}
-        body_at_start = {}
+        surface_depth = {view: [] for view in info.views}
+        body_at_anchor = {}
         images = {}
         body_positions, body_rotations = [], []
         camera_positions, camera_rotations = {view: [] for view in info.views}, {view: [] for view in info.views}
@@ -44,15 +49,23 @@ class ExactLabeler:
                 camera_rotations[view].append(rotation)
                 seen_depth, seen_body = self._replay.geometry(view)
                 depth[view].append(seen_depth[row, column])
-                if frame in starts:
-                    body_at_start[view, frame] = seen_body[row, column]
+                if surface is not None:
+                    surface_depth[view].append(_at(seen_depth, surface))
+                if frame in anchored:
+                    body_at_anchor[view, frame] = seen_body[row, column]
+                if frame in shown:
                     images[view, frame] = self._image(demo, view, frame, info.image_size)
 
         bodies = BodyPoses(np.array(body_positions), np.array(body_rotations))
+        depth = {view: np.array(frames) for view, frames in depth.items()}
+        surfaces = dict.fromkeys(info.views)
+        if surface is not None:
+            surfaces = {view: Surface(surface, np.array(frames)) for view, frames in surface_depth.items()}
         windows = []
         for start in starts:
             frames, num_real = window_frames(start, demo.num_frames, info.num_frames)
             past, num_past = history_frames(start, info.history_frames)
+            between = frames_between(start, start - info.stride if start else None, info.history_frames)
             for view in info.views:
                 camera = CameraPoses(
                     np.array(camera_positions[view]),
@@ -61,8 +74,18 @@ class ExactLabeler:
                     info.image_size,
                 )
                 # The points ride on their bodies into the past as they do into the future.
-                tracks, visibility = exact_tracks(
-                    points, np.array(depth[view]), body_at_start[view, start], camera, bodies, [*frames, *past]
+                anchor = anchors[start]
+                tracks, visibility = (
+                    part[1:]
+                    for part in exact_tracks(
+                        points,
+                        depth[view],
+                        body_at_anchor[view, anchor],
+                        camera,
+                        bodies,
+                        [anchor, *frames, *past],
+                        surfaces[view],
+                    )
                 )
                 length = info.num_frames
                 windows.append(
@@ -77,6 +100,9 @@ class ExactLabeler:
                         visibility=visibility[:length],
                         num_real_frames=num_real,
                         **history_of(tracks[length:], visibility[length:], num_past),
+                        pictures_between=tuple(images[view, frame] for frame in between)
+                        if info.history_pictures
+                        else None,
                     )
                 )
         return windows
@@ -85,15 +111,28 @@ class ExactLabeler:
         """Demos of one task often share their scene, and loading one takes seconds."""
         from trajforecast_model.sim.scene.replay import Replay  # imports mujoco, which must be configured before
 
-        if model_xml != self._model_xml:
+        if (model_xml, image_size) != self._loaded:
             if self._replay is not None:
                 self._replay.close()
-            self._model_xml = None
+            self._loaded = None
             self._replay = Replay(model_xml, image_size)
-            self._model_xml = model_xml
+            self._loaded = (model_xml, image_size)
 
     def _image(self, demo: Demo, view: str, frame: int, image_size: tuple[int, int]) -> np.ndarray:
         recorded = demo.image(view, frame)
         if recorded is None:
             return self._replay.image(view)
         return resize_image(recorded, image_size)
+
+
+def _surface_points(grid: tuple[int, int], image_size: tuple[int, int]) -> np.ndarray | None:
+    """Where depth tells what hides a point, [h, w, 2] pixels: every other pixel, or every one of an odd side; None where
+    the query points are as dense themselves. Between points further apart thin things would pass unseen."""
+    sides = [(side // 2 if side % 2 == 0 else side) for side in image_size]
+    dense = tuple(max(points, side) for points, side in zip(grid, sides, strict=True))
+    return None if dense == tuple(grid) else query_points(dense, image_size)
+
+
+def _at(depth: np.ndarray, points: np.ndarray) -> np.ndarray:
+    column, row = np.floor(points).astype(int).transpose(2, 0, 1)
+    return depth[row, column]

@@ -1,18 +1,19 @@
-"""Labelers turn a demo into windows with tracks: `exact`, or any point tracker by its name."""
+"""Labelers turn a demo into windows with tracks: `exact`, `stored`, or any point tracker by its name."""
 
 from typing import Protocol
 
 from trajforecast_model.data.demo import Demo
 from trajforecast_model.data.labelers.exact import ExactLabeler
 from trajforecast_model.data.labelers.pixel import PixelLabeler
+from trajforecast_model.data.labelers.stored import StoredLabeler, start_of
 from trajforecast_model.data.labelers.trackers.interface import TrackerOptions
 from trajforecast_model.data.labelers.trackers.registry import POINT_TRACKERS, make_point_tracker
 from trajforecast_model.data.shards import DatasetInfo, Window
 from trajforecast_model.data.windows import window_starts
 
-EXACT = "exact"
-LABELERS = (EXACT, *POINT_TRACKERS)
-_NO_NETWORKS = (EXACT, "lucas_kanade")
+EXACT, STORED = "exact", "stored"
+LABELERS = (EXACT, *POINT_TRACKERS, STORED)
+_NO_NETWORKS = (EXACT, STORED, "lucas_kanade")
 
 
 class Labeler(Protocol):
@@ -39,11 +40,20 @@ def make_labeler(name: str, options: TrackerOptions) -> Labeler:
     """Raises ValueError where the tracker's package or weights are missing: what to install, where they go."""
     if name == EXACT:
         return ExactLabeler()
+    if name == STORED:
+        return StoredLabeler()
     return PixelLabeler(make_point_tracker(name, options))
 
 
 def num_windows(name: str, num_frames: int, first_image: int | None, info: DatasetInfo) -> int:
-    """How many windows a labeler makes of a demo; `exact` renders the images that are missing."""
+    """How many windows a labeler makes of a demo; `exact` renders the images that are missing.
+
+    Raises:
+        ValueError: where `stored` has tracks of too few frames.
+    """
+    if name == STORED:
+        start_of(num_frames, info)
+        return len(info.views)
     starts = window_starts(num_frames, info.stride)
     if name != EXACT:
         starts = [start for start in starts if first_image is not None and start >= first_image]

@@ -16,11 +16,13 @@ from trajforecast_model.data.sources.names import natural
 from trajforecast_model.data.sources.orientation import check_orientation
 from trajforecast_model.data.sources.recordings import INSTRUCTION_FILE, RecordedTask, recorded_tasks
 from trajforecast_model.data.sources.robomimic_hdf5 import RobomimicFile
+from trajforecast_model.data.sources.trajloom.clips import StoredClips, archives_in, unzip, videos_of_clips
 from trajforecast_model.files.paths import files_below
 
+_NAMED = 5  # files in a message
 KINDS = (
     f"*.hdf5 with data/demo_0 (LIBERO, robomimic) or root (ATM), {INFO_FILE} (LeRobot), {INSTRUCTION_FILE} (recordings), "
-    "*.mcap or *.db3 (rosbag2)"
+    "*.mcap or *.db3 (rosbag2) or videos with npz files of tracks"
 )
 
 
@@ -39,6 +41,8 @@ def find_sources(paths: list[Path], options: SourceOptions | None = None) -> lis
     for path in dict.fromkeys(Path(os.path.abspath(path)) for path in paths):
         bags += (found := bags_at(path))
         if path.is_file():
+            if path.suffix.lower() == ".zip":
+                raise unzip([path])
             if path.suffix not in ENDS and not found:
                 raise ValueError(f"{path} is neither an HDF5 file nor a bag; give the folder it is in, with {KINDS}")
             hdf5 += [path] if not found else []
@@ -47,13 +51,22 @@ def find_sources(paths: list[Path], options: SourceOptions | None = None) -> lis
             inside = [file for file in files if _holds_demos(file)]
             datasets = _folders_with(INFO_FILE, path)
             recordings = recorded_tasks(path)
-            if not inside and not datasets and not recordings and not found:
+            clips, without_tracks = videos_of_clips(path)
+            if not inside and not datasets and not recordings and not found and not clips:
+                if archives := archives_in(path):
+                    raise unzip(archives)
                 raise ValueError(f"{path} has no demos: no {KINDS}")
             if others := [file.name for file in files if file not in inside]:
                 print(f"{path}: left out, since they hold no demos: {', '.join(others)}", file=sys.stderr)
             hdf5 += inside
             sources += [task for place in datasets for task in lerobot_tasks(place, options)]
             sources += [RecordedTask.open(place, options) for place in recordings]
+            if clips:
+                sources.append(StoredClips.open(path, options))
+                if without_tracks:
+                    names = ", ".join(video.name for video in without_tracks[:_NAMED])
+                    more = f" and {len(without_tracks) - _NAMED} more" if len(without_tracks) > _NAMED else ""
+                    print(f"{path}: left out, since no tracks lie beside them: {names}{more}", file=sys.stderr)
         else:
             raise ValueError(f"{path} does not exist; expected a file or folder of demos: {KINDS}")
     sources += _hdf5_sources(dict.fromkeys(hdf5), options)
@@ -80,7 +93,8 @@ def _bag_sources(bags: list[Path], options: SourceOptions) -> list[Source]:
 
 def _hdf5_sources(files: Iterable[Path], options: SourceOptions) -> list[Source]:
     atm = [file for file in files if _is_atm(file)]
-    return [*(_demos_file(file, options) for file in files if file not in atm), *atm_tasks(atm, options)]
+    others = [_demos_file(file, options) for file in files if file not in atm]
+    return [*others, *atm_tasks(atm, options)] if atm else others
 
 
 def _demos_file(file: Path, options: SourceOptions) -> Source:

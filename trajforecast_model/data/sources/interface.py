@@ -40,6 +40,8 @@ class SourceOptions:
     cameras: dict[str, str | None] = field(default_factory=lambda: {"side": None, "effector": None})
     image_size: tuple[int, int] = (128, 128)  # height, width; long videos are kept at no more than they become
     instruction: str = ""
+    grid: tuple[int, int] = (64, 64)  # rows, columns of points, where tracks are stored beside the videos
+    captions: Path | None = None  # CSV file of what such videos show
     dt: float = 0.05
     bags: BagOptions = field(default_factory=BagOptions)
 

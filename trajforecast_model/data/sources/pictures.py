@@ -32,6 +32,12 @@ def video_length_and_fps(path: Path) -> tuple[int, float]:
         return max(0, int(video.get(cv2.CAP_PROP_FRAME_COUNT))), float(video.get(cv2.CAP_PROP_FPS))
 
 
+def video_size(path: Path) -> tuple[int, int]:
+    """Height and width of its frames. Raises ValueError if broken."""
+    with _opened(path) as video:
+        return int(video.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(video.get(cv2.CAP_PROP_FRAME_WIDTH))
+
+
 class Video(NamedTuple):
     """frames: uint8 RGB [height, width, 3] each. times: their seconds in the video, float64 [frames]."""
 

@@ -45,14 +45,16 @@ def training_windows(data: DataConfig, networks: FrozenNetworks, world: World, h
     Raises:
         ValueError: where there is nothing frozen to keep, or a folder holds what others made.
     """
-    windows = ShardDataset(data.folder, "train", history=history)
+    windows = ShardDataset(data.folder, "train", history=history, history_pictures=False)
     caches: list[FeatureCache] = []
     if data.feature_cache is not None:
         caches.append(_token_cache(data.feature_cache, windows, networks.image_encoder, world))
     if data.latent_cache is not None:
         with_tokens = WindowsWithFeatures(windows, list(caches))
         caches.append(_latent_cache(data.latent_cache, windows, with_tokens, networks, world))
-        windows = ShardDataset(data.folder, "train", tracks=False, history=history)  # the latents stand for them
+        windows = ShardDataset(
+            data.folder, "train", tracks=False, history=history, history_pictures=False
+        )  # the latents stand for them
     return WindowsWithFeatures(windows, caches) if caches else windows
 
 

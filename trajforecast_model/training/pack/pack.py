@@ -74,6 +74,11 @@ def pack(data: Path, out: Path, settings: PackSettings, device: str = "cpu") -> 
     """
     training, validation = ShardDataset(data, "train"), ShardDataset(data, "val")
     info = training.info
+    if info.history_pictures:
+        raise ValueError(
+            f"data folder {data} holds the pictures of the past (--history-pictures), which a pack does not carry; prepare the "
+            "demos without them"
+        )
     trained, model = _load_vae(settings.vae)
     check_vae_fits(trained.vae, info, trained.image_encoder)
     place = torch.device(device)

@@ -245,7 +245,7 @@ class DenoiserStage:
             if info.frame_size is None:
                 raise ValueError(
                     f"target: pixels needs the frames, which {self.config.data.folder} does not hold; prepare the data "
-                    "with --frames, e.g. --frames 64"
+                    "with --frame-size, e.g. --frame-size 64"
                 )
             return info.num_frames, info.frame_size, 3
         if self.vae is None:

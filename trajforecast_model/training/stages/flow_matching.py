@@ -35,6 +35,7 @@ class LatentSpace:
     def __init__(self, vae: TrackVAE, std: tuple[float, ...]):
         """std: of each channel, over the training set."""
         self.vae, self.std, self._image_size = vae, std, vae.config.image_size
+        self._std_of_channel = torch.tensor(std)
 
     @torch.no_grad()
     def posterior(self, batch: Batch, tokens: Tensor | None) -> Tensor:
@@ -43,7 +44,8 @@ class LatentSpace:
         Frame 0 is the known one, whose deviation is zero: what the VAE makes of it when nothing moves.
         """
         tracks = normalise(batch.tracks, self._image_size).movedim(-1, 2)  # [B, T, 2, H, W]
-        posterior = torch.stack(self.vae.to(tracks.device).encode(tracks, tokens), dim=1)  # [B, 2, T, L, C]
+        self._go_to(tracks.device)
+        posterior = torch.stack(self.vae.encode(tracks, tokens), dim=1)  # [B, 2, T, L, C]
         posterior = self._scaled(posterior)
         posterior[:, 0, :1] = self._static_frame(len(tracks), tokens)
         posterior[:, 1, :1] = 0
@@ -61,8 +63,14 @@ class LatentSpace:
         """The known first frame, float32 [B, 1, C, h, w]."""
         if batch.latents is not None:
             return batch.latents[:, 0, :1].float()
-        self.vae.to(tokens.device)
+        self._go_to(tokens.device)
         return self._static_frame(len(tokens), tokens)
+
+    def _go_to(self, device: torch.device) -> None:
+        # Once: what is there already would be copied anew, for which a GPU waits and which a CUDA graph cannot record.
+        if self.vae.anchors.device != device:
+            self.vae.to(device)
+        self._std_of_channel = self._std_of_channel.to(device)
 
     def _static_frame(self, batch: int, tokens: Tensor | None) -> Tensor:
         of_image = self.vae.config.image_conditioned  # else it is the same in every image
@@ -71,8 +79,7 @@ class LatentSpace:
 
     def _scaled(self, latents: Tensor) -> Tensor:
         """[..., h * w, C] of the VAE -> [..., C, h, w]"""
-        std_of_channel = torch.tensor(self.std, device=latents.device)
-        return (latents.float() / std_of_channel).unflatten(-2, self.vae.config.latent_grid).movedim(-1, -3)
+        return (latents.float() / self._std_of_channel).unflatten(-2, self.vae.config.latent_grid).movedim(-1, -3)
 
 
 FlowSpace = TrackSpace | LatentSpace | PixelSpace

@@ -270,3 +270,49 @@ def test_before_the_demo_began_nothing_is_seen_and_the_first_frame_is_repeated(l
     for early in side.history_tracks[:3]:
         np.testing.assert_array_equal(early, side.history_tracks[3])
     np.testing.assert_array_equal(side.history_tracks[5:], with_history["side", 8].history_tracks)
+
+
+def test_anchored_in_the_past_the_points_of_its_first_frame_ride_on(labeler, windows):
+    info = replace(HISTORY, history_frames=8, anchor="first")
+    labelled = {(window.view, window.start): window for window in labeler.label(demo(), info)}
+    window, before = labelled["side", 8], windows["side", 0]
+    whole = np.concatenate([window.history_tracks, window.tracks[:8]])
+    np.testing.assert_array_equal(whole, before.tracks)
+    np.testing.assert_array_equal(np.concatenate([window.history_visibility, window.visibility[:8]]), before.visibility)
+    first = labelled["side", 0]
+    np.testing.assert_array_equal(first.tracks, before.tracks)
+    assert not first.history_visibility.any()
+
+
+def test_the_pictures_between_windows_are_recorded_or_rendered(labeler, windows):
+    info = replace(HISTORY, history_frames=3, history_pictures=True)
+    labelled = {(window.view, window.start): window for window in labeler.label(demo(), info)}
+    assert [len(labelled["side", start].pictures_between) for start in (0, 8, 16)] == [0, 3, 3]
+    rendered = {
+        window.start: window.image for window in labeler.label(demo(), replace(INFO, stride=1)) if window.view == "side"
+    }
+    for picture, frame in zip(labelled["side", 8].pictures_between, (5, 6, 7), strict=True):
+        np.testing.assert_array_equal(picture, rendered[frame])
+
+
+def test_between_points_far_apart_what_passes_hides_them(labeler):
+    """A wide picture with points 8 pixels apart, while the block is a few of those wide."""
+    size, grid = (96, 128), (12, 16)
+    info = DatasetInfo(labeler="exact", stride=100, image_size=size, grid=grid)
+    window = labeler.label(demo(), info)[0]
+    points = query_points(grid, size)
+    assert window.image.shape == (*size, 3) and window.tracks.shape == (16, *grid, 2)
+    np.testing.assert_array_equal(window.tracks[0], points)
+    scale = focal_length(FOVY, size[0]) / (SIDE_HEIGHT - BLOCK_TOP)
+
+    def under_the_block(frame: int, margin: float) -> np.ndarray:
+        centre = np.array([64, 48]) + scale * (np.array([-0.1, 0.1]) + frame * BLOCK_STEP) * [1, -1]
+        return (np.abs(points - centre) < scale * np.array([0.1, 0.06]) + margin).all(-1)
+
+    on_floor = ~under_the_block(0, margin=3)
+    hidden = on_floor & under_the_block(15, margin=-2)
+    assert hidden.sum() >= 2 and not window.visibility[15, hidden].any()
+    beside = on_floor & ~under_the_block(15, margin=8)
+    assert window.visibility[15, beside].all()
+    moved = (window.tracks[15] - points)[under_the_block(0, margin=-2)]
+    np.testing.assert_allclose(moved, np.broadcast_to(15 * BLOCK_STEP * [1, -1] * scale, moved.shape), atol=0.02)

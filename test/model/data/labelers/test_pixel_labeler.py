@@ -143,3 +143,26 @@ def test_points_are_followed_back_into_the_frames_before_the_window(labeler, win
     assert inner(window.history_visibility[1:]).mean() > 0.9
     assert not labelled["side", 0].history_visibility.any()
     np.testing.assert_array_equal(labelled["side", 0].history_tracks[0], POINTS)
+
+
+def test_anchored_in_the_past_the_points_of_its_first_frame_are_followed_forward(labeler):
+    info = replace(INFO, history_frames=5, anchor="first")
+    labelled = {(window.view, window.start): window for window in labeler.label(demo(first=1), info)}
+    assert list(labelled) == [("side", 4), ("effector", 4)]
+    window = labelled["side", 4]
+    assert not window.history_visibility[:2].any(), "there are three frames before the fourth"
+    np.testing.assert_array_equal(window.history_tracks[:3], np.broadcast_to(POINTS, (3, *POINTS.shape)))
+    followed = np.concatenate([window.history_tracks[2:], window.tracks])
+    steps = np.minimum(np.arange(9), 7)[:, None, None, None]  # the demo ends with frame 8
+    assert np.abs(inner(followed - POINTS) - steps * SHIFT).mean() < 0.3
+    assert window.num_real_frames == 5 and inner(window.visibility).mean() > 0.8
+
+
+@pytest.mark.parametrize("anchor", ["present", "first"])
+def test_the_pictures_between_windows_go_with_them(labeler, anchor):
+    info = replace(INFO, history_frames=5, history_pictures=True, anchor=anchor)
+    shown = demo(first=2)
+    labelled = [window for window in labeler.label(shown, info) if window.view == "side"]
+    assert [window.start for window in labelled] == [4]
+    for picture, frame in zip(labelled[0].pictures_between, (2, 3), strict=True):
+        np.testing.assert_array_equal(picture, shown.images["side"][frame])

@@ -152,3 +152,19 @@ def test_part_sizes_that_are_none_are_refused(data, tmp_path, capsys, size):
     with pytest.raises(SystemExit) as ended:
         main(["pack", str(data), "--out", str(tmp_path / "pack"), f"--part-size={size}"])
     assert ended.value.code == 2 and "expected a number of bytes like 60M" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"history_frames": 4, "history_pictures": True}, "a pack does not carry"),
+        ({"history_frames": 4, "anchor": "first"}, "takes windows of --anchor present"),
+    ],
+)
+def test_pictures_of_the_past_and_grids_of_the_past_are_refused(data, tmp_path, capsys, changes, message):
+    copied = shutil.copytree(data, tmp_path / "data")
+    told = json.loads((copied / "dataset.json").read_text())
+    (copied / "dataset.json").write_text(json.dumps(told | changes))
+    assert main(["pack", str(copied), "--out", str(tmp_path / "pack")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "pack").exists()

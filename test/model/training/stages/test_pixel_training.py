@@ -51,6 +51,6 @@ def test_the_one_door_does_not_take_it_for_a_forecaster_of_tracks(video_data, tm
 def test_pixels_need_frames_and_no_vae(data, video_data, barely_trained_vae, tmp_path, capsys):
     config = pixel_config(data, tmp_path / "run", 1)
     assert run("denoiser", config, tmp_path) == 2
-    assert "--frames" in capsys.readouterr().err
+    assert "--frame-size" in capsys.readouterr().err
     assert run("denoiser", config | {"vae": str(barely_trained_vae)}, tmp_path) == 2
     assert "set vae to null" in capsys.readouterr().err

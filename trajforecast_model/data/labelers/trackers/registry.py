@@ -1,18 +1,15 @@
 """The point trackers by name. A new one is a class with `track` and an entry here."""
 
-from collections.abc import Callable
+from importlib import import_module
 
-from trajforecast_model.data.labelers.trackers.alltracker import AllTracker
-from trajforecast_model.data.labelers.trackers.cotracker3 import CoTracker3
 from trajforecast_model.data.labelers.trackers.interface import PointTracker, TrackerOptions
-from trajforecast_model.data.labelers.trackers.lucas_kanade import LucasKanade
-from trajforecast_model.data.labelers.trackers.tapnext import TapNext
 
-POINT_TRACKERS: dict[str, Callable[[TrackerOptions], PointTracker]] = {
-    "lucas_kanade": LucasKanade,
-    "alltracker": AllTracker,
-    "tapnext": TapNext,
-    "cotracker3": CoTracker3,
+# Module and class: a process whose labeler is another one does not import PyTorch for a network that it never loads.
+POINT_TRACKERS = {
+    "lucas_kanade": ("lucas_kanade", "LucasKanade"),
+    "alltracker": ("alltracker", "AllTracker"),
+    "tapnext": ("tapnext", "TapNext"),
+    "cotracker3": ("cotracker3", "CoTracker3"),
 }
 
 
@@ -25,4 +22,6 @@ def make_point_tracker(name: str, options: TrackerOptions | None = None) -> Poin
     """
     if name not in POINT_TRACKERS:
         raise ValueError(f"unknown point tracker {name!r}; known ones: {', '.join(POINT_TRACKERS)}")
-    return POINT_TRACKERS[name](options or TrackerOptions())
+    module, class_name = POINT_TRACKERS[name]
+    tracker = getattr(import_module(f"{__package__}.{module}"), class_name)
+    return tracker(options or TrackerOptions())
