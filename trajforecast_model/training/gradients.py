@@ -37,12 +37,20 @@ class StepGradients:
     """
 
     def __init__(self, loss: Loss, model: nn.Module, optimisation: OptimisationConfig, world: World):
-        """Called on every rank, at the same state of the model."""
+        """Called on every rank, at the same state of the model.
+
+        Raises:
+            ValueError: where gradients are to be compressed between CPUs.
+        """
         self._model, self._world = model, world
         self._autocast = optimisation.precision == "bfloat16"
         self._loss: nn.Module = _LossModule(loss, model)
         self._shared: DistributedDataParallel | None = None
         if world.size > 1:
+            if optimisation.compress_gradients and world.device.type == "cpu":
+                raise ValueError(
+                    "optimisation.compress_gradients: bf16 is for GPUs, PyTorch does not do it between CPUs; set it to false"
+                )
             with world.lost_ranks_explained(), warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # newer versions give broadcast_buffers another name
                 self._shared = self._loss = DistributedDataParallel(
@@ -51,7 +59,7 @@ class StepGradients:
                     gradient_as_bucket_view=True,
                     broadcast_buffers=False,  # none of them changes
                 )
-            if optimisation.compress_gradients == "bf16":
+            if optimisation.compress_gradients:
                 self._shared.register_comm_hook(None, bf16_compress_hook)
         self._rehearsals = 0 if self._shared is None else _REHEARSALS
 

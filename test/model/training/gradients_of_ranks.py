@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -81,7 +82,6 @@ with join_world() as world:
             assert torch.equal(gradient, history[step][name]), (step, name)
     assert all(map(torch.equal, resumed.parameters(), undisturbed.parameters()))
 
-    compressed = dataclasses.replace(OPTIMISATION, compress_gradients="bf16")
-    difference = largest_difference(gradients_of_steps(copy.deepcopy(start), range(1), world, compressed)[0], alone)
-    assert 1e-4 < difference < 0.02, difference
+    with pytest.raises(ValueError, match="compress_gradients: bf16 is for GPUs"):
+        gradients_of_steps(resumed, range(1), world, dataclasses.replace(OPTIMISATION, compress_gradients="bf16"))
     world.check_same(gradients=sum(gradient.double().sum().item() for gradient in later[-1].values()))
