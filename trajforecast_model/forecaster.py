@@ -422,7 +422,9 @@ class Forecaster:
         if view in tracks:
             known = History(*(np.asarray(part) for part in tracks[view]))
             check_history(known, 1, grid)
-            return past_tracks(known, image.shape[:2], config)
+            # The grid is that of the model's images: of larger ones its points are not the centres of every n-th pixel.
+            size = self.config.image_size
+            return past_tracks(History(rescale(known.tracks, image.shape[:2], size), known.visible), size, config)
         if view not in history:
             nothing = History(np.zeros((1, 0, *grid, 2), np.float32), np.zeros((1, 0, *grid), bool))
             return past_tracks(nothing, image.shape[:2], config)

@@ -36,6 +36,7 @@ class Circumstances:
     instruction: str
     model_id: str
     compute_time: float  # seconds
+    history_frames: int = 0  # of the past that it was made from, of the view that had fewest
 
     @property
     def image_sizes(self) -> list[tuple[int, int]]:
@@ -71,6 +72,7 @@ class TrackArrays(_ForecastArrays):
     visibility: float32 [view, sample, step, row, column], probabilities, or None.
     confidence: float32 [view, sample], the share of the samples that lie near this one; sums to 1 over all that were
         made. None in a message of who does not say it.
+    history_frames: of the past that the forecast was made from, of the view that had fewest; 0 of the present alone.
 
     Step 0 of a track is where its point is now; step t of a view is the moment
     stamps[view] + t * dt, for the newest view stamp + t * dt.
@@ -79,6 +81,7 @@ class TrackArrays(_ForecastArrays):
     tracks: np.ndarray
     visibility: np.ndarray | None
     confidence: np.ndarray | None = None
+    history_frames: int = 0
 
     AXES: ClassVar[tuple[str, ...]] = ("view", "sample", "step", "row", "column", "xy")
 
@@ -119,6 +122,7 @@ class SummaryArrays(_ForecastArrays):
     min_index: int64 [view], which sample that is; of all samples, also when fewer are published.
     spread: float32 [view, step, row, column], pixels.
     confidence: float32 [view, sample], the share of the samples that lie near this one; sums to 1. None as above.
+    history_frames: as above.
     """
 
     mean_t: np.ndarray
@@ -126,6 +130,7 @@ class SummaryArrays(_ForecastArrays):
     min_index: np.ndarray
     spread: np.ndarray
     confidence: np.ndarray | None = None
+    history_frames: int = 0
 
 
 def tracks_message(
@@ -174,6 +179,7 @@ def read_tracks(message: PredictedTracks) -> TrackArrays:
         tracks=_read("tracks", message.tracks, (*shape, 2)),
         visibility=_read("visibility", message.visibility, shape) if len(message.visibility) else None,
         confidence=_read("confidence", message.confidence, shape[:2]) if len(message.confidence) else None,
+        history_frames=message.history_frames,
     )
 
 
@@ -192,6 +198,7 @@ def read_summary(message: TrackSummary) -> SummaryArrays:
         min_index=np.array(message.min_index, dtype=np.int64),
         spread=_read("spread", message.spread, shape),
         confidence=_read("confidence", message.confidence, by_sample) if len(message.confidence) else None,
+        history_frames=message.history_frames,
     )
 
 
@@ -206,6 +213,7 @@ def _fill_common(message: PredictedTracks | TrackSummary, forecast: Forecast, ci
         ViewInfo(header=source.header, name=source.view, width=source.width, height=source.height) for source in sources
     ]
     message.num_solver_steps = forecast.steps
+    message.history_frames = circumstances.history_frames
     message.seed = forecast.seed
 
 

@@ -97,7 +97,8 @@ class _Run:
         self._stage, self._config, self._world, self._folder = stage, config, world, folder
         optimisation = config.optimisation
         self._share = BatchShare(optimisation.batch_size, optimisation.accumulate, world.rank, world.size)
-        training = ShardDataset(config.data.folder, "train", history_pictures=False)
+        self._anchors = (stage.validation.info.anchor,)  # which the stage has taken
+        training = ShardDataset(config.data.folder, "train", history_pictures=False, anchors=self._anchors)
         self._share.check_enough(len(training))
         check_windows(training, "train", stage.reads_instructions)
         check_windows(stage.validation, "val", stage.reads_instructions)
@@ -126,7 +127,7 @@ class _Run:
         config, state, world = self._config, self._state, self._world
         optimisation = config.optimisation
         self._gradients = StepGradients(self._stage.loss, self._model, optimisation, world)
-        windows = training_windows(config.data, self._stage, world, self._stage.reads_history)
+        windows = training_windows(config.data, self._stage, world, self._stage.reads_history, self._anchors)
         if state.step < optimisation.steps:  # what a validation would meet, it meets before the first step
             self._stage.validate(state.average.model, world, _REHEARSED)
         if optimisation.compile:

@@ -21,6 +21,14 @@ from trajforecast_model.training.stages.student import StudentStage
 from trajforecast_model.training.stages.track2act import Track2ActStage
 from trajforecast_model.training.stages.vae import VAEStage
 from trajforecast_model.training.stages.visibility import VisibilityStage
+from trajforecast_model.training.trajloom.configs import (
+    TrajloomTrainConfig,
+    TrajloomVAETrainConfig,
+    TrajloomVisibilityTrainConfig,
+)
+from trajforecast_model.training.trajloom.generator_stage import TrajloomStage
+from trajforecast_model.training.trajloom.vae_stage import TrajloomVAEStage
+from trajforecast_model.training.trajloom.visibility_stage import TrajloomVisibilityStage
 
 # On resume a run may log and store in another way, read more data, split its batches otherwise and go on for longer, but
 # not change its task. Places say nothing: what lies there is compared by its weights (TrainingState).
@@ -36,7 +44,11 @@ _STAGES = {
     "visibility": (VisibilityTrainConfig, VisibilityStage),
     "atm": (ATMTrainConfig, ATMStage),
     "track2act": (Track2ActTrainConfig, Track2ActStage),
+    "trajloom_vae": (TrajloomVAETrainConfig, TrajloomVAEStage),
+    "trajloom": (TrajloomTrainConfig, TrajloomStage),
+    "trajloom_visibility": (TrajloomVisibilityTrainConfig, TrajloomVisibilityStage),
 }
+CONFIG_CLASSES = {stage: config_class for stage, (config_class, _) in _STAGES.items()}
 
 
 def train(stage: str, config_path: Path, overrides: list[str]) -> None:

@@ -49,11 +49,15 @@ class TrajloomConfig:
     generator: GeneratorConfig
     latents: LatentStatistics
     visibility: VisibilityHeadConfig | None = None  # null: visibility is not forecast
-    text_encoder: TextEncoderConfig = UMT5
+    text_encoder: TextEncoderConfig | None = UMT5  # null: captions are not read
     dt: float = 1 / 24  # seconds between frames, unless the caller says otherwise: no network sees it
     steps: int = 10  # solver steps unless the caller says otherwise
     solver: str = "euler"  # "METHOD" or "METHOD@GRID", see flow/solvers.py
-    anchor_noise: float = 0.1  # standard deviation about the last latent of the past, from which the first one starts
+    # Standard deviation about the last latent of the past, from which the first one starts; null: it starts from noise.
+    anchor_noise: float | None = 0.1
+    point: tuple[float, float] = (0.0, 0.0)  # (x, y) of a cell's query point from its top-left pixel, in pixels
+    any_point: bool = False  # whether the networks were trained on a cell's other points, too
+    anchor: Literal["first", "present"] = "first"  # frame of the past in which the tracks are at their query points
     kind: Literal["trajloom"] = "trajloom"
 
     @property
@@ -78,7 +82,11 @@ class TrajloomConfig:
     def __post_init__(self):
         check_solver(self.solver)
         check_at_least(1, self, "steps")
-        check_at_least(0, self, "anchor_noise")
+        if self.anchor_noise is not None:
+            check_at_least(0, self, "anchor_noise")
+        text_dim = None if self.text_encoder is None else self.text_encoder.dim
+        if text_dim != self.generator.text_dim:
+            raise ValueError(f"the text encoder's width is {text_dim}, the generator takes {self.generator.text_dim}")
         if not 0 < self.dt < math.inf:
             raise ValueError(f"dt: got {self.dt}, expected seconds between two frames")
         vae, generator = self.vae, self.generator

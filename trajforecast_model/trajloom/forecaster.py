@@ -198,7 +198,7 @@ class TrajloomForecaster:
         )
 
     def query_points(self, image_size: tuple[int, int] | None = None) -> np.ndarray:
-        """Where tracks begin in the first frame of the past, float32 [rows, columns, 2], pixels of an image of that size."""
+        """Where tracks are in the frame of `config.anchor`, float32 [rows, columns, 2], pixels of an image of that size."""
         return query_points(self.config, image_size or self.config.image_size)
 
     def sample_latents_with_history(
@@ -274,6 +274,10 @@ class TrajloomForecaster:
 
     def _text(self, instruction: str | None) -> Tensor | None:
         """[1, E], or None where there is no caption or no encoder for it."""
+        if self.config.text_encoder is None:
+            if instruction is not None:
+                self._tell("this model was trained without captions: text is left out")
+            return None
         if instruction is None:
             self._tell("no caption was given: text is left out")
             return None

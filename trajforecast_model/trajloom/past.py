@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trajforecast_model.tracks.grid import rescale
+from trajforecast_model.tracks.grid import normalise, rescale
 from trajforecast_model.tracks.optical_flow import follow
 from trajforecast_model.trajloom.checkpoint import TrajloomConfig
 
@@ -30,11 +30,12 @@ class Past:
 
 
 def query_points(config: TrajloomConfig, image_size: tuple[int, int]) -> np.ndarray:
-    """Where tracks begin in the first frame of the past: the cells' top-left pixels, float32 [rows, columns, 2]."""
+    """Where tracks are in the frame of `config.anchor`: one point a cell, float32 [rows, columns, 2]."""
     rows, columns = config.grid
     side = config.vae.patch_size
     x, y = np.meshgrid(side * np.arange(columns), side * np.arange(rows))
-    return rescale(np.stack([x, y], axis=-1) + _FIRST_CENTRE, config.image_size, image_size).astype(np.float32)
+    points = np.stack([x, y], axis=-1) + np.array(config.point) + _FIRST_CENTRE
+    return rescale(points, config.image_size, image_size).astype(np.float32)
 
 
 def checked_past(
@@ -75,10 +76,10 @@ def checked_past(
 
 
 def followed_past(view: str, video: np.ndarray, config: TrajloomConfig, track: Tracker | None = None) -> Past:
-    """The past of a video uint8 [frames, height, width, 3]: its points followed from the first frame on.
+    """The past of a video uint8 [frames, height, width, 3]: its points followed from the frame of `config.anchor`.
 
     Args:
-        track: follows points [N, 2] of the first frame; by default pyramidal Lucas-Kanade, whose lost points stay where
+        track: follows points [N, 2] of a video's first frame; by default pyramidal Lucas-Kanade, whose lost points stay where
             they were lost and count as not visible.
 
     Raises:
@@ -93,16 +94,21 @@ def followed_past(view: str, video: np.ndarray, config: TrajloomConfig, track: T
             f"{config.history}, the present one last"
         )
     size = video.shape[1:3]
-    tracks, visible = (track or follow)(video, query_points(config, size).reshape(-1, 2))
+    way = 1 if config.anchor == "first" else -1  # points of the present are followed back
+    tracks, visible = (track or follow)(np.ascontiguousarray(video[::way]), query_points(config, size).reshape(-1, 2))
+    tracks, visible = tracks[::way], visible[::way]
     shape = (config.history, *config.grid)
     return checked_past(view, tracks.reshape(*shape, 2), visible.reshape(shape), size, config)
 
 
 def normalised_past(past: Past, config: TrajloomConfig) -> Tensor:
     """float32 [frames, 2, rows, columns], as the VAE takes it."""
-    pixels = rescale(past.tracks, past.image_size, config.image_size) - _FIRST_CENTRE
-    height, width = config.image_size
-    return torch.from_numpy(2 * pixels / np.array([width, height], dtype=np.float32) - 1).movedim(-1, 1)
+    return torch.from_numpy(normalised(past.tracks, past.image_size, config.image_size)).movedim(-1, 1)
+
+
+def normalised(tracks, image_size: tuple[int, int], model_size: tuple[int, int]):
+    """Pixels [..., 2] of an image of `image_size` (height, width) to TrajLoom's coordinates; numpy or torch."""
+    return normalise(rescale(tracks, image_size, model_size) - _FIRST_CENTRE, model_size)
 
 
 def future_in_pixels(tracks: Tensor, image_size: tuple[int, int], config: TrajloomConfig) -> tuple[Tensor, Tensor]:

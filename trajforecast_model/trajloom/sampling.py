@@ -12,7 +12,13 @@ from trajforecast_model.networks.trajloom.frames import seen_in_latent_steps, to
 from trajforecast_model.runtime.device import placed
 from trajforecast_model.trajloom.checkpoint import TrajloomConfig, TrajloomNetworks
 
-_ENDS = 1e-5  # flow times are kept that far from 0 and 1
+ENDS = 1e-5  # flow times are kept that far from 0 and 1
+
+
+def anchored_source(noise: Tensor, history: Tensor, deviation: float) -> Tensor:
+    """Noise [..., T, N, C] whose first latent step lies about the last one of the past, `history` [..., T, N, C]."""
+    first = history[..., -1:, :, :] + deviation * noise[..., :1, :, :]
+    return torch.cat([first, noise[..., 1:, :, :]], dim=-3)
 
 
 class TrajloomSampler:
@@ -33,11 +39,11 @@ class TrajloomSampler:
         return (mean.float() - self.mean) / self.std
 
     def noise(self, history: Tensor, k: int, seed: int, streams: list[str]) -> Tensor:
-        """Where the flow starts, [B, K, T, N, C]: the first latent step near the last one of the past."""
+        """Where the flow starts, [B, K, T, N, C]: the first latent step near the last one of the past, if it is anchored."""
         noise_BKTNC = torch.stack([sample_noise(seed, stream, k, tuple(history.shape[1:])) for stream in streams])
-        last_B1NC = history[:, -1:].cpu()
-        noise_BKTNC[:, :, 0] = last_B1NC + self.config.anchor_noise * noise_BKTNC[:, :, 0]
-        return noise_BKTNC
+        if self.config.anchor_noise is None:
+            return noise_BKTNC
+        return anchored_source(noise_BKTNC, history.cpu().unsqueeze(1), self.config.anchor_noise)
 
     @torch.inference_mode()
     def sample_latents_with_history(
@@ -68,7 +74,7 @@ class TrajloomSampler:
         context = self.generator.history_context(*given)
 
         def velocity(z_BKTNC: Tensor, t: Tensor) -> Tensor:
-            t_B1 = t.clamp(_ENDS, 1 - _ENDS).expand(len(z_BKTNC), 1)
+            t_B1 = t.clamp(ENDS, 1 - ENDS).expand(len(z_BKTNC), 1)
             return self.generator.velocity(z_BKTNC.to(self.dtype), t_B1, context).float()
 
         noise_BKTNC = noise.float().to(self.device)

@@ -2,12 +2,18 @@
 
 from trajforecast_model.verbs.arguments import path
 
+_STAGES = (
+    *("vae", "denoiser", "student", "visibility", "atm", "track2act"),
+    *("trajloom_vae", "trajloom", "trajloom_visibility"),
+)
+
 
 def add(verbs) -> None:
     parser = verbs.add_parser(
-        "train", help="train the track VAE, the denoiser, a few-step student of one, its visibility head, or a baseline"
+        "train",
+        help="train the track VAE, the denoiser, a few-step student of one, its visibility head, TrajLoom, or a baseline",
     )
-    parser.add_argument("stage", choices=["vae", "denoiser", "student", "visibility", "atm", "track2act"])
+    parser.add_argument("stage", choices=_STAGES)
     parser.add_argument("--config", required=True, type=path, help="YAML, see config/train/")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change one value of the config")
 

@@ -78,6 +78,7 @@ class Loading:
         )
         forecaster.warn = self._logger.warning
         check_budget(self._wanted, forecaster)
+        check_history(self._wanted, forecaster)
         forecaster.before_step = self._go_on
         self._warm_up(forecaster)
         forecaster.before_step = None
@@ -122,4 +123,14 @@ def check_budget(settings: ForecastParameters, forecaster: Forecaster) -> None:
         raise ValueError(
             f"parameter latency_budget is {settings.latency_budget}, but the solver of {forecaster.model_id}, dopri5, "
             "chooses its own steps and keeps no budget; set it to 0"
+        )
+
+
+def check_history(settings: ForecastParameters, forecaster: Forecaster) -> None:
+    """Raises ValueError for more frames of the past than the checkpoint takes."""
+    most = forecaster.history_frames
+    if settings.history_frames > most:
+        takes = f"takes {most} at most; set it to one of -1 to {most}" if most else "takes no past; set it to -1 or 0"
+        raise ValueError(
+            f"parameter history_frames is {settings.history_frames}, but the checkpoint {forecaster.model_id} {takes}"
         )

@@ -53,6 +53,15 @@ class ForecastParameters:
     autostart: bool = field(
         default=True, metadata=meaning("Whether the node configures and activates itself when it starts", reload=True)
     )
+    history_frames: int = field(
+        default=-1,
+        metadata=meaning(
+            "How many frames of the past forecasts are made from; -1 takes as many as the checkpoint does, 0 none",
+            low=-1,
+            high=1000,
+            reload=True,
+        ),
+    )
     instruction: str = field(
         default="", metadata=meaning("What the robot is to do; the newest of this and ~/instruction counts")
     )
@@ -100,6 +109,15 @@ class ForecastParameters:
             "Seconds of silence after which a camera counts as missing and the other goes on alone",
             low=0.05,
             high=600.0,
+        ),
+    )
+    history_budget_ms: float = field(
+        default=10.0,
+        metadata=meaning(
+            "Milliseconds of a core's time that following the points of one image may take at the median, for a checkpoint that takes a "
+            "past; where it takes longer fewer points are followed. 0 is no limit",
+            low=0.0,
+            high=1000.0,
         ),
     )
     image_fit: str = field(

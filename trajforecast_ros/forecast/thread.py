@@ -25,7 +25,11 @@ from trajforecast_msgs.srv import Predict
 
 from trajforecast_model.forecaster import Forecast, Forecaster
 from trajforecast_model.runtime.threads import Abandonable
-from trajforecast_ros.forecast.fitting import fit, to_source_pixels
+from trajforecast_model.tracks.grid import rescale
+from trajforecast_model.tracks.history import History
+from trajforecast_ros.forecast.fitting import Fitted, fit, to_source_pixels
+from trajforecast_ros.forecast.history.following import LONGEST_WAIT, Following
+from trajforecast_ros.forecast.history.past_points import PastPoints
 from trajforecast_ros.forecast.pairing import CameraChange, Frame, Pairing
 from trajforecast_ros.forecast.parameters import MAX_SAMPLES, MAX_SOLVER_STEPS, ForecastParameters
 from trajforecast_ros.forecast.statistics import Standing, Statistics
@@ -126,6 +130,7 @@ class ForecastThread:
         self._left_behind: Abandonable | None = None  # the last thread, where it could not be waited for
         self._call: Job | None = None  # of ~/predict, under way
         self._compiled_samples = {settings.num_samples}  # k that compiled networks are made for
+        self._following: Following | None = None  # while the thread runs, of a model that takes a past
         self._refused: set[tuple[str, str]] = set()  # only the thread's
         self._failures_said: set[str] = set()  # since the last forecast, only the thread's
         # Seconds that publishing took lately, only the thread's: no forecast may use them.
@@ -140,6 +145,7 @@ class ForecastThread:
             self._pairing.begin(now)
             self._judged_at = now
         sys.setswitchinterval(SWITCH_INTERVAL)
+        self._following = self._begin_to_follow()
         thread = Abandonable(self._work, shift, self._left_behind, name="forecast")
         thread.start()
         self._shift, self._thread = shift, thread
@@ -158,6 +164,9 @@ class ForecastThread:
         thread.join(CUTTING_SECONDS)
         self._left_behind = thread if thread.is_alive() else None
         self._shift = self._thread = None
+        if self._following is not None:
+            self._following.close()
+            self._following = None
         self._pairing.begin(time.monotonic())
         if self._call is not None:
             self._requests.appendleft(self._call)
@@ -170,6 +179,8 @@ class ForecastThread:
         return self._thread is not None
 
     def add_image(self, frame: Frame) -> None:
+        if self._following is not None:
+            self._following.add_image(frame)  # before the forecast that may be made from it
         with self._wake:
             self._pairing.add(frame)
             self._wake.notify()
@@ -184,6 +195,9 @@ class ForecastThread:
             self._pairing.max_age = settings.max_image_age
             self._pairing.history = settings.pair_history
             self._pairing.camera_timeout = settings.camera_timeout
+            if self._following is not None:
+                self._following.image_fit = settings.image_fit
+                self._following.budget = settings.history_budget_ms / 1000
             self._wake.notify()
 
     def request(self, request: Predict.Request) -> Job | str:
@@ -261,6 +275,22 @@ class ForecastThread:
     def lacks_instruction(self, settings: ForecastParameters) -> bool:
         # A model that was trained without text needs none.
         return self._forecaster.config.text_encoder is not None and not settings.instruction.strip()
+
+    def _begin_to_follow(self) -> Following | None:
+        config, settings = self._forecaster.config, self._settings
+        frames = self._forecaster.history_frames
+        if settings.history_frames >= 0:
+            frames = settings.history_frames
+        if not frames:
+            return None
+        return Following(
+            settings.views,
+            partial(PastPoints, frames, config.dt, config.grid, config.image_size),
+            config.image_size,
+            settings.image_fit,
+            settings.history_budget_ms / 1000,
+            self._logger.warning,
+        )
 
     def _why_not(self, job: Job, clock: int) -> str:
         if not job.frames:
@@ -399,6 +429,7 @@ class ForecastThread:
         started = time.monotonic()
         size = self._forecaster.config.image_size
         fitted = {view: fit(image, job.settings.image_fit, size) for view, image in images.items()}
+        past = self._past(job, fitted)
         forecast = self._forecaster.predict(
             {view: part.picture for view, part in fitted.items()},
             job.instruction,
@@ -406,6 +437,7 @@ class ForecastThread:
             steps=job.solver_steps or None,
             seed=job.seed,
             deadline_ms=self._milliseconds_left(job),
+            history_tracks=past,
         )
         if shift.cut:
             raise CutShort
@@ -415,6 +447,7 @@ class ForecastThread:
             instruction=job.instruction,
             model_id=self._forecaster.model_id,
             compute_time=time.monotonic() - started,
+            history_frames=min((_frames_seen(history) for history in past.values()), default=0),
         )
         made = time.monotonic()
         response = self._deliver(Result(job, images, forecast, circumstances))
@@ -424,6 +457,20 @@ class ForecastThread:
         self._compiled_samples.add(job.num_samples)
         self._publishing_times.append(time.monotonic() - made)
         return response
+
+    def _past(self, job: Job, fitted: dict[str, Fitted]) -> dict[str, History]:
+        """Where the points of the fitted pictures were, in their pixels; nothing for a model of the present alone."""
+        following = self._following
+        if following is None:
+            return {}
+        left = self._milliseconds_left(job)
+        patience = LONGEST_WAIT if left is None else min(LONGEST_WAIT, left / 2000)  # half of what is left
+        past = following.history({view: job.frames[view] for view in fitted}, patience)
+        size = self._forecaster.config.image_size
+        return {
+            view: History(rescale(history.tracks, size, fitted[view].picture.shape[:2]), history.visible)
+            for view, history in past.items()
+        }
 
     def _milliseconds_left(self, job: Job) -> float | None:
         """For the networks, of the latency budget; None where there is no budget, or somebody asked for so much."""
@@ -450,6 +497,10 @@ class ForecastThread:
                     self._logger.error(f"images of camera {view} are refused: {error}")
         self._usage.refused = refused
         return images
+
+
+def _frames_seen(history: History) -> int:
+    return int(history.visible.any(axis=(0, 2, 3)).sum())
 
 
 def _failure(message: str) -> Predict.Response:

@@ -53,6 +53,15 @@ def test_frames_and_the_tracks_of_their_points_say_the_same(forecaster):
     np.testing.assert_allclose(by_tracks, forecast(forecaster, history={"side": BEFORE}), atol=1e-3)
 
 
+def test_tracks_in_pixels_of_a_larger_picture_say_the_same(forecaster):
+    tracks = followed_back(PRESENT, BEFORE, (64, 64), (128, 128))
+    large = PRESENT.repeat(5, axis=0).repeat(5, axis=1)
+    by_tracks = forecaster.predict(
+        {"side": large}, k=1, history_tracks={"side": History(tracks.tracks * 5, tracks.visible)}
+    ).tracks
+    np.testing.assert_allclose(by_tracks / 5, forecast(forecaster, history={"side": BEFORE}), atol=1e-3)
+
+
 def test_only_the_newest_frames_count(forecaster):
     longer = np.concatenate([BEFORE[:2] // 2, BEFORE])
     np.testing.assert_array_equal(

@@ -66,6 +66,22 @@ def test_one_point_a_cell_is_encoded_and_decoded_as_the_field_is(frames, size, p
             vae.encode(cells[:, 1:])
 
 
+def test_without_anchors_tracks_are_taken_and_given_as_they_are():
+    config = TrajloomVAEConfig(num_frames=9, image_size=(48, 80), patch_size=16, anchored=False, **SMALL_VAE)
+    vae = randomise(TrajloomVAE(config)).eval()
+    cells = 2 * torch.rand(2, 9, 2, *config.cells.shape) - 1
+    with torch.inference_mode():
+        for of_cells, of_field in zip(vae.encode(cells), vae.encode(config.cells.spread(cells)), strict=True):
+            torch.testing.assert_close(of_cells, of_field, rtol=1e-4, atol=1e-5)
+        latents = vae.encode(cells)[0]
+        torch.testing.assert_close(
+            vae.decode(latents), vae.decode_field(latents)[..., ::16, ::16], rtol=1e-4, atol=1e-5
+        )
+        torch.nn.init.zeros_(vae.final_linear.weight)
+        torch.nn.init.zeros_(vae.final_linear.bias)
+        assert not vae.decode(latents).any()
+
+
 def test_positions_keep_their_precision_in_bfloat16():
     config = TrajloomVAEConfig(num_frames=5, image_size=(480, 832), patch_size=32, **SMALL_VAE)
     vae = TrajloomVAE(config).bfloat16()  # its last layer is zero: tracks stay at the anchors
@@ -153,6 +169,29 @@ def test_a_past_of_another_shape_is_refused(generator, name):
     given[name] = given[name][:, 1:]
     with pytest.raises(ValueError, match=rf"{name}: got \[.*\], expected \[2, "):
         generator.history_context(**given)
+
+
+def test_a_caption_that_is_not_shown_is_none(generator):
+    config = generator.config
+    history = torch.randn(2, config.latent_frames, config.cells, config.channels)
+    text, shown = torch.randn(2, config.text_dim), torch.tensor([True, False])
+    with torch.inference_mode():
+        given, bare = (
+            generator.history_context(history, text=text).condition,
+            generator.history_context(history).condition,
+        )
+        mixed = generator.history_context(history, text=text, text_shown=shown).condition
+    assert torch.equal(mixed[0], given[0]) and torch.equal(mixed[1], bare[1]) and not torch.equal(given[1], bare[1])
+
+
+def test_fusion_and_text_can_be_left_out():
+    config = GeneratorConfig(num_frames=9, cells=6, fusion=False, **SMALL_GENERATOR | {"text_dim": None})
+    generator = randomise(Generator(config)).eval()
+    assert not [name for name in generator.state_dict() if name.startswith(("fusion", "text"))]
+    z, history = torch.randn(2, 2, 3, 6, 4)
+    assert generator(z, torch.tensor([0.1, 0.9]), history).shape == z.shape
+    with pytest.raises(ValueError, match="made without"):
+        generator(z, torch.tensor([0.1, 0.9]), history, text=torch.randn(2, 5))
 
 
 def test_a_new_generator_begins_as_the_paper_says():

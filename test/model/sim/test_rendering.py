@@ -1,5 +1,7 @@
 """The off-screen renderer on a small scene: which way is up, what depth and ids mean, several scenes in one process."""
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -149,3 +151,20 @@ def test_a_replay_tells_the_camera_of_a_view():
 def test_a_scene_without_the_camera_is_refused():
     with pytest.raises(ValueError, match="agentview"):
         camera_id(mujoco.MjModel.from_xml_string("<mujoco/>"), "side")
+
+
+def test_a_renderer_that_nobody_closed_leaves_the_one_made_after_it_working():
+    """As when a program goes on to its next task: pictures of all tasks but the first were noise."""
+    made = []
+    for colour in ("1 0 0 1", "0 0 1 1"):
+        model = mujoco.MjModel.from_xml_string(scene(colour))
+        data = mujoco.MjData(model)
+        mujoco.mj_forward(model, data)
+        made.append((data, SceneRenderer(model, SIZE)))
+    blue_data, blue = made.pop()
+    before = blue.image(blue_data, "side")
+    assert is_coloured(before, 2).any()
+    made.clear()
+    gc.collect()
+    np.testing.assert_array_equal(blue.image(blue_data, "side"), before)
+    blue.close()

@@ -1,5 +1,6 @@
 """Forecasts of a TrajLoom checkpoint from past tracks, from a video, and what is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -22,7 +23,7 @@ from trajforecast_model.trajloom.checkpoint import (
     save_trajloom,
 )
 from trajforecast_model.trajloom.forecaster import TrajloomForecaster
-from trajforecast_model.trajloom.past import future_in_pixels
+from trajforecast_model.trajloom.past import followed_past, future_in_pixels
 
 FRAMES, ROWS, COLUMNS = 9, 3, 5
 SIZE = (48, 80)
@@ -198,6 +199,16 @@ def test_a_video_alone_is_followed_from_its_first_frame(forecaster):
 
     forecast = forecaster.predict_from_history(videos={"front": video}, k=1, tracker=still)
     assert np.array_equal(forecast.tracks[0, 0, 0], forecaster.query_points())
+
+
+def test_a_video_is_followed_back_from_the_present_where_the_model_learned_it_so(forecaster):
+    forecaster.config = replace(forecaster.config, anchor="present", point=(3.0, 2.0))
+    forecast = forecaster.predict_from_history(videos={"front": film(SIZE)}, k=1)
+    np.testing.assert_array_equal(forecast.tracks[0, 0, 0], forecaster.query_points())
+    np.testing.assert_allclose(forecaster.query_points()[0, 0], [3.5, 2.5])
+    past = followed_past("front", film(SIZE), forecaster.config).tracks
+    inner = past[0, 1, 1:4] - past[-1, 1, 1:4]
+    np.testing.assert_allclose(inner, np.broadcast_to([1 - FRAMES, 0], inner.shape), atol=0.7)
 
 
 def test_what_is_left_out_is_said_once(forecaster):

@@ -3,6 +3,7 @@
 import json
 import shutil
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from waiting import LIMIT_SECONDS
 
 from trajforecast_model import Forecaster
 from trajforecast_ros.forecast import thread
+from trajforecast_ros.forecast.loading import check_history
+from trajforecast_ros.forecast.parameters import ForecastParameters
 from trajforecast_ros.forecast.thread import ForecastThread
 from trajforecast_ros.messages import read_summary, read_tracks
 
@@ -341,3 +344,22 @@ def test_a_latency_budget_is_refused_where_the_solver_keeps_none(
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     refused = set_budget(0.5)
     assert not refused.successful and "dopri5" in refused.reason
+
+
+def test_more_of_the_past_than_the_checkpoint_takes_is_refused(node_in_this_process):
+    node = node_in_this_process(history_frames=3)
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    [result] = node.set_parameters([Parameter("history_frames", value=0)])
+    assert result.successful
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("takes", "advice"), [(0, "takes no past; set it to -1 or 0"), (2, "takes 2 at most; set it to one of -1 to 2")]
+)
+def test_a_refused_past_is_told_with_what_can_be_had(takes, advice):
+    forecaster = SimpleNamespace(history_frames=takes, model_id="some_model")
+    for fine in range(-1, takes + 1):
+        check_history(ForecastParameters(history_frames=fine), forecaster)
+    with pytest.raises(ValueError, match=f"history_frames is 3, but the checkpoint some_model {advice}"):
+        check_history(ForecastParameters(history_frames=3), forecaster)

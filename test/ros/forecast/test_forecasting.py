@@ -2,22 +2,31 @@
 
 import threading
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
 from rclpy.task import Future
 from robot import header, picture
+from std_msgs.msg import Header
+from tiny_model import randomise, tiny_config
+from tiny_model import write_tiny_checkpoint as write_checkpoint_with_text
 from trajforecast_msgs.srv import Predict
 from waiting import LIMIT_SECONDS
 
 from trajforecast_model import Forecaster
+from trajforecast_model.checkpoint import save_config, save_weights
+from trajforecast_model.networks.visibility_head import VisibilityHead, VisibilityHeadConfig
+from trajforecast_model.tracks.grid import query_points, rescale
 from trajforecast_ros.forecast import thread
 from trajforecast_ros.forecast.pairing import Frame
 from trajforecast_ros.forecast.parameters import ForecastParameters
 from trajforecast_ros.forecast.statistics import Standing, Statistics
 from trajforecast_ros.forecast.thread import ForecastThread, Job, Result
 from trajforecast_ros.images import to_message
-from trajforecast_ros.messages import nanoseconds
+from trajforecast_ros.messages import nanoseconds, read_summary, read_tracks, summary_message, tracks_message
 
 
 class Log:
@@ -26,6 +35,8 @@ class Log:
 
     def error(self, text: str) -> None:
         self.errors.append(text)
+
+    warning = error
 
 
 class Caller:
@@ -80,8 +91,8 @@ def _result(answer: Future) -> Predict.Response:
 def caller(tiny_checkpoint):
     callers = []
 
-    def make(**settings) -> Caller:
-        callers.append(Caller(Forecaster.from_pretrained(tiny_checkpoint), **settings))
+    def make(checkpoint=tiny_checkpoint, **settings) -> Caller:
+        callers.append(Caller(Forecaster.from_pretrained(checkpoint), **settings))
         return callers[-1]
 
     yield make
@@ -271,3 +282,109 @@ def test_a_call_for_which_the_networks_would_be_compiled_anew_is_refused_with_th
     refusal = calls.begin(num_samples=3)
     assert "compiled for 1" in refusal and "take 1, or configure with compile set to false" in refusal
     assert calls.call().success
+
+
+PAST = 4  # frames that the checkpoint below takes, 0.05 s apart
+HEIGHT, WIDTH = 96, 160
+WIDE = np.random.default_rng(0).integers(0, 256, (24, 60, 3), dtype=np.uint8).repeat(4, axis=0).repeat(4, axis=1)
+
+
+@pytest.fixture(scope="module")
+def checkpoint_with_past(tmp_path_factory) -> Path:
+    """It also says what will be seen."""
+    folder = tmp_path_factory.mktemp("with_past")
+    write_checkpoint_with_text(folder, history_frames=PAST)
+    config = tiny_config(history_frames=PAST)
+    vae, denoiser = config.vae, config.denoiser
+    head = VisibilityHeadConfig(
+        vae.num_frames,
+        tuple(vae.grid),
+        (vae.latent_frames, vae.latent_channels, *vae.latent_grid),
+        denoiser.image_grid,
+        denoiser.image_dim,
+        dim=32,
+    )
+    save_config(replace(config, visibility=head), folder)
+    save_weights(randomise(VisibilityHead(head)), folder / "visibility_head.safetensors")
+    return folder
+
+
+def show(calls: Caller, *views: str, index: int) -> None:
+    """At 20 Hz, a picture that moves two pixels to the right from image to image."""
+    moving = np.ascontiguousarray(WIDE[:, 60 - 2 * index : 60 - 2 * index + WIDTH])
+    stamp = Time(sec=10, nanosec=index * 50_000_000)
+    for view in views:
+        message = to_message(moving, Header(stamp=stamp))
+        calls.thread.add_image(Frame(view, message, nanoseconds(message.header), time.monotonic()))
+
+
+def test_a_forecast_is_made_from_where_its_points_were_and_says_how_much_it_knew(
+    caller, checkpoint_with_past, monkeypatch
+):
+    calls = caller(checkpoint_with_past, history_budget_ms=0.0)
+    given = []
+    predict = Forecaster.predict
+
+    def noted(*images, history_tracks, **options):
+        given.append(history_tracks)
+        return predict(*images, history_tracks=history_tracks, **options)
+
+    monkeypatch.setattr(Forecaster, "predict", noted)
+    for index in range(6):
+        show(calls, *(("side", "effector") if index > 2 else ("side",)), index=index)
+    assert calls.call().success
+
+    [past], [result] = given, calls.results
+    assert [past[view].visible[0].any(axis=(1, 2)).tolist() for view in ("side", "effector")] == [
+        [True] * 4,
+        [False, False, True, True],
+    ]
+    assert result.circumstances.history_frames == 2, "of the camera that had fewest"
+    tracks, visible = past["side"].tracks[0], past["side"].visible[0]
+    moved = (tracks - rescale(query_points((64, 64), (128, 128)), (128, 128), (HEIGHT, WIDTH)))[:, 16:48, 16:48]
+    seen = visible[:, 16:48, 16:48]
+    assert seen.mean() > 0.9
+    error = np.abs(moved - np.array([[-8, 0], [-6, 0], [-4, 0], [-2, 0]])[:, None, None])
+    assert error[seen].mean() < 0.3, "pixels of the camera's own picture"
+
+    alone = predict(calls.forecaster, result.images, "go", k=1, seed=0)
+    assert np.abs(result.forecast.tracks - alone.tracks).max() > 1e-3, "the past makes a difference"
+
+    calls.thread.stop()
+    calls.thread.start()
+    show(calls, "side", "effector", index=6)
+    assert calls.call().success
+    assert calls.results[-1].circumstances.history_frames == 0, "what was before a pause is not the past of what comes"
+
+
+@pytest.mark.parametrize("frames", [0, 2])
+def test_less_of_the_past_can_be_asked_for(caller, checkpoint_with_past, frames):
+    calls = caller(checkpoint_with_past, history_budget_ms=0.0, history_frames=frames)
+    for index in range(6):
+        show(calls, "side", "effector", index=index)
+    assert calls.call().success
+    assert calls.results[-1].circumstances.history_frames == frames
+    assert ("following" in [each.name for each in threading.enumerate()]) == (frames > 0)
+
+
+def test_a_model_of_the_present_alone_has_nothing_followed(caller):
+    calls = caller()
+    assert calls.call().success
+    assert "following" not in [each.name for each in threading.enumerate()]
+    assert calls.results[-1].circumstances.history_frames == 0
+
+
+def test_what_will_be_seen_and_how_much_was_known_are_in_the_messages(caller, checkpoint_with_past):
+    calls = caller(checkpoint_with_past, history_budget_ms=0.0, image_fit="crop")
+    for index in range(4):
+        show(calls, "side", "effector", index=index)
+    assert calls.call().success
+    [result] = calls.results
+    tracks = read_tracks(tracks_message(result.forecast, result.circumstances))
+    summary = read_summary(summary_message(result.forecast, result.circumstances))
+
+    assert tracks.visibility.shape == tracks.tracks.shape[:-1]
+    assert np.array_equal(tracks.visibility, result.forecast.visibility.astype(np.float32))
+    assert (tracks.visibility >= 0).all() and (tracks.visibility <= 1).all() and tracks.visibility.std() > 0
+    assert (tracks.visibility[:, :, 0] > 0.99).all(), "now every point is seen"
+    assert (tracks.history_frames, summary.history_frames) == (3, 3)

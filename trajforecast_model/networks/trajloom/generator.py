@@ -28,18 +28,19 @@ class GeneratorConfig:
     cells: int = 390
     channels: int = 16  # of the latents
     video_channels: int = 16  # of the video's latents, one a cell and latent step
-    text_dim: int = 4096
+    text_dim: int | None = 4096  # width of a caption's embedding; null for a model without text
     dim: int = 768
     depth: int = 16  # blocks: half over time, half over space
     heads: int = 12
+    fusion: bool = True  # queries see their own token's past, carried on by its last step
 
     @property
     def latent_frames(self) -> int:
         return latent_steps(self.num_frames, self.temporal_stride)
 
     def __post_init__(self):
-        check_at_least(1, self, "num_frames", "temporal_stride", "cells", "channels", "video_channels", "text_dim")
-        check_at_least(1, self, "dim", "depth", "heads")
+        check_at_least(1, self, "num_frames", "temporal_stride", "cells", "channels", "video_channels")
+        check_at_least(1, self, "dim", "depth", "heads", *([] if self.text_dim is None else ["text_dim"]))
         if self.dim % self.heads or self.dim % 2:
             raise ValueError(f"dim {self.dim} is not an even multiple of heads {self.heads}; change one of them")
         if self.depth % 2:
@@ -55,7 +56,9 @@ class HistoryContext(NamedTuple):
     """All that the generator needs of B pasts, for any number of samples and solver steps."""
 
     keys_values: list[KeysValues]  # one a block: over time of B * N cells, over space of B pasts
-    continued: Tensor  # [B, 1, T, N, D], the last state carried on by its last step, as it is added to the queries
+    continued: (
+        Tensor | None
+    )  # [B, 1, T, N, D], the last state carried on by its last step, which is added to the queries
     condition: Tensor  # [B, 1, D], of text, video and past
 
 
@@ -70,12 +73,14 @@ class Generator(nn.Module):
         self.visibility_scale = nn.Parameter(torch.tensor(1.0))
         self.video_projection = nn.Linear(config.video_channels, dim)
         self.video_scale = nn.Parameter(torch.tensor(1.0))
-        self.fusion_scale = nn.Parameter(torch.tensor(0.1))
-        self.fusion_gate_logits = nn.Parameter(torch.logit(torch.linspace(0.95, 0.35, config.latent_frames)))
+        if config.fusion:
+            self.fusion_scale = nn.Parameter(torch.tensor(0.1))
+            self.fusion_gate_logits = nn.Parameter(torch.logit(torch.linspace(0.95, 0.35, config.latent_frames)))
         self.cell_positions = nn.Parameter(0.02 * torch.randn(1, config.cells, dim))
         self.segment_embedding = nn.Parameter(0.02 * torch.randn(2, dim))  # past, future
         self.timestep_embedding = nn.Sequential(nn.Linear(dim, 4 * dim), nn.SiLU(), nn.Linear(4 * dim, dim))
-        self.text_projection = nn.Linear(config.text_dim, dim)
+        if config.text_dim is not None:
+            self.text_projection = nn.Linear(config.text_dim, dim)
         self.video_summary = nn.Linear(config.video_channels, dim)
         self.video_summary_scale = nn.Parameter(torch.tensor(1.0))
         self.history_summary = nn.Linear(2 * channels, dim)
@@ -118,6 +123,7 @@ class Generator(nn.Module):
         visibility: Tensor | None = None,
         video: Tensor | None = None,
         text: Tensor | None = None,
+        text_shown: Tensor | None = None,
     ) -> HistoryContext:
         """Projects the past, once for all samples and steps.
 
@@ -126,9 +132,10 @@ class Generator(nn.Module):
             visibility: [B, T, N], which cells were seen in which latent step; None is as if none was seen.
             video: [B, T, N, C_video] normalised latents of the past frames; None is as if they were zero.
             text: [B, E] embedding of the caption; None adds nothing.
+            text_shown: bool [B], the captions that count; the others are as if there was none. None shows all.
 
         Raises:
-            ValueError: for another shape.
+            ValueError: for another shape, or text for a model without.
         """
         config = self.config
         steps_cells = (len(history), config.latent_frames, config.cells)
@@ -143,10 +150,7 @@ class Generator(nn.Module):
 
         seen = self.visibility_projection(visibility.unsqueeze(-1))
         tokens_BTND = self.history_projection(history) + self.visibility_scale * seen
-        last, before = tokens_BTND[:, -1:], tokens_BTND[:, -2:-1]
-        ahead_T11 = torch.linspace(0, 1, config.latent_frames, device=last.device).to(last.dtype)[:, None, None]
-        gates_T11 = self.fusion_scale * self.fusion_gate_logits.sigmoid()[:, None, None]
-        continued_BTND = gates_T11 * (last + ahead_T11 * (last - before))
+        continued = self._continued(tokens_BTND).unsqueeze(1) if config.fusion else None
 
         place_T1D = self.time_positions[0] + self.segment_embedding[0]
         past_BTND = tokens_BTND + place_T1D
@@ -159,13 +163,16 @@ class Generator(nn.Module):
         summary = torch.cat([history.mean(dim=(1, 2)), history[:, -1].mean(dim=1)], dim=-1)  # [B, 2 C]
         condition_BD = condition_BD + self.history_summary_scale * self.history_summary(summary)
         if text is not None:
+            if config.text_dim is None:
+                raise ValueError("text: this generator was made without; leave it out")
             _check_shape("text", text, (len(history), config.text_dim))
-            condition_BD = condition_BD + self.text_projection(text.to(history.dtype))
+            of_text_BD = self.text_projection(text.to(history.dtype))
+            condition_BD = condition_BD + (of_text_BD if text_shown is None else of_text_BD * text_shown[:, None])
         return HistoryContext(
             keys_values=[
                 block.cross_attention.project(over_time if i % 2 else over_space) for i, block in enumerate(self.blocks)
             ],
-            continued=continued_BTND.unsqueeze(1),
+            continued=continued,
             condition=condition_BD.unsqueeze(1),
         )
 
@@ -179,13 +186,22 @@ class Generator(nn.Module):
         condition_BSD = self.timestep_embedding(features) + context.condition
         condition_BS11D = F.silu(condition_BSD)[:, :, None, None]
         place_TND = self.time_positions[1] + self.segment_embedding[1] + self.cell_positions
-        x_BSTND = self.in_projection(z_t) + context.continued + place_TND
+        x_BSTND = self.in_projection(z_t) + place_TND
+        if context.continued is not None:
+            x_BSTND = x_BSTND + context.continued
         for i in range(0, len(self.blocks), 2):
             x_BSNTD = x_BSTND.transpose(2, 3)
             x_BSNTD = self.blocks[i + 1](x_BSNTD, condition_BS11D, context.keys_values[i + 1], over_time=True)
             x_BSTND = x_BSNTD.transpose(2, 3)
             x_BSTND = self.blocks[i](x_BSTND, condition_BS11D, context.keys_values[i], over_time=False)
         return self.final_linear(self.final_norm(x_BSTND))
+
+    def _continued(self, tokens_BTND: Tensor) -> Tensor:
+        """Every token's last state, carried on by its last step and gated by latent step: [B, T, N, D] -> the same shape"""
+        last, before = tokens_BTND[:, -1:], tokens_BTND[:, -2:-1]
+        ahead_T11 = torch.linspace(0, 1, tokens_BTND.shape[1], device=last.device).to(last.dtype)[:, None, None]
+        gates_T11 = self.fusion_scale * self.fusion_gate_logits.sigmoid()[:, None, None]
+        return gates_T11 * (last + ahead_T11 * (last - before))
 
     def _initialise(self) -> None:
         nn.init.zeros_(self.visibility_projection.weight)

@@ -34,6 +34,7 @@ class TrajloomVAEConfig:
     heads: int = 8
     latent_channels: int = 16
     position_frequencies: int = 32  # of the Fourier features of the cells' places
+    anchored: bool = True  # tracks as offsets from the anchors of their pixels; false: as they are
 
     @property
     def cells(self) -> CellGrid:
@@ -102,6 +103,8 @@ class TrajloomVAE(nn.Module):
         """Tracks of the cells' top-left pixels: [B, T', rows * columns, C] -> float32 [B, T, 2, rows, columns]"""
         x = F.linear(self._decoded(latents), self.final_linear.weight[:2], self.final_linear.bias[:2])
         offsets = rearrange(x.float(), "b t (h w) c -> b t c h w", h=self.config.cells.shape[0])
+        if not self.config.anchored:
+            return offsets
         cells = self.config.cells
         return cells.centres(x.device) + cells.ramp(x.device)[:, :1, :1] + offsets
 
@@ -110,23 +113,21 @@ class TrajloomVAE(nn.Module):
         x = self.final_linear(self._decoded(latents)).float()
         rows, side = self.config.cells.shape[0], self.config.patch_size
         offsets = rearrange(x, "b t (h w) (p q c) -> b t c (h p) (w q)", h=rows, p=side, q=side)
-        return self.config.cells.anchors(x.device) + offsets
+        return self.config.cells.anchors(x.device) + offsets if self.config.anchored else offsets
 
     def _embed_points(self, tracks: Tensor) -> Tensor:
         """[B, T, 2, rows, columns] -> [B, T, L, D]; all pixels of a cell have its track."""
         weight, bias = self.patch_embedding.proj.weight.float(), self.patch_embedding.proj.bias.float()
-        ramp = self.config.cells.ramp(tracks.device)
-        offsets = tracks.float() - self.config.cells.centres(tracks.device)
-        x = F.linear(
-            rearrange(offsets, "b t c h w -> b t (h w) c"),
-            weight.sum(dim=(2, 3)),
-            bias - torch.einsum("dcpq,cpq->d", weight, ramp),
-        )
+        offsets = tracks.float()
+        if self.config.anchored:
+            offsets = offsets - self.config.cells.centres(tracks.device)
+            bias = bias - torch.einsum("dcpq,cpq->d", weight, self.config.cells.ramp(tracks.device))
+        x = F.linear(rearrange(offsets, "b t c h w -> b t (h w) c"), weight.sum(dim=(2, 3)), bias)
         return x.to(self.patch_embedding.proj.weight.dtype)
 
     def _embed_field(self, tracks: Tensor) -> Tensor:
         """[B, T, 2, height, width] -> [B, T, L, D]"""
-        offsets = tracks.float() - self.config.cells.anchors(tracks.device)
+        offsets = tracks.float() - self.config.cells.anchors(tracks.device) if self.config.anchored else tracks
         x = self.patch_embedding(offsets.flatten(0, 1).to(self.patch_embedding.proj.weight.dtype))
         return x.unflatten(0, (len(tracks), -1))
 

@@ -75,10 +75,18 @@ class SceneRenderer:
         return metres[::-1].astype(np.float32), self._body_of_segment()[segments][::-1].copy()
 
     def close(self) -> None:
+        if self._gl is None:
+            return
         # What is freed belongs to the current OpenGL context, which may be another renderer's.
         self._gl.make_current()
         self._context.free()
         self._gl.free()
+        self._gl = None
+
+    def __del__(self):
+        # Left to MuJoCo, what is freed would be that of the renderer made last, which then draws noise.
+        if getattr(self, "_gl", None) is not None:
+            self.close()
 
     def _draw(self, data: mujoco.MjData, view: str, segmentation: bool, height: int, width: int) -> None:
         self._gl.make_current()

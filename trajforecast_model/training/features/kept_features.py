@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from trajforecast_model.data.shards import ShardDataset, Window, read_images
+from trajforecast_model.data.windows import Anchor
 from trajforecast_model.files.config import to_dict
 from trajforecast_model.networks.image_encoder import standardise
 from trajforecast_model.training.batches import collate
@@ -34,18 +35,25 @@ class FrozenNetworks(Protocol):
     latent_space: LatentSpace | None  # of a frozen VAE's latents
 
 
-def training_windows(data: DataConfig, networks: FrozenNetworks, world: World, history: bool = False) -> Dataset:
+def training_windows(
+    data: DataConfig,
+    networks: FrozenNetworks,
+    world: World,
+    history: bool = False,
+    anchors: tuple[Anchor, ...] = ("present",),
+) -> Dataset:
     """The windows of the training split; what `data.feature_cache` and `data.latent_cache` lack is written first.
 
     Called on every rank, each of which does its share.
 
     Args:
         history: whether the windows' past is read, where the data has one.
+        anchors: see `ShardDataset`.
 
     Raises:
         ValueError: where there is nothing frozen to keep, or a folder holds what others made.
     """
-    windows = ShardDataset(data.folder, "train", history=history, history_pictures=False)
+    windows = ShardDataset(data.folder, "train", history=history, history_pictures=False, anchors=anchors)
     caches: list[FeatureCache] = []
     if data.feature_cache is not None:
         caches.append(_token_cache(data.feature_cache, windows, networks.image_encoder, world))
@@ -53,7 +61,7 @@ def training_windows(data: DataConfig, networks: FrozenNetworks, world: World, h
         with_tokens = WindowsWithFeatures(windows, list(caches))
         caches.append(_latent_cache(data.latent_cache, windows, with_tokens, networks, world))
         windows = ShardDataset(
-            data.folder, "train", tracks=False, history=history, history_pictures=False
+            data.folder, "train", tracks=False, history=history, history_pictures=False, anchors=anchors
         )  # the latents stand for them
     return WindowsWithFeatures(windows, caches) if caches else windows
 

@@ -1,0 +1,190 @@
+"""TrajLoom's stages on tiny networks: each learns, and what it leaves forecasts behind the door."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic_shards import DIRECTIONS, window, write_synthetic_data
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_runs import QUIET, logged, run, same_state, state
+
+from trajforecast_model import Forecaster
+from trajforecast_model.data.shards import DatasetInfo, write_info, write_shard
+from trajforecast_model.training.trajloom.trained_vae import load_trained_vae
+
+FRAMES = 5  # of a past, and of a future
+INFO = DatasetInfo(
+    labeler="exact",
+    stride=1,
+    num_frames=FRAMES + 1,
+    grid=(16, 16),
+    image_size=(128, 128),
+    history_frames=FRAMES - 1,
+    views=("side",),
+)
+OPTIMISATION = dict(
+    batch_size=8, learning_rate=5e-3, warmup_steps=4, precision="float32", weight_decay=0.0, ema_decay=0.9
+)
+
+
+def common(data: Path, out: Path, steps: int) -> dict:
+    return {
+        "out": str(out),
+        "data": {"folder": str(data), "workers": 0},
+        "optimisation": OPTIMISATION | {"steps": steps},
+        "logging": QUIET | {"checkpoint_every": max(1, steps // 2)},
+    }
+
+
+def vae_config(data: Path, out: Path, steps: int = 60, **changes) -> dict:
+    sizes = dict(
+        num_frames=FRAMES, image_size=[128, 128], patch_size=16, dim=32, depth=2, heads=2, latent_channels=4,
+        position_frequencies=4,
+    )  # fmt: skip
+    return common(data, out, steps) | {"vae": sizes, "statistics_windows": 8, "kl_weight": 1e-6} | changes
+
+
+def generator_config(data: Path, out: Path, vae: Path | None, steps: int = 60, **changes) -> dict:
+    size = dict(dim=32, depth=2, heads=2, video_channels=2)
+    return (
+        common(data, out, steps)
+        | {"vae": None if vae is None else str(vae), "generator": size, "sampling_steps": 3}
+        | {"moving_weight": 8.0}
+        | changes
+    )
+
+
+def write_discs(folder: Path, info: DatasetInfo = INFO) -> Path:
+    """Points whose disc goes on as it came; those of the left half are hidden in the future."""
+    write_info(folder, info)
+    for number in range(10):
+        made = window(np.random.default_rng(number), number, "side", info)
+        seen = made.visibility.copy()
+        seen[1:, :, : info.grid[1] // 2] = False
+        split = "train" if number < 8 else "val"
+        write_shard(folder / split / f"discs__demo_{number:04d}.arrow", [replace(made, visibility=seen)], info)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return write_discs(tmp_path_factory.mktemp("discs"))
+
+
+@pytest.fixture(scope="module")
+def vae(data, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("vae")
+    assert run("trajloom_vae", vae_config(data, folder / "run"), folder) == 0
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def generator(data, vae, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("generator")
+    assert run("trajloom", generator_config(data, folder / "run", vae), folder) == 0
+    return folder / "run"
+
+
+def fell(out: Path, tag: str, to: float) -> bool:
+    losses = [value for _, value in sorted(logged(out, tag).items())]
+    return np.mean(losses[-8:]) < to * np.mean(losses[:4])
+
+
+def past(forecaster, direction: str) -> np.ndarray:
+    way = np.arange(1 - FRAMES, 1)[:, None, None, None] * np.array(DIRECTIONS[direction])
+    return (forecaster.query_points((128, 128)) + way).astype(np.float32)
+
+
+def test_the_vae_learns_and_tells_how_its_latents_are_normalised(vae):
+    assert fell(vae, "train/reconstruction", to=0.5)
+    assert {"train/kl", "train/temporal", "train/spatial"} <= logged_tags(vae)
+    trained, network = load_trained_vae(str(vae))
+    assert (trained.vae.num_frames, trained.dt) == (FRAMES, INFO.dt) and trained.vae == network.config
+    assert all(std > 0 for std in trained.latents.std) and any(abs(mean) > 1e-4 for mean in trained.latents.mean)
+
+
+def test_terms_and_anchors_can_be_left_out(data, tmp_path):
+    config = vae_config(data, tmp_path / "run", steps=1, temporal_weight=0.0, spatial_weight=0.0, points="any")
+    config["vae"]["anchored"] = False
+    assert run("trajloom_vae", config, tmp_path) == 0
+    assert not {"train/temporal", "train/spatial"} & logged_tags(tmp_path / "run")
+
+
+def test_the_generator_learns_and_is_opened_like_a_converted_one(generator):
+    assert fell(generator, "train/flow", to=0.5)
+    forecaster = Forecaster.from_pretrained(generator)
+    tracks = past(forecaster, "push the disc right")
+    forecast = forecaster.predict_from_history({"side": tracks}, image_sizes={"side": (128, 128)}, k=2)
+    assert forecast.tracks.shape == (1, 2, FRAMES + 1, 8, 8, 2) and forecast.dt == INFO.dt
+    assert forecast.visibility is None
+    # The data's points are centres of their own cells: pixel 4 of 16.
+    np.testing.assert_allclose(forecaster.query_points((128, 128))[0, 0], [4.5, 4.5])
+
+
+def test_a_stopped_run_goes_on_as_if_nothing_had_happened(data, vae, tmp_path):
+    logging = {"logging": QUIET | {"checkpoint_every": 2, "validate_every": 2}}
+    whole = generator_config(data, tmp_path / "whole", vae, steps=4, **logging)
+    assert run("trajloom", whole, tmp_path) == 0
+    parts = generator_config(data, tmp_path / "parts", vae, steps=2, **logging)
+    assert run("trajloom", parts, tmp_path) == 0
+    parts["optimisation"]["steps"] = 4
+    assert run("trajloom", parts, tmp_path) == 0
+    assert same_state(state(tmp_path / "whole"), state(tmp_path / "parts"))
+
+
+def test_on_policy_training_goes_on_from_a_generator(data, generator, tmp_path):
+    tuned = generator_config(
+        data, tmp_path / "run", None, steps=12, on_policy={"steps": 2, "samples": 4, "weight": 1.0}
+    )
+    assert run("trajloom", tuned | {"start_from": str(generator)}, tmp_path) == 0
+    of_terms = {f"train/on_policy_{name}" for name in ("forward", "backward", "endpoint")}
+    assert of_terms <= logged_tags(tmp_path / "run")
+    assert all(np.isfinite(list(logged(tmp_path / "run", tag).values())).all() for tag in of_terms)
+    Forecaster.from_pretrained(tmp_path / "run")
+
+
+def test_everything_about_the_past_can_be_left_out_and_captions_taken_in(data, vae, tmp_path):
+    text = dict(source="minilm", pooling="mean", dim=384)
+    config = generator_config(data, tmp_path / "run", vae, steps=1, text_encoder=text, anchor_noise=None)
+    config |= {"history_visibility": False, "tube_noise": 0.0, "text_dropped": 0.5}
+    config["generator"] |= {"fusion": False}
+    assert run("trajloom", config, tmp_path) == 0
+    forecaster = Forecaster.from_pretrained(tmp_path / "run")
+    tracks = {"side": past(forecaster, "push the disc down")}
+    forecaster.predict_from_history(tracks, instruction="push the disc down", k=1)
+    assert forecaster.config.anchor_noise is None and not forecaster.config.generator.fusion
+
+
+def test_the_head_learns_what_will_be_seen_and_is_in_the_checkpoint(data, generator, tmp_path):
+    config = common(data, tmp_path / "run", 30) | {"forecaster": str(generator), "dim": 16, "depth": 1}
+    assert run("trajloom_visibility", config, tmp_path) == 0
+    assert fell(tmp_path / "run", "train/loss", to=0.8)
+    forecaster = Forecaster.from_pretrained(tmp_path / "run")
+    tracks = {"side": past(forecaster, "push the disc right")}
+    forecast = forecaster.predict_from_history(tracks, image_sizes={"side": (128, 128)}, k=2)
+    assert forecast.visibility.shape == forecast.tracks.shape[:-1]
+
+
+def test_data_that_does_not_reach_as_far_is_refused_and_told_what_to_do(vae, tmp_path, capsys):
+    short = write_discs(tmp_path / "short", replace(INFO, history_frames=2))
+    assert run("trajloom", generator_config(short, tmp_path / "run", vae), tmp_path) == 2
+    assert f"--history {FRAMES - 1} --frames {FRAMES + 1}" in capsys.readouterr().err
+
+
+def test_points_that_are_not_a_number_a_cell_are_refused(tmp_path, capsys):
+    write_synthetic_data(tmp_path / "data", train=2, val=1, info=replace(INFO, grid=(4, 4)))
+    assert run("trajloom_vae", vae_config(tmp_path / "data", tmp_path / "run"), tmp_path) == 2
+    assert "4 x 4 points, the VAE 8 x 8 cells" in capsys.readouterr().err
+
+
+def test_an_unknown_key_and_two_beginnings_are_refused(data, vae, tmp_path, capsys):
+    config = generator_config(data, tmp_path / "run", vae)
+    assert run("trajloom", config | {"tube_nois": 0.1}, tmp_path) == 2
+    assert "tube_noise" in capsys.readouterr().err
+    assert run("trajloom", config | {"start_from": str(vae)}, tmp_path) == 2
+    assert "either vae" in capsys.readouterr().err
+
+
+def logged_tags(out: Path) -> set[str]:
+    return set(EventAccumulator(str(out / "tensorboard")).Reload().Tags()["scalars"])
