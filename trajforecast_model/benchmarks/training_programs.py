@@ -16,7 +16,6 @@ from trajforecast_model.networks.track_vae import TrackVAE
 from trajforecast_model.runtime.cuda_graphs import graphed
 from trajforecast_model.training.batches import Batch
 from trajforecast_model.training.configs import OptimisationConfig
-from trajforecast_model.training.distributed import SharedGradients
 from trajforecast_model.training.noise import WindowNoise
 from trajforecast_model.training.stages.flow_matching import LatentSpace, flow_matching_loss
 from trajforecast_model.training.state import TrainingState
@@ -49,10 +48,9 @@ def _prepare_ours(
     device, denoiser = forecaster.device, forecaster.denoiser.train().requires_grad_(True)
     loss_of_noise = training_loss(denoiser, forecaster.vae, batch, device, config)
     state = TrainingState(denoiser, OptimisationConfig(steps=1, batch_size=batch), settings={}, weights={})
-    gradients = SharedGradients(state.parameters)  # where a replay finds them, too
 
     def forward_and_backward(*normals: Tensor) -> Tensor:
-        gradients.zero()
+        denoiser.zero_grad(set_to_none=False)  # gradients stay where a replay finds them, too
         # Casts that autocast keeps would outlive the recording that made them.
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=not recorded):
             loss = loss_of_noise(*normals)

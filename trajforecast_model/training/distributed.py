@@ -9,11 +9,12 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 # Ranks wait for the first one while it writes a checkpoint. A dead peer is noticed at once: torchrun ends the others, and
 # gloo sees the closed connection. Only a node that vanishes lets NCCL wait so long.
 _PATIENCE = timedelta(minutes=60)
+_OF_GLOO = "gloo/"  # in its errors, which have no class of their own: the file of its source that raised
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,29 @@ class World:
                     "same config, the same data folder and the same run folder (on several nodes, a shared disk)"
                 )
 
+    @contextmanager
+    def lost_ranks_explained(self) -> Iterator[None]:
+        """For what exchanges tensors besides computing: an error of the network becomes a ConnectionError."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self.size == 1 or not (isinstance(error, dist.DistError) or _OF_GLOO in str(error)):
+                raise
+            raise self._lost_ranks(error) from error
+
     def _reduce(self, values: Tensor, operation) -> Tensor:
         if dist.is_initialized():
             try:
                 dist.all_reduce(values, operation)
             except RuntimeError as error:
-                raise ConnectionError(
-                    f"rank {self.rank} lost the other ranks; what went wrong is in the message of the rank that ended "
-                    f"first ({str(error).splitlines()[0]})"
-                ) from error
+                raise self._lost_ranks(error) from error
         return values
+
+    def _lost_ranks(self, error: RuntimeError) -> ConnectionError:
+        return ConnectionError(
+            f"rank {self.rank} lost the other ranks; what went wrong is in the message of the rank that ended first "
+            f"({str(error).splitlines()[0]})"
+        )
 
 
 @contextmanager
@@ -98,25 +112,3 @@ def join_world() -> Iterator[World]:
     yield World(device, dist.get_rank(), size)
     # Only after success: on the way out of an error it may wait for ranks that are waiting for this one.
     dist.destroy_process_group()
-
-
-class SharedGradients:
-    """The gradients of all parameters in one buffer, which a single all-reduce a step adds up over the ranks.
-
-    In place of DistributedDataParallel: one fixed layout keeps a resumed run equal to the undisturbed one bit for bit
-    (DDP lays its buckets out anew after the first step of a process), accumulation needs no special case, and losses
-    need not go through one forward. The price is that the all-reduce does not overlap with the backward pass.
-    """
-
-    def __init__(self, parameters: list[nn.Parameter]):
-        self._buffer = parameters[0].new_zeros(sum(parameter.numel() for parameter in parameters))
-        start = 0
-        for parameter in parameters:
-            parameter.grad = self._buffer[start : start + parameter.numel()].view_as(parameter)
-            start += parameter.numel()
-
-    def zero(self) -> None:
-        self._buffer.zero_()
-
-    def sum_over(self, world: World) -> None:
-        world.sum(self._buffer)

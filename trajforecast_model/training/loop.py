@@ -16,9 +16,10 @@ from trajforecast_model.runtime.device import slow_in
 from trajforecast_model.training.batches import Batch, BatchShare, loading, training_batches
 from trajforecast_model.training.checks import check_windows
 from trajforecast_model.training.configs import RunConfig
-from trajforecast_model.training.distributed import SharedGradients, World
+from trajforecast_model.training.distributed import World
 from trajforecast_model.training.features.frozen import weights_digest
 from trajforecast_model.training.features.kept_features import FrozenNetworks, training_windows
+from trajforecast_model.training.gradients import StepGradients
 from trajforecast_model.training.loader_errors import loader_errors_explained
 from trajforecast_model.training.log import TrainingLog
 from trajforecast_model.training.noise import WindowNoise
@@ -119,12 +120,13 @@ class _Run:
             data=(len(training), len(stage.validation)),
             weights=self._state.checksum(),
             other_weights=weights,
+            exchange=(optimisation.accumulate, optimisation.compile, optimisation.compress_gradients),
         )
 
     def train(self) -> None:
         config, state, world = self._config, self._state, self._world
         optimisation = config.optimisation
-        self._gradients = SharedGradients(state.parameters)
+        self._gradients = StepGradients(self._stage.loss, self._model, optimisation, world)
         windows = training_windows(config.data, self._stage, world, self._stage.reads_history, self._anchors)
         if state.step < optimisation.steps:  # what a validation would meet, it meets before the first step
             self._stage.validate(state.average.model, world, _REHEARSED)
@@ -165,16 +167,11 @@ class _Run:
         with self._keeping_what_was_trained():
             parts = [next(batches).to(world.device) for _ in self._share.micro_batches]
         mean_weight = world.sum(sum(self._stage.mean_weight(part) for part in parts) / (len(parts) * world.size))
-        self._gradients.zero()
-        totals: dict[str, Tensor] = {}  # of this rank
-        for part, positions in zip(parts, self._share.micro_batches, strict=True):
-            noise = WindowNoise(optimisation.seed, state.step, positions, world.device)
-            with torch.autocast(world.device.type, torch.bfloat16, enabled=optimisation.precision == "bfloat16"):
-                loss, figures = self._stage.loss(self._model, part, noise, mean_weight)
-            (loss / (len(parts) * world.size)).backward()
-            for name, value in ({"loss": loss.detach()} | figures).items():
-                totals[name] = totals.get(name, 0) + value / len(parts)
-        self._gradients.sum_over(world)
+        noises = [
+            WindowNoise(optimisation.seed, state.step, positions, world.device)
+            for positions in self._share.micro_batches
+        ]
+        totals = self._gradients.compute(list(zip(parts, noises, strict=True)), mean_weight)
         norm = nn.utils.clip_grad_norm_(state.parameters, optimisation.clip_norm)
         if not torch.isfinite(norm):
             raise ValueError(

@@ -4,6 +4,22 @@ import pytest
 from synthetic_shards import write_synthetic_data
 from tiny_runs import run, vae_config
 
+from trajforecast_model.training.gradients import StepGradients
+
+
+@pytest.fixture(autouse=True)
+def every_trained_parameter_is_used_in_every_step(monkeypatch):
+    """Of whatever stage a test trains: DistributedDataParallel waits for the gradients of all of them."""
+    ordinary = StepGradients.compute
+
+    def compute(self, parts, mean_weight):
+        totals = ordinary(self, parts, mean_weight)
+        trained = ((name, weight) for name, weight in self._model.named_parameters() if weight.requires_grad)
+        assert not [name for name, weight in trained if weight.grad is None]
+        return totals
+
+    monkeypatch.setattr(StepGradients, "compute", compute)
+
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory) -> Path:

@@ -15,6 +15,7 @@ from trajforecast_model import checkpoint
 from trajforecast_model.cli import main
 from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.training import run_folder
+from trajforecast_model.training.stages.vae import VAEStage
 from trajforecast_model.training.state import TrainingState
 
 
@@ -75,6 +76,11 @@ MOMENTS = {
     "bug": bug_at_step,
     "bug of the second rank": lambda count: os.environ["RANK"] == "1" and bug_at_step(count),
     "second rank": lambda count: os.environ["RANK"] == "1" and kill_at(TrainingState, "update", count),
+    # Once: torchrun may start the ranks again. The first rank is in its backward pass then, which waits for the second's.
+    "second rank in its loss": lambda count: (
+        (os.environ["RANK"], os.environ["TORCHELASTIC_RESTART_COUNT"]) == ("1", "0")
+        and kill_at(VAEStage, "loss", count)
+    ),
     "second rank is asked to stop": lambda count: (
         os.environ["RANK"] == "1" and kill_at(TrainingState, "update", count, number=signal.SIGTERM)
     ),
