@@ -56,6 +56,7 @@ class StepGradients:
                 self._shared = self._loss = DistributedDataParallel(
                     self._loss,
                     static_graph=not optimisation.compile,  # torch.compile splits its graphs where buckets end
+                    find_unused_parameters=optimisation.compile,  # of a static graph they are known from the rehearsal
                     gradient_as_bucket_view=True,
                     broadcast_buffers=False,  # none of them changes
                 )
