@@ -234,9 +234,9 @@ def test_a_denoiser_with_history_is_trained_on_from_one_without(data, barely_tra
     past = tmp_path / "past"
     write_synthetic_data(past, info=DatasetInfo(labeler="exact", stride=1, history_frames=4))
     start = str(tmp_path / "first")
-    changes = dict(vae=None, start_from=start, history={"frames": 3})
-    second = denoiser_config(past, tmp_path / "second", barely_trained_vae, steps=2, **changes)
+    on_latents = {"vae": None, "start_from": start, "history": {"frames": 3}}
+    second = denoiser_config(past, tmp_path / "second", barely_trained_vae, steps=2) | on_latents
     assert run("denoiser", second, tmp_path) == 0
     assert Forecaster.from_pretrained(tmp_path / "second").history_frames == 3
-    without = denoiser_config(data, tmp_path / "third", barely_trained_vae, steps=2, **changes)
+    without = denoiser_config(data, tmp_path / "third", barely_trained_vae, steps=2) | on_latents
     assert run("denoiser", without, tmp_path) == 2
