@@ -11,12 +11,12 @@ from trajforecast_model.data.shards import DatasetInfo, ShardDataset, Window, wr
 from trajforecast_model.evaluation.futures import Scene, compare_futures, futures_of_scenes
 from trajforecast_model.tracks.grid import query_points
 
-GRID = (4, 4)
+GRID = (10, 10)
 POINTS = query_points(GRID, (256, 256))
 
 
 def moved(*velocities) -> np.ndarray:
-    """Futures [K, 16, 4, 4, 2] in which everything moves by (x, y) pixels a frame."""
+    """Futures [K, 16, 10, 10, 2] in which everything moves by (x, y) pixels a frame."""
     steps = np.arange(16)[:, None, None, None]
     return np.stack([POINTS + steps * np.array(velocity) for velocity in velocities]).astype(np.float32)
 
@@ -35,7 +35,7 @@ def test_best_of_k_takes_the_nearest_of_all_pairs():
 
 def test_still_points_count_among_all_points_only():
     simulated = moved((4, 0), (0, 4))
-    simulated[:, :, 2:] = POINTS[2:]
+    simulated[:, :, 5:] = POINTS[5:]
     sampled = np.repeat(simulated[:1, :1], 16, axis=1).repeat(2, axis=0)
     best = compare_futures([Scene.of(simulated, sampled)] * 2, [1])
     mean_square = np.mean(np.arange(16) ** 2)
