@@ -96,9 +96,8 @@ class Sampler:
         Returns:
             [B, k, T, C, h, w] scaled latents (tracks without a VAE), the clean first frame in slot 0.
         """
-        if past is not None:
-            past = PastTracks(*(part.to(self.device) for part in past))
-        context = self.denoiser.image_context(image_tokens, text_embedding, past)
+        known = {} if past is None else {"history": PastTracks(*(part.to(self.device) for part in past))}
+        context = self.denoiser.image_context(image_tokens, text_embedding, **known)
         first_B1Chw = self.first_frame(image_tokens) if first is None else first
         first_BK1Chw = first_B1Chw.unsqueeze(1).expand(-1, noise.shape[1], -1, -1, -1, -1)
 
