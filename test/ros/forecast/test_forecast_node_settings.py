@@ -57,10 +57,10 @@ def test_it_waits_for_an_instruction_and_says_so_once(forecast_node, listener):
     assert node.output.count("waiting for an instruction") == 1
 
 
-def test_an_instruction_counts_from_any_publisher_but_not_one_that_was_latched_before(forecast_node, listener):
+def test_an_instruction_counts_from_any_publisher_but_not_one_that_was_latched_before(forecast_program, listener):
     robot = Robot(listener)
     robot.instruct.publish(String(data="said before"))
-    node = forecast_node(instruction="given at the start")
+    node = forecast_program(instruction="given at the start")  # when a process began it notes while it imports
     robot.wait_until_connected(node)
     listener.wait_for(lambda: node.said("left out what was said on /forecast_node/instruction"), "what is left out")
     assert robot.forecast_of(stamp=1)[0].instruction == "given at the start"
