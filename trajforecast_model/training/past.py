@@ -62,6 +62,11 @@ def past_of(batch: Batch, frames: int) -> PastTracks:
     return PastTracks((normalise(tracks, size) - normalise(points, size)).movedim(-1, 2), visible)
 
 
+def past_in_training(batch: Batch, config: PastConfig | None, noise: WindowNoise) -> PastTracks | None:
+    """A batch's past, made worse; None for a denoiser that sees none."""
+    return None if config is None else worsened(past_of(batch, config.frames), config, noise)
+
+
 def worsened(past: PastTracks, config: PastConfig, noise: WindowNoise) -> PastTracks:
     """With frames and points left out, and noise on the rest."""
     frames, *grid = past.visible.shape[1:]

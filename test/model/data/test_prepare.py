@@ -120,7 +120,7 @@ def test_a_full_disk_ends_the_run_with_one_message_and_no_half_shard(demos, tmp_
 
 
 def test_a_process_that_loads_no_network_imports_no_pytorch():
-    """Seconds and 300 MB of each worker."""
+    """Which every worker would wait for."""
     program = "import sys, trajforecast_model.verbs.prepare; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "False\n"
 

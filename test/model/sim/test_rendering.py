@@ -123,13 +123,19 @@ def test_a_scene_opened_after_another_was_closed_is_drawn_right():
     np.testing.assert_array_equal(picture, first_picture)
 
 
-def test_closing_one_renderer_leaves_the_other_working():
+def red_and_blue() -> list[tuple[mujoco.MjData, SceneRenderer]]:
+    """Two scenes, open at a time."""
     made = []
     for colour in ("1 0 0 1", "0 0 1 1"):
         model = mujoco.MjModel.from_xml_string(scene(colour))
         data = mujoco.MjData(model)
         mujoco.mj_forward(model, data)
         made.append((data, SceneRenderer(model, SIZE)))
+    return made
+
+
+def test_closing_one_renderer_leaves_the_other_working():
+    made = red_and_blue()
     (red_data, red), (_, blue) = made
     before = red.image(red_data, "side")
     blue.close()
@@ -155,12 +161,7 @@ def test_a_scene_without_the_camera_is_refused():
 
 def test_a_renderer_that_nobody_closed_leaves_the_one_made_after_it_working():
     """As when a program goes on to its next task: pictures of all tasks but the first were noise."""
-    made = []
-    for colour in ("1 0 0 1", "0 0 1 1"):
-        model = mujoco.MjModel.from_xml_string(scene(colour))
-        data = mujoco.MjData(model)
-        mujoco.mj_forward(model, data)
-        made.append((data, SceneRenderer(model, SIZE)))
+    made = red_and_blue()
     blue_data, blue = made.pop()
     before = blue.image(blue_data, "side")
     assert is_coloured(before, 2).any()

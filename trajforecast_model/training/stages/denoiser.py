@@ -28,7 +28,7 @@ from trajforecast_model.training.distributed import World
 from trajforecast_model.training.features.frozen import is_frozen, same_network
 from trajforecast_model.training.features.image_tokens import image_tokens
 from trajforecast_model.training.noise import WindowNoise
-from trajforecast_model.training.past import check_past, past_of, swapped, worsened
+from trajforecast_model.training.past import check_past, past_in_training, swapped
 from trajforecast_model.training.stages.flow_matching import FlowSpace, LatentSpace, TrackSpace, flow_matching_loss
 from trajforecast_model.training.stages.loss_weights import place_weights
 from trajforecast_model.training.stages.pixel_space import PixelSpace
@@ -130,9 +130,8 @@ class DenoiserStage:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         tokens = image_tokens(batch, model.image_encoder)
         text = None if self.text_encoder is None else self.text_encoder.to(tokens.device)(batch.instructions)
-        history = None
+        history = past_in_training(batch, self.config.history, noise)
         if (past := self.config.history) is not None:
-            history = worsened(past_of(batch, past.frames), past, noise)
             draw = noise.normal(1)
             tokens, text = swapped(tokens, past, draw), swapped(text, past, draw)
         loss = flow_matching_loss(

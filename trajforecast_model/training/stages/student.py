@@ -23,7 +23,7 @@ from trajforecast_model.training.batches import Batch
 from trajforecast_model.training.configs import DenoiserSizeConfig, DenoiserTrainConfig, StudentTrainConfig
 from trajforecast_model.training.features.image_tokens import image_tokens
 from trajforecast_model.training.noise import WindowNoise
-from trajforecast_model.training.past import PastConfig, past_of, worsened
+from trajforecast_model.training.past import PastConfig, past_in_training
 from trajforecast_model.training.stages.denoiser import DenoiserStage, DenoiserWithEncoder
 
 
@@ -58,11 +58,7 @@ class StudentStage(DenoiserStage):
             first = self.space.first_frame(batch, tokens)[:, None].expand(-1, draws, -1, -1, -1, -1)
             start = noise.normal(draws, self.forecast_config.denoiser.num_frames, *first.shape[3:])
             start = torch.cat([first, start[:, :, 1:]], dim=2)  # [B, draws, T, C, h, w]
-            past = (
-                None
-                if self.config.history is None
-                else worsened(past_of(batch, self.config.history.frames), self.config.history, noise)
-            )
+            past = past_in_training(batch, self.config.history, noise)
             teacher = self.teacher.to(tokens.device)
             by_teacher = _velocity(teacher, teacher.image_context(tokens, text, past))
             solution = integrate(by_teacher, start, distillation.teacher_steps, distillation.teacher_solver)
