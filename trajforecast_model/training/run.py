@@ -34,7 +34,7 @@ from trajforecast_model.training.trajloom.visibility_stage import TrajloomVisibi
 # not change its task. Places say nothing: what lies there is compared by its weights (TrainingState).
 _FREE = {
     *("out", "stored_dtype", "optimisation.steps", "optimisation.accumulate", "optimisation.compile"),
-    "optimisation.compress_gradients",
+    *("optimisation.parallel", "optimisation.compress_gradients"),
     *("vae", "start_from", "teacher", "forecaster", "image_encoder.source", "text_encoder.source"),
 }
 _STAGES = {
