@@ -52,6 +52,7 @@ setup(
         "bags": BAGS,
         "demo": ["imageio-ffmpeg", *BAGS],
         "video": ["av"],
+        "ray": ["ray>=2.40"],  # 200 MB
         "export": ["onnx", "onnxscript", "onnxruntime"],
         "test": [
             *BAGS,
