@@ -40,10 +40,13 @@ def jobs_on_ray(address: str, out: Path, gpu: bool = False) -> Iterator[RunJobs]
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
     _join(ray, address)
     try:
+        out.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=out, prefix=".seen_by_all_nodes.", suffix=".tmp") as mark:
             yield partial(_run, ray, _Place(os.getcwd(), mark.name), gpu)
     finally:
         ray.shutdown()
+        with suppress(OSError):  # where nothing was written
+            out.rmdir()
 
 
 class _Place:

@@ -53,11 +53,12 @@ def cluster() -> Iterator:
     """Of one node with one core; tests add another."""
     from ray.cluster_utils import Cluster
 
-    # Its processes are other programs than this one: they find the tests' workers here.
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    cluster = Cluster(initialize_head=True, head_node_args={"include_dashboard": False} | node_settings())
-    yield cluster
-    cluster.shutdown()
+    with pytest.MonkeyPatch.context() as environment:
+        # Its processes are other programs than this one: they find the tests' workers here.
+        environment.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+        cluster = Cluster(initialize_head=True, head_node_args={"include_dashboard": False} | node_settings())
+        yield cluster
+        cluster.shutdown()
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_simulated_and_prepared_files_are_those_of_processes_though_a_node_is_ki
         wait_for(lambda: list(out.glob("*.hdf5")))
         cluster.remove_node(second_node, allow_graceful=False)
 
-    killer = threading.Thread(target=kill_after_the_first_file)
+    killer = threading.Thread(target=kill_after_the_first_file, daemon=True)
     killer.start()
     assert main([*SIMULATE, "--out", str(out), "--ray", cluster.address]) == 0
     killer.join()
