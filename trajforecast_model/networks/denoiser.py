@@ -30,7 +30,8 @@ from trajforecast_model.networks.positions import sincos_1d, sincos_2d, timestep
 from trajforecast_model.networks.tiles import transform_by_tiles
 
 # Names of weights begin so.
-HISTORY_PARTS = ("history_encoder.", "history_projection.", "history_condition.", "last_motion_embedding.")
+LAST_MOTION_PARTS = ("last_motion_embedding.",)
+HISTORY_PARTS = ("history_encoder.", "history_projection.", "history_condition.", *LAST_MOTION_PARTS)
 
 
 @dataclass(frozen=True)

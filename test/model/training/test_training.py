@@ -238,5 +238,13 @@ def test_a_denoiser_with_history_is_trained_on_from_one_without(data, barely_tra
     second = denoiser_config(past, tmp_path / "second", barely_trained_vae, steps=2) | on_latents
     assert run("denoiser", second, tmp_path) == 0
     assert Forecaster.from_pretrained(tmp_path / "second").history_frames == 3
-    without = denoiser_config(data, tmp_path / "third", barely_trained_vae, steps=2) | on_latents
+    then = {"start_from": str(tmp_path / "second"), "history": {"frames": 3, "last_motion": True}}
+    third = denoiser_config(past, tmp_path / "third", barely_trained_vae, steps=4) | on_latents | then
+    assert run("denoiser", third, tmp_path) == 0
+    forecaster = Forecaster.from_pretrained(tmp_path / "third")
+    image = np.zeros((128, 128, 3), np.uint8)
+    still = {"side": np.zeros((3, 128, 128, 3), np.uint8)}  # in which nothing is found, and nothing moves
+    told = forecaster.predict({"side": image}, "left", k=1, history=still)
+    assert np.isfinite(told.tracks).all()
+    without = denoiser_config(data, tmp_path / "fourth", barely_trained_vae, steps=2) | on_latents
     assert run("denoiser", without, tmp_path) == 2
