@@ -16,7 +16,8 @@ def test_one_command_makes_the_table(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sizes, "WARM_UP_RUNS", 0)
     out = tmp_path / "sizes.json"
     arguments = ["--sizes", "S", "--evaluations", "2,1", "--depth", "1", "-k", "1", "--views", "1", "--batch", "1"]
-    assert main(["bench", "sizes", *arguments, "--runs", "1", "--device", "cpu", "--out", str(out)]) == 0
+    on_cpu = ["--runs", "1", "--device", "cpu", "--dtype", "float32"]
+    assert main(["bench", "sizes", *arguments, *on_cpu, "--out", str(out)]) == 0
     rows = json.loads(out.read_text())["rows"]
     assert [(row["size"], row["evaluations"]) for row in rows] == [("S", 2), ("S", 1)]
     for row in rows:
@@ -60,14 +61,14 @@ def test_figures_are_those_of_the_forecasts_alone(monkeypatch):
 
 def test_compiled_networks_are_timed_and_cost_the_same(tmp_path, monkeypatch):
     config = libero_config("S", depth=1)
-    cost = cost_of_forecast(untrained_forecaster(config, "cpu", "bfloat16"), request_for(config, views=1, k=1))
+    cost = cost_of_forecast(untrained_forecaster(config, "cpu", "float32"), request_for(config, views=1, k=1))
     torch_compile = torch.compile
     monkeypatch.setattr(torch, "compile", lambda function, **how: torch_compile(function, **how | {"backend": "eager"}))
     monkeypatch.setattr(sizes, "this_machine", lambda *_: Machine("fake", 1e12, 1e12))
     monkeypatch.setattr(sizes, "WARM_UP_RUNS", 0)
     out = tmp_path / "compiled.json"
     arguments = ["--sizes", "S", "--evaluations", "1", "--depth", "1", "-k", "1", "--views", "1", "--batch", "1"]
-    options = ["--runs", "1", "--device", "cpu", "--compile", "--out", str(out)]
+    options = ["--runs", "1", "--device", "cpu", "--dtype", "float32", "--compile", "--out", str(out)]
     assert main(["bench", "sizes", *arguments, *options]) == 0
     report = json.loads(out.read_text())
     assert report["compiled"] == "default"

@@ -39,7 +39,9 @@ def test_vae_then_denoiser_gives_a_checkpoint_that_forecasts(data, trained_vae, 
 
 
 def test_without_a_vae_the_denoiser_works_on_tracks(data, tmp_path):
-    assert run("denoiser", denoiser_config(data, tmp_path / "run", None, steps=2), tmp_path) == 0
+    config = denoiser_config(data, tmp_path / "run", None, steps=2, draws_per_window=1)
+    config["optimisation"] |= dict(batch_size=2)
+    assert run("denoiser", config, tmp_path) == 0
     forecaster = Forecaster.from_pretrained(tmp_path / "run" / "checkpoint")
     assert forecaster.vae is None and forecaster.config.denoiser.track_encoding
 
