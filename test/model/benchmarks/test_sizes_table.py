@@ -75,11 +75,13 @@ def test_compiled_networks_are_timed_and_cost_the_same(tmp_path, monkeypatch):
     assert report["rows"][0]["floor_h200"] == data_sheet_machines()[0].floor(cost, steps=1)
 
 
-def test_unknown_modes_of_the_compiler_are_refused(capsys):
+def test_unknown_modes_of_the_compiler_are_refused(capsys, monkeypatch):
+    monkeypatch.setattr(sizes, "untrained_forecaster", lambda *_: pytest.fail("was made"))
     assert main(["bench", "sizes", "--sizes", "S", "--depth", "1", "--compile", "fast", "--device", "cpu"]) == 2
     assert "mode 'fast', expected one of default, reduce-overhead" in capsys.readouterr().err
 
 
-def test_unknown_sizes_are_refused(capsys):
-    assert main(["bench", "sizes", "--sizes", "XL", "--device", "cpu"]) == 2
+def test_unknown_sizes_are_refused_before_the_others_are_timed(capsys, monkeypatch):
+    monkeypatch.setattr(sizes, "untrained_forecaster", lambda *_: pytest.fail("was made"))
+    assert main(["bench", "sizes", "--sizes", "S,XL", "--device", "cpu"]) == 2
     assert "'XL'" in capsys.readouterr().err
