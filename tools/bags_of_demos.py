@@ -83,7 +83,7 @@ def record(demo: h5py.Group, bag: Path, seed: int) -> None:
     from trajforecast_model.sim.scene.replay import Replay  # imports mujoco, which must be configured before
 
     states, random = demo["states"][:], np.random.default_rng([seed, len(demo["states"])])
-    replay = Replay(with_other_cameras(demo.attrs["model_file"]), SIZE)
+    replay = Replay(with_other_cameras(demo.attrs["model_file"]), SIZE, supersampling=1)
     end = (len(states) - 1) / STATES_RATE
     taken = []
     for view in CAMERAS:

@@ -17,6 +17,7 @@ from pathlib import Path
 from trajforecast_model.checkpoint import checkpoint_folder, load_config
 from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.files.outputs import ready_folder
+from trajforecast_model.training.batches import BatchShare
 from trajforecast_model.training.checks import check_windows
 from trajforecast_model.training.configs import RunConfig
 from trajforecast_model.training.distributed import World, join_world
@@ -90,6 +91,8 @@ def _planned(asked: Asked, out: Path, world: World) -> Record:
         return build_config(asked, now, out, len(training), steps, vae_steps, world)
 
     trial = config(1, 1)
+    for optimisation in (trial.optimisation, *([] if now.vae is None else [trial.vae_training.optimisation])):
+        BatchShare(optimisation.batch_size, optimisation.accumulate).check_enough(len(training))
     for windows, split in ((training, "train"), (validation, "val")):
         check_windows(windows, split, with_instructions=start.text_encoder is not None)
     write_start(source, now, out / "start")
