@@ -19,6 +19,9 @@ def add(verbs) -> None:
         "--history", type=int, metavar="N", help="past frames to see (default: all that the data has; 0: none)"
     )
     parser.add_argument(
+        "--from-scratch", action="store_true", help="draw the weights anew: to see what the checkpoint's are worth"
+    )
+    parser.add_argument(
         "--set", action="append", default=[], metavar="a.b=c", help="any value of train denoiser's config"
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, with nothing else said")
@@ -29,7 +32,7 @@ def add(verbs) -> None:
 
         asked = Asked(
             args.source, None if args.data is None else str(args.data), args.minutes, args.steps, args.learning_rate,
-            args.batch_size, args.history, tuple(args.set),
+            args.batch_size, args.history, args.from_scratch, tuple(args.set),
         )  # fmt: skip
         finetune(asked, args.out, args.resume)
 

@@ -156,6 +156,17 @@ def test_a_vae_that_gives_the_data_back_is_kept_and_another_one_trained_on(check
     assert load_config(trained).latent_std != load_config(checkpoint).latent_std
 
 
+def test_from_scratch_the_networks_are_the_checkpoints_and_the_weights_are_not(checkpoint, other, tmp_path, capsys):
+    options = ("--from-scratch", "--set", "vae_training.data.workers=0")
+    assert finetune(checkpoint, other, tmp_path / "run", *options, steps=1) == 0
+    assert "trained on first" in capsys.readouterr().out
+    theirs = Forecaster.from_pretrained(checkpoint).denoiser.state_dict()
+    fresh = Forecaster.from_pretrained(tmp_path / "run" / "start").denoiser.state_dict()
+    name = "image_projection.weight"
+    assert fresh[name].shape == theirs[name].shape and not torch.allclose(fresh[name], theirs[name], atol=1e-2)
+    assert "drawn anew" in (tmp_path / "run" / "checkpoint" / "README.md").read_text()
+
+
 def interrupted(monkeypatch, step: int) -> None:
     """By Ctrl-C within that step."""
     ordinary, seen = DenoiserStage.loss, []

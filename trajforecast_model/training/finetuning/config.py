@@ -29,6 +29,7 @@ class Asked:
     learning_rate: float | None = None
     batch_size: int | None = None
     history: int | None = None
+    fresh: bool = False  # of the checkpoint only what its networks are
     changes: tuple[str, ...] = ()
 
     def __post_init__(self):
@@ -39,9 +40,6 @@ class Asked:
                 raise ValueError(f"--{name.replace('_', '-')}: got {value}, expected at least 1")
         if self.history is not None and self.history < 0:
             raise ValueError(f"--history: got {self.history}, expected at least 0")
-
-    def given(self) -> dict[str, Any]:
-        return {name: value for name, value in to_dict(self).items() if value not in (None, [])}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from trajforecast_model.files.json_files import read_object
 from trajforecast_model.training.finetuning.config import Asked, FinetuneConfig
 
 _FILE = "finetune.json"
-_OPTIONS = {"source": "from", "changes": "set"}  # those that are called otherwise
+_OPTIONS = {"source": "from", "changes": "set", "fresh": "from-scratch"}  # those that are called otherwise
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Record:
         """Raises ValueError where other things are asked for now; with `resume`, what is not said is as it was."""
         was, now = asdict(self.asked), asdict(asked)
         for name in was:
-            if was[name] == now[name] or (resume and now[name] in (None, ())):
+            if was[name] == now[name] or (resume and _is_not_given(now[name])):
                 continue
             option = f"--{_OPTIONS.get(name, name).replace('_', '-')}"
             raise ValueError(
@@ -52,6 +52,10 @@ def read_record(out: Path) -> Record | None:
 
 
 def _words(value) -> str:
-    if value in (None, ()):
+    if _is_not_given(value):
         return "(not given)"
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _is_not_given(value) -> bool:
+    return value is None or value is False or value == ()

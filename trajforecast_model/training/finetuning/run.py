@@ -95,10 +95,11 @@ def _planned(asked: Asked, out: Path, world: World) -> Record:
         BatchShare(optimisation.batch_size, optimisation.accumulate).check_enough(len(training))
     for windows, split in ((training, "train"), (validation, "val")):
         check_windows(windows, split, with_instructions=start.text_encoder is not None)
-    write_start(source, now, out / "start")
+    write_start(source, now, out / "start", fresh=asked.fresh)
     stage = DenoiserStage(trial.of_denoiser())
     _look_for_room(stage, trial.of_denoiser())
-    told = what_changes(start, now)
+    told = ["its weights were drawn anew"] if asked.fresh else []
+    told += what_changes(start, now)
     for line in told:
         print(line, flush=True)
     vae_stage, vae_kept = None, True

@@ -112,25 +112,30 @@ def what_changes(start: ForecastConfig, now: ForecastConfig) -> list[str]:
     return lines
 
 
-def write_start(source: Path, now: ForecastConfig, folder: Path, trained_vae: Path | None = None) -> None:
+def write_start(
+    source: Path, now: ForecastConfig, folder: Path, trained_vae: Path | None = None, fresh: bool = False
+) -> None:
     """Writes the weights of a checkpoint as one of config `now`; it forecasts as the first one does, where that could.
 
     Args:
         source: of the checkpoint that `now` was made of by `at_geometry`.
         trained_vae: the run's folder of a VAE that takes the place of the checkpoint's.
+        fresh: draw the weights anew.
     """
     if folder.exists():
         return
     start = load_config(source)
-    theirs = Denoiser(start.denoiser)
-    load_weights(theirs, source / "denoiser.safetensors")
-    torch.manual_seed(0)  # of the weights that see a past which the checkpoint did not
-    denoiser = Denoiser(now.denoiser)
-    denoiser.load_state_dict(_with_history(theirs.state_dict(), start.denoiser, now.denoiser, denoiser.state_dict()))
-    vae, encoder = build_vae(start, source), None
+    torch.manual_seed(0)  # of fresh weights, and of those that see a past which the checkpoint did not
+    denoiser, vae, encoder = Denoiser(now.denoiser), build_vae(now, None if fresh else source), None
+    if not fresh:
+        theirs = Denoiser(start.denoiser)
+        load_weights(theirs, source / "denoiser.safetensors")
+        weights = _with_history(theirs.state_dict(), start.denoiser, now.denoiser, denoiser.state_dict())
+        denoiser.load_state_dict(weights)
     if start.image_encoder.kind == "patch":
-        encoder = build_image_encoder(start.image_encoder)
-        load_weights(encoder, source / "image_encoder.safetensors")
+        encoder = build_image_encoder(now.image_encoder)
+        if not fresh:
+            load_weights(encoder, source / "image_encoder.safetensors")
     if trained_vae is not None:
         trained, model = load_trained_vae(trained_vae)
         now, vae = replace(now, latent_std=trained.latent_std), model.vae
