@@ -17,6 +17,8 @@ import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
+from trajforecast_model.data.demo import Demo
+from trajforecast_model.data.sources.libero_hdf5 import LiberoFile
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
@@ -41,15 +43,15 @@ def main() -> None:
     args = parser.parse_args()
     configure_mujoco()
     for path in args.demos:
-        with h5py.File(path) as file:
-            names = sorted(file["data"], key=lambda name: int(name.removeprefix("demo_")))[: args.episodes]
-            if args.exact:
-                write_with_other_cameras(file, names, args.exact / path.name)
-            for number, name in enumerate(names):
-                bag = args.out / f"{path.stem.removesuffix('_demo')}_{number}"
-                if not bag.exists():
-                    record(file["data"][name], bag, seed=number)
-                    print(bag, flush=True)
+        source = LiberoFile.open(path)
+        demos = [source.read(name) for name in source.names()[: args.episodes]]
+        if args.exact:
+            write_with_other_cameras(path, demos, args.exact / path.name)
+        for number, demo in enumerate(demos):
+            bag = args.out / f"{source.task}_{number}"
+            if not bag.exists():
+                record(demo, bag, seed=number)
+                print(bag, flush=True)
 
 
 def with_other_cameras(model_xml: str) -> str:
@@ -65,25 +67,24 @@ def with_other_cameras(model_xml: str) -> str:
     return model_xml
 
 
-def write_with_other_cameras(file: h5py.File, names: list[str], path: Path) -> None:
+def write_with_other_cameras(source: Path, demos: list[Demo], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w") as out:
+    with h5py.File(source) as file, h5py.File(path, "w") as out:
         data = out.create_group("data")
         data.attrs.update(file["data"].attrs)
-        for number, name in enumerate(names):
-            demo = file["data"][name]
+        for number, demo in enumerate(demos):
             copy = data.create_group(f"demo_{number}")
-            copy.attrs.update(demo.attrs)
-            copy.attrs["model_file"] = with_other_cameras(demo.attrs["model_file"])
-            copy["states"] = demo["states"][:]
+            copy.attrs["model_file"] = with_other_cameras(demo.model_xml)
+            copy.attrs["language_instruction"] = demo.instruction
+            copy["states"] = demo.states
 
 
-def record(demo: h5py.Group, bag: Path, seed: int) -> None:
+def record(demo: Demo, bag: Path, seed: int) -> None:
     """The bag has its name when it is whole."""
     from trajforecast_model.sim.scene.replay import Replay  # imports mujoco, which must be configured before
 
-    states, random = demo["states"][:], np.random.default_rng([seed, len(demo["states"])])
-    replay = Replay(with_other_cameras(demo.attrs["model_file"]), SIZE, supersampling=1)
+    states, random = demo.states, np.random.default_rng([seed, len(demo.states)])
+    replay = Replay(with_other_cameras(demo.model_xml), SIZE, supersampling=1)
     end = (len(states) - 1) / STATES_RATE
     taken = []
     for view in CAMERAS:
@@ -94,7 +95,7 @@ def record(demo: h5py.Group, bag: Path, seed: int) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.parent.mkdir(parents=True, exist_ok=True)
     writer = Writer(unfinished, version=9, storage_plugin=StoragePlugin.MCAP)
-    writer.set_custom_data("instruction", demo.attrs["language_instruction"])
+    writer.set_custom_data("instruction", demo.instruction)
     with writer:
         connections = {view: writer.add_connection(*topic, typestore=STORE) for view, topic in CAMERAS.items()}
         for received, stamp, view in sorted(taken):
