@@ -156,11 +156,5 @@ def build_config(
 def _past(now: ForecastConfig) -> dict[str, Any] | None:
     if (history := now.denoiser.history) is None:
         return None
-    return dict(
-        frames=history.frames,
-        pooling=history.pooling,
-        depth=history.depth,
-        without=0.15,
-        shortened=0.25,
-        lost_points=0.3,
-    )
+    of_network = {name: getattr(history, name) for name in ("frames", "pooling", "depth", "last_motion")}
+    return of_network | dict(without=0.15, shortened=0.25, lost_points=0.3)
