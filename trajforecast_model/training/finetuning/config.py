@@ -47,7 +47,7 @@ class FinetuneConfig(DenoiserTrainConfig):
     """What `train denoiser` may say, and what is decided before."""
 
     vae_training: VAETrainConfig | None = None  # of a VAE that is not kept; null for a checkpoint without a VAE
-    keep_vae_below: float = 0.05  # the VAE is kept where its error is less than this share of that of "nothing moves"
+    keep_vae_below: float = 0.03  # the VAE is kept where its error is less than this share of that of "nothing moves"
     vae_share: float = 0.3  # of the minutes (or as many more steps) for a VAE that is not kept
 
     def __post_init__(self):
