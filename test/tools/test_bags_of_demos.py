@@ -42,10 +42,13 @@ def test_bags_are_prepared_as_those_of_a_robot(recorded, tmp_path):
 
 
 def test_exact_labels_are_of_the_same_cameras(recorded, tmp_path):
-    command = ["prepare", str(recorded / "exact"), "--out", str(tmp_path / "data"), "--labeler", "exact"]
-    assert main([*command, "--stride", "8", "--grid", "8x8", "--workers", "1"]) == 0
-    window = ShardDataset(tmp_path / "data", "train", views=("side",))[0]
-    bags = ["prepare", str(recorded / "bags"), "--out", str(tmp_path / "of_bags"), "--grid", "8x8", "--stride", "8"]
-    assert main([*bags, "--view", f"side={bags_of_demos.CAMERAS['side'][0]}", "--workers", "1"]) == 0
-    same = ShardDataset(tmp_path / "of_bags", "train")[0]
-    assert np.abs(window.image.astype(int) - same.image).mean() < 12
+    shape = ["--image-size", "48x64", "--grid", "12x16", "--stride", "8", "--workers", "1"]
+    exact = ["prepare", str(recorded / "exact"), "--out", str(tmp_path / "exact"), "--labeler", "exact"]
+    bags = ["prepare", str(recorded / "bags"), "--out", str(tmp_path / "bags")]
+    assert main([*exact, *shape]) == 0
+    assert main([*bags, *shape, "--view", f"side={bags_of_demos.CAMERAS['side'][0]}"]) == 0
+    window = ShardDataset(tmp_path / "exact", "train", views=("side",))[1]  # at frame 8
+    same = ShardDataset(tmp_path / "bags", "train")[1]
+    assert window.start == same.start == 8
+    difference = np.abs(window.image.astype(int) - same.image).mean()
+    assert difference < 10 < np.abs(window.image.astype(int) - same.image[:, ::-1]).mean(), difference
