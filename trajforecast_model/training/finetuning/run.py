@@ -16,6 +16,7 @@ from pathlib import Path
 
 from trajforecast_model.checkpoint import checkpoint_folder, load_config
 from trajforecast_model.data.shards import ShardDataset
+from trajforecast_model.files.disk import check_room
 from trajforecast_model.files.outputs import ready_folder
 from trajforecast_model.training.batches import BatchShare
 from trajforecast_model.training.checks import check_windows
@@ -95,6 +96,8 @@ def _planned(asked: Asked, out: Path, world: World) -> Record:
         BatchShare(optimisation.batch_size, optimisation.accumulate).check_enough(len(training))
     for windows, split in ((training, "train"), (validation, "val")):
         check_windows(windows, split, with_instructions=start.text_encoder is not None)
+    weights = sum(file.stat().st_size for file in source.glob("*.safetensors"))
+    check_room(out, 2 * weights, f"{out / 'start'}, the checkpoint at the data's geometry,")  # stored in half, maybe
     write_start(source, now, out / "start", fresh=asked.fresh)
     stage = DenoiserStage(trial.of_denoiser())
     _look_for_room(stage, trial.of_denoiser())
