@@ -239,6 +239,11 @@ def test_what_cannot_be_trained_on_is_refused_before_the_work(checkpoint, other,
         ((checkpoint, other, out, "--set", "data.folder=x"), "--data says that"),
         ((checkpoint, other, out, "--set", "denoiser.depth=9"), "not those of this config"),
         ((checkpoint, other, out, "--batch-size", "1000"), "fewer than one batch of 1000"),
+        ((checkpoint, other, out, "--set", "image_encoder=null"), "it is the checkpoint's"),
+        ((checkpoint, other, out, "--set", "image_encoder.input_size=5"), "expected [rows,columns]"),
+        ((checkpoint, other, out, "--set", "image_encoder.input_size=[50,50]"), "not a multiple of patch_size 16"),
+        ((checkpoint, other, out, "--set", "history.frames=many"), "expected a number of frames"),
+        ((checkpoint, other, out, "--set", "history=9"), "has 4 past frames a window"),
         ((checkpoint, other, out, "--batch-size", "0"), "--batch-size: got 0"),
     ]
     for arguments, words in cases:

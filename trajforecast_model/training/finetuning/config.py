@@ -71,6 +71,17 @@ def settings_in(changes: tuple[str, ...]) -> dict[str, Any]:
     return values
 
 
+def asked_input_size(asked: Asked) -> tuple[int, int] | None:
+    """What `--set` says of the image encoder's size. Raises ValueError where that is none."""
+    encoder = settings_in(asked.changes).get("image_encoder", {})
+    if not isinstance(encoder, dict):
+        raise ValueError(f"--set image_encoder: got {encoder!r}, and it is the checkpoint's; leave it out")
+    size = encoder.get("input_size")
+    if size is not None and not (isinstance(size, list) and [type(side) for side in size] == [int, int]):
+        raise ValueError(f"--set image_encoder.input_size: got {size!r}, expected [rows,columns]")
+    return None if size is None else tuple(size)
+
+
 def past_frames(asked: Asked, data: ShardDataset) -> int:
     """How many past frames the model is to see: all that the data has, unless fewer are asked for.
 
@@ -78,7 +89,9 @@ def past_frames(asked: Asked, data: ShardDataset) -> int:
         ValueError: where the data does not reach so far back.
     """
     of_settings = settings_in(asked.changes).get("history", {})
-    frames = 0 if of_settings is None else of_settings.get("frames", asked.history)
+    frames = of_settings.get("frames", asked.history) if isinstance(of_settings, dict) else of_settings or 0
+    if not isinstance(frames, int | None):
+        raise ValueError(f"--set history.frames: got {frames!r}, expected a number of frames")
     there = data.info.history_frames
     if frames is None:
         return there

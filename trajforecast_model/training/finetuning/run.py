@@ -26,9 +26,9 @@ from trajforecast_model.training.finetuning.card import write_cards
 from trajforecast_model.training.finetuning.config import (
     Asked,
     FinetuneConfig,
+    asked_input_size,
     build_config,
     past_frames,
-    settings_in,
 )
 from trajforecast_model.training.finetuning.pace import seconds_per_step
 from trajforecast_model.training.finetuning.record import Record, read_record
@@ -84,9 +84,7 @@ def _planned(asked: Asked, out: Path, world: World) -> Record:
     source = checkpoint_folder(asked.source, allow_download=False)
     start = load_start(source)
     training, validation = (ShardDataset(asked.data, split, history_pictures=False) for split in ("train", "val"))
-    encoder = settings_in(asked.changes).get("image_encoder", {})
-    input_size = tuple(encoder["input_size"]) if "input_size" in encoder else None
-    now = at_geometry(start, training.info, past_frames(asked, training), input_size)
+    now = at_geometry(start, training.info, past_frames(asked, training), asked_input_size(asked))
 
     def config(steps: int, vae_steps: int) -> FinetuneConfig:
         return build_config(asked, now, out, len(training), steps, vae_steps, world)
