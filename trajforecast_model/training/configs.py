@@ -77,6 +77,7 @@ class VAETrainConfig:
     optimisation: OptimisationConfig
     vae: TrackVAEConfig = field(default_factory=TrackVAEConfig)
     image_encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)  # read if vae.image_conditioned
+    start_from: str | None = None  # checkpoint folder of a forecaster, whose VAE is trained on
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     huber_delta: float = 1.0
     kl_weight: float = 1e-6
