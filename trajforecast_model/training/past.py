@@ -28,6 +28,7 @@ class PastConfig:
     shortened: float = 0.3  # share of windows that show a past of fewer frames, all numbers alike
     lost_points: float = 0.3  # largest share of a window's points that are lost, each from some frame back
     noise: float = 0.002  # standard deviation of positions; 2 is the image's side
+    drift: float = 0.0  # of a position against that a frame later, as trackers drift; some windows' and points' more
     swapped: float = 0.0  # share of windows shown with the picture and instruction of another, so that the past counts
 
     def __post_init__(self):
@@ -91,21 +92,31 @@ def worsened(past: PastTracks, config: PastConfig, noise: WindowNoise) -> PastTr
     offsets = past.offsets
     if config.noise:
         offsets = offsets + config.noise * noise.normal(frames, 2, *grid)
+    if config.drift:
+        steps = noise.normal(frames, 2, *grid).flip(1).cumsum(dim=1).flip(1)  # from the present back
+        how_much = _uniform(noise.normal(1))[:, :, None, None, None] * noise.normal(1, 1, *grid).abs()
+        offsets = offsets + 2 * config.drift * how_much * steps
     return PastTracks(offsets, past.visible & there)
 
 
-def swapped(given: Tensor | None, config: PastConfig, draw: Tensor) -> Tensor | None:
-    """What is known of the present [B, ...], in some windows that of the window before it in the batch.
+def swaps(past: PastTracks, config: PastConfig, draw: Tensor) -> Tensor:
+    """Which windows are shown with another's picture and instruction, bool [B].
 
-    Where picture and past do not go together, only the past is right: as in scenes that the model does not know.
+    Where picture and past do not go together, only the past is right: as in scenes that the model does not know. Where
+    there is hardly a past to believe, nothing would be right, and the model would learn that pictures mean little.
 
     Args:
-        draw: [B, 1], standard normal; the same for all that is known of a window.
+        draw: [B, 1], standard normal.
     """
+    seen = past.visible.flatten(2).any(dim=2).sum(dim=1)  # frames
+    return (_uniform(draw)[:, 0] < config.swapped) & (2 * seen >= past.visible.shape[1])
+
+
+def swapped(given: Tensor | None, which: Tensor) -> Tensor | None:
+    """What is known of the present [B, ...], in some windows that of the window before it in the batch."""
     if given is None:
         return None
-    which = (_uniform(draw) < config.swapped).view(-1, *(1,) * (given.dim() - 1))
-    return torch.where(which, given.roll(1, dims=0), given)
+    return torch.where(which.view(-1, *(1,) * (given.dim() - 1)), given.roll(1, dims=0), given)
 
 
 def _uniform(normal: Tensor) -> Tensor:

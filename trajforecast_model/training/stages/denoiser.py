@@ -29,7 +29,7 @@ from trajforecast_model.training.distributed import World
 from trajforecast_model.training.features.frozen import is_frozen, same_network
 from trajforecast_model.training.features.image_tokens import image_tokens
 from trajforecast_model.training.noise import WindowNoise
-from trajforecast_model.training.past import check_past, past_in_training, swapped
+from trajforecast_model.training.past import check_past, past_in_training, swapped, swaps
 from trajforecast_model.training.stages.flow_matching import FlowSpace, LatentSpace, TrackSpace, flow_matching_loss
 from trajforecast_model.training.stages.loss_weights import place_weights
 from trajforecast_model.training.stages.pixel_space import PixelSpace
@@ -135,8 +135,8 @@ class DenoiserStage:
         text = None if self.text_encoder is None else self.text_encoder.to(tokens.device)(batch.instructions)
         history = self._past(batch, tokens, noise)
         if (past := self.config.history) is not None:
-            draw = noise.normal(1)
-            tokens, text = swapped(tokens, past, draw), swapped(text, past, draw)
+            which = swaps(history, past, noise.normal(1))
+            tokens, text = swapped(tokens, which), swapped(text, which)
         loss = flow_matching_loss(
             model.denoiser,
             self.space,
