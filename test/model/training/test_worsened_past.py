@@ -8,10 +8,11 @@ import torch
 from trajforecast_model.data.shards import DatasetInfo
 from trajforecast_model.networks.history_encoder import PastTracks
 from trajforecast_model.training.noise import WindowNoise
-from trajforecast_model.training.past import PastConfig, check_past, swapped, worsened
+from trajforecast_model.training.past import PastConfig, check_past, swapped, swaps, worsened
 
 WINDOWS, FRAMES = 400, 8
 PAST = PastTracks(torch.zeros(WINDOWS, FRAMES, 2, 4, 4), torch.ones(WINDOWS, FRAMES, 4, 4, dtype=torch.bool))
+DRAW = WindowNoise(0, 3, range(WINDOWS), torch.device("cpu")).normal(1)
 UNCHANGED = PastConfig(frames=FRAMES, without=0, shortened=0, lost_points=0, noise=0)
 
 
@@ -66,13 +67,24 @@ def test_shares_that_cannot_be_are_refused(wrong):
 
 
 def test_picture_and_instruction_are_swapped_in_the_same_windows():
-    draw = WindowNoise(0, 3, range(WINDOWS), torch.device("cpu")).normal(1)
     numbers = torch.arange(WINDOWS, dtype=torch.float32)
-    config = replace(UNCHANGED, swapped=0.2)
-    pictures = swapped(numbers[:, None, None].expand(-1, 3, 2), config, draw)
-    texts = swapped(numbers[:, None], config, draw)
+    which = swaps(PAST, replace(UNCHANGED, swapped=0.2), DRAW)
+    pictures, texts = swapped(numbers[:, None, None].expand(-1, 3, 2), which), swapped(numbers[:, None], which)
     assert torch.equal(pictures[:, 0, :1], texts)
     moved = texts[:, 0] != numbers
     assert moved.float().mean() == pytest.approx(0.2, abs=0.06)
     assert torch.equal(texts[moved, 0], (numbers[moved] - 1) % WINDOWS)
-    assert swapped(None, config, draw) is None
+    assert swapped(None, which) is None
+
+
+def test_nothing_is_swapped_where_there_is_hardly_a_past():
+    visible = PAST.visible.clone()
+    visible[::2, : FRAMES // 2 + 1] = False
+    which = swaps(PAST._replace(visible=visible), replace(UNCHANGED, swapped=1.0), DRAW)
+    assert which[1::2].all() and not which[::2].any()
+
+
+def test_positions_drift_ever_farther_back_as_trackers_do():
+    errors = worse(drift=0.01).offsets.square().mean(dim=(0, 2, 3, 4)).sqrt().numpy()  # oldest first
+    assert (errors[:-1] > errors[1:]).all() and errors[-1] == pytest.approx(0.0115, rel=0.1)
+    assert errors[0] == pytest.approx(FRAMES**0.5 * errors[-1], rel=0.05)
