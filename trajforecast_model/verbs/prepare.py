@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from trajforecast_model.files.outputs import ready_folder
 from trajforecast_model.verbs.arguments import ModeOptions, path, size
+from trajforecast_model.verbs.reading import add_bags, add_cameras, add_labeler, reading_of, tracker_of
 
 
 def add(verbs) -> None:
@@ -25,9 +26,8 @@ def add(verbs) -> None:
         "--workers", type=int, default=None, help="default: a process a core; one for a labeler on CUDA"
     )
     demos = ModeOptions(parser, "demos")
-    demos.add("--labeler-weights", type=path, metavar="FILE", help="of a point tracker")
-    demos.add("--labeler-checkout", type=path, metavar="DIR", help="its source, if not installed")
-    demos.add("--labeler-device", help="cpu, cuda or cuda:1 (default: cpu)")
+    add_labeler(demos)
+    add_cameras(demos)
     demos.add("--stride", type=int, help="frames between the starts of two windows (default: 1)")
     demos.add("--dt", type=float, help="seconds between two frames of a window (default: 0.05)")
     demos.add("--image-size", type=size, metavar="HxW", help="pixels of a window's images (default: 128x128)")
@@ -40,26 +40,11 @@ def add(verbs) -> None:
         choices=["present", "first"],
         help="frame in which a window's points form the grid, the first of its past",
     )
-    demos.add("--fps", type=float, help="true rate of recordings that name none or a wrong one")
-    demos.add("--orientation", help="of stored images: upright, upside_down, mirrored or rotated (default: by kind)")
-    demos.add(
-        "--view", action="append", metavar="NAME[=CAMERA]", help="a view of the dataset (default: side, effector)"
-    )
-    demos.add(
-        "--instruction", metavar="TEXT", help="what the robot is told, for recordings that have no words of their own"
-    )
     demos.add("--captions", type=path, metavar="FILE", help="CSV file of what videos with stored tracks show")
     demos.add("--shard", metavar="I/N", help="do this share only; other machines do the others (default: 1/1)")
     demos.add("--dry-run", action="store_true", help="say what would be done and write nothing")
     bags = ModeOptions(parser, "bags")
-    bags.add("--stamps", metavar="WHICH", help="header: when pictures were taken (default); receive: when they came")
-    bags.add(
-        "--max-age", type=float, metavar="S", help="seconds that a picture may be old (default: 0.1, or two frames)"
-    )
-    bags.add("--instruction-topic", metavar="TOPIC", help="a String: what the robot is told from then on")
-    bags.add(
-        "--episodes-topic", metavar="TOPIC", help="each message begins an episode; of Bool, true begins, false ends"
-    )
+    add_bags(bags)
     blocks = ModeOptions(parser, "block scenes")
     blocks.add("--frame-size", type=int, metavar="SIDE", help="also store all frames, so large")
 
@@ -79,23 +64,17 @@ def add(verbs) -> None:
                 labeler=args.labeler or "exact",
             )  # fmt: skip
         from trajforecast_model.data.labelers.kinds import STORED
-        from trajforecast_model.data.labelers.trackers.interface import TrackerOptions
         from trajforecast_model.data.plan import parse_share
         from trajforecast_model.data.prepare import default_workers, prepare
         from trajforecast_model.data.sources.find import is_all_bags
-        from trajforecast_model.data.sources.interface import BagOptions, SourceOptions
         from trajforecast_model.data.sources.trajloom.clips import IMAGE_SIZE, LAYOUT
         from trajforecast_model.data.windows import WindowLayout
 
         blocks.refuse(args, "prepare of demos")
         options = demos.given(args)
-        tracker = TrackerOptions(
-            options.get("labeler_checkout"), options.get("labeler_weights"), options.get("labeler_device", "cpu")
-        )
+        tracker = tracker_of(options)
         # The geometry of TrajLoom's files for `stored`, unless another is asked for.
         stored = args.labeler == STORED
-        views = options.get("view", ("side",) if stored else ("side", "effector"))
-        cameras = dict(view.partition("=")[::2] for view in views)
         asked = {name: options[name] for name in ("grid", "history", "history_pictures", "anchor") if name in options}
         if args.frames is not None:
             asked["num_frames"] = args.frames
@@ -103,11 +82,9 @@ def add(verbs) -> None:
         return prepare(
             args.demos, args.out, args.labeler or ("lucas_kanade" if is_all_bags(args.demos) else "exact"), options.get("stride", 1),
             default_workers(tracker) if args.workers is None else args.workers, tracker=tracker,
-            reading=SourceOptions(
-                options.get("orientation"), options.get("fps"), {view: name or None for view, name in cameras.items()},
-                image_size=options.get("image_size", IMAGE_SIZE if stored else SourceOptions.image_size),
-                instruction=options.get("instruction", "").strip(), grid=layout.grid, captions=options.get("captions"),
-                bags=BagOptions(**bags.given(args)),
+            reading=reading_of(
+                options, bags.given(args), views=("side",) if stored else ("side", "effector"),
+                image_size=IMAGE_SIZE if stored else (128, 128), grid=layout.grid,
             ),
             dt=options.get("dt"), layout=layout, share=parse_share(options.get("shard", "1/1")),
             dry_run="dry_run" in options,

@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from trajforecast_model.data.demo import Demo
+from trajforecast_model.data.demo import ACTION, Demo
 from trajforecast_model.data.sources.interface import Outline, SourceOptions, digest_of
 from trajforecast_model.data.sources.names import natural
 from trajforecast_model.data.sources.orientation import upright
@@ -95,6 +95,7 @@ class Hdf5Demos:
             model_xml = group.attrs.get("model_file")
             stored = {view: images[:] for view, images in recorded.items()}
             first = self._first_image(group)
+            actions = self._actions(group, length)
         if states is not None and not np.isfinite(states).all():
             raise ValueError(f"{where}: states are not all finite values")
         return Demo(
@@ -110,6 +111,7 @@ class Hdf5Demos:
             },
             states=states,
             model_xml=None if model_xml is None else text(model_xml),
+            numbers={} if actions is None else {ACTION: actions},
         )
 
     def fingerprint(self, name: str) -> str:
@@ -124,6 +126,12 @@ class Hdf5Demos:
 
     def _words_of_the_name(self) -> str:
         raise NotImplementedError
+
+    def _actions(self, group: h5py.Group, length: int) -> np.ndarray | None:
+        """What the robot did at each frame, float32 [length, D], where that is told."""
+        actions = group.get("actions")
+        whole = isinstance(actions, h5py.Dataset) and actions.ndim == 2 and len(actions) == length
+        return actions[:].astype(np.float32) if whole else None
 
     def _recorded(self, name: str, group: h5py.Group) -> dict[str, h5py.Dataset]:
         """The images that there are, by view."""
