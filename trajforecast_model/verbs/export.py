@@ -23,7 +23,9 @@ def add(verbs) -> None:
     wan_move.add_argument("--out", required=True, type=path, help="new folder")
 
     lerobot = formats.add_parser("lerobot", help="recordings as a LeRobot dataset with their tracks beside each frame")
-    lerobot.add_argument("demos", nargs="+", type=path, metavar="DATA", help="recordings of any kind that prepare reads")
+    lerobot.add_argument(
+        "demos", nargs="+", type=path, metavar="DATA", help="recordings of any kind that prepare reads"
+    )
     lerobot.add_argument("--labeler", help="exact or a point tracker (default: exact where demos have states)")
     demos = ModeOptions(lerobot, "demos")
     add_labeler(demos)

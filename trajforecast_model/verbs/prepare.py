@@ -15,12 +15,14 @@ def add(verbs) -> None:
         "demos",
         nargs="+",
         type=path,
-        help="LIBERO, robomimic or ATM HDF5, LeRobot datasets, bags, videos; or folders; or one of block scenes",
+        help="LIBERO, robomimic or ATM HDF5, LeRobot datasets, bags, videos, Kubric's scenes, Physion, Physics101; or folders "
+        "of these; or one of block scenes",
     )
     parser.add_argument("--out", required=True, type=path)
     parser.add_argument(
         "--labeler",
-        help="exact, lucas_kanade, alltracker, tapnext, cotracker3 or stored (default: exact; of bags lucas_kanade)",
+        help="exact, lucas_kanade, alltracker, tapnext, cotracker3 or stored (default: exact; of bags, Physion and "
+        "Physics101 lucas_kanade)",
     )
     parser.add_argument(
         "--workers", type=int, default=None, help="default: a process a core; one for a labeler on CUDA"
@@ -67,26 +69,34 @@ def add(verbs) -> None:
         from trajforecast_model.data.plan import parse_share
         from trajforecast_model.data.prepare import default_workers, prepare
         from trajforecast_model.data.sources.find import is_all_bags
+        from trajforecast_model.data.sources.physics.find import usual_of
         from trajforecast_model.data.sources.trajloom.clips import IMAGE_SIZE, LAYOUT
         from trajforecast_model.data.windows import WindowLayout
 
         blocks.refuse(args, "prepare of demos")
         options = demos.given(args)
         tracker = tracker_of(options)
-        # The geometry of TrajLoom's files for `stored`, unless another is asked for.
-        stored = args.labeler == STORED
+        # The geometry of TrajLoom's files for `stored`, and of the data set, unless another is asked for.
+        stored, usual = args.labeler == STORED, usual_of(args.demos)
         asked = {name: options[name] for name in ("grid", "history", "history_pictures", "anchor") if name in options}
         if args.frames is not None:
             asked["num_frames"] = args.frames
-        layout = replace(LAYOUT if stored else WindowLayout(), **asked)
+        views, image_size, layout = ("side", "effector"), (128, 128), WindowLayout()
+        if stored:
+            views, image_size, layout = ("side",), IMAGE_SIZE, LAYOUT
+        elif usual is not None:
+            views, image_size, layout = (usual.view,), usual.image_size, usual.layout
+        layout = replace(layout, **asked)
+        if usual is None:
+            labeler, stride, dt = "lucas_kanade" if is_all_bags(args.demos) else "exact", 1, None
+        else:
+            # That no frame is in two windows is ours: the paper does not say.
+            labeler, stride, dt = usual.labeler, layout.num_frames, usual.dt
         return prepare(
-            args.demos, args.out, args.labeler or ("lucas_kanade" if is_all_bags(args.demos) else "exact"), options.get("stride", 1),
+            args.demos, args.out, args.labeler or labeler, options.get("stride", stride),
             default_workers(tracker) if args.workers is None else args.workers, tracker=tracker,
-            reading=reading_of(
-                options, bags.given(args), views=("side",) if stored else ("side", "effector"),
-                image_size=IMAGE_SIZE if stored else (128, 128), grid=layout.grid,
-            ),
-            dt=options.get("dt"), layout=layout, share=parse_share(options.get("shard", "1/1")),
+            reading=reading_of(options, bags.given(args), views=views, image_size=image_size, grid=layout.grid),
+            dt=options.get("dt", dt), layout=layout, share=parse_share(options.get("shard", "1/1")),
             dry_run="dry_run" in options,
         )  # fmt: skip
 

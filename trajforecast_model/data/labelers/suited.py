@@ -3,6 +3,7 @@
 from trajforecast_model.data.labelers.kinds import EXACT, LUCAS_KANADE, STORED
 from trajforecast_model.data.shards import DatasetInfo
 from trajforecast_model.data.sources.interface import Source
+from trajforecast_model.data.sources.physics.kubric import KubricScenes
 from trajforecast_model.data.sources.robomimic_hdf5 import REPLAYED
 from trajforecast_model.data.sources.trajloom.clips import StoredClips
 from trajforecast_model.sim.cameras import VIEW_DATASETS
@@ -10,7 +11,8 @@ from trajforecast_model.sim.cameras import VIEW_DATASETS
 
 def usual_labeler(sources: list[Source]) -> str:
     """What labels demos where nothing else is asked for: the truth, unless none of them can be replayed."""
-    return EXACT if any(source.replayable for source in sources) else LUCAS_KANADE
+    exact = any(source.replayable or isinstance(source, KubricScenes) for source in sources)
+    return EXACT if exact else LUCAS_KANADE
 
 
 def check_suited(sources: list[Source], info: DatasetInfo, cameras: dict[str, str | None]) -> None:
@@ -21,7 +23,7 @@ def check_suited(sources: list[Source], info: DatasetInfo, cameras: dict[str, st
     """
     if info.labeler == STORED:
         _check_stored(sources, info)
-    if info.labeler != EXACT:
+    if info.labeler != EXACT or all(isinstance(source, KubricScenes) for source in sources):
         return
     unknown = [view for view in info.views if view not in VIEW_DATASETS]
     if unknown:
@@ -33,7 +35,7 @@ def check_suited(sources: list[Source], info: DatasetInfo, cameras: dict[str, st
                 "are of; leave the name out, or use a point tracker"
             )
     for source in sources:
-        if not source.replayable:
+        if not (source.replayable or isinstance(source, KubricScenes)):
             raise ValueError(
                 f"{source.place}: {source.kind} holds no simulator states, which --labeler exact replays as "
                 "LIBERO's cameras see them; use a point "

@@ -57,6 +57,21 @@ def agreed_length(counts: dict[str, int], where: str) -> tuple[int, str | None]:
     return fewest, None if fewest == most else f"{where}: its frames are {said}; the first {fewest} are used"
 
 
+def in_step(lengths_and_rates: dict[str, tuple[int, float]], where: str) -> tuple[int, float]:
+    """The frames that all views of a demo have, and their rate.
+
+    Raises:
+        ValueError: where the views are of other lengths or rates.
+    """
+    lengths, rates = zip(*lengths_and_rates.values(), strict=True)
+    if max(rates) > 1.01 * min(rates) or not nearly(min(lengths), max(lengths)):
+        raise ValueError(
+            f"{where}: its views {', '.join(lengths_and_rates)} are not in step: {', '.join(map(str, lengths))} frames at "
+            f"{', '.join(f'{fps:g}' for fps in rates)} a second; cut or convert them to the same frames"
+        )
+    return min(lengths), rates[0]
+
+
 def nearly(fewest: float, most: float) -> bool:
     """Whether two recordings of one episode may differ so: by one frame, or a twentieth."""
     return most - fewest <= max(1, 0.05 * most) + 1e-6

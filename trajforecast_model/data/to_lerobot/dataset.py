@@ -42,9 +42,7 @@ class DatasetWriter:
         self._tasks: dict[str, int] = {}
         self._episodes: list[dict] = []
         self._frames = 0
-        self._statistics = {
-            name: _Statistics() for name, feature in self.features.items() if feature["dtype"] != IMAGE
-        }
+        self._statistics = {name: _Statistics() for name, feature in self.features.items() if feature["dtype"] != IMAGE}
         self._file_number = 0
         self._file: pa.parquet.ParquetWriter | None = None
 

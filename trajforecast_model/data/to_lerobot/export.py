@@ -67,9 +67,7 @@ def export_lerobot(
         check_labeler(labeler, tracker)
     config = None if forecasting is None else forecasting.forecaster.config
     if config is not None:
-        wanted = replace(
-            wanted, dt=wanted.dt or config.dt, num_frames=wanted.num_frames or config.denoiser.num_frames
-        )
+        wanted = replace(wanted, dt=wanted.dt or config.dt, num_frames=wanted.num_frames or config.num_frames)
         _check_model(config, wanted.dt, reading)
     sources = find_sources(demos, reading if wanted.dt is None else replace(reading, dt=wanted.dt))
     listed, broken = _listed(sources)

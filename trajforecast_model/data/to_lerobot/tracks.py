@@ -86,9 +86,9 @@ class TrackFeatures:
         by_view = {view: [window for window in windows if window.view == view] for view in self.info.views}
         frames = {view: [self._picture(demo, window) for window in each] for view, each in by_view.items()}
         starts = [window.start for window in by_view[self.info.views[0]]]
-        values: Values = {}
-        for view, each in by_view.items():
-            values[f"observation.images.{view}"] = [_png(picture) for picture in frames[view]]
+        values: Values = {
+            f"observation.images.{view}": [_png(picture) for picture in pictures] for view, pictures in frames.items()
+        }
         for view, each in by_view.items():
             values[f"observed_tracks.{view}"] = self._thinned(np.stack([window.tracks for window in each]))
             values[f"observed_visibility.{view}"] = self._kept(np.stack([window.visibility for window in each]))

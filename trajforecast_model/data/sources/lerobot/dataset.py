@@ -140,7 +140,9 @@ class LeRobotTask:
     def _numbers(self, name: str, first: int, count: int) -> dict[str, np.ndarray]:
         """State, action and the like, float32 [count, D] by the feature's name: rows of numbers of one length."""
         named = tables.columns_of(_data_file(self.place, self.info, self.episodes[name].row))
-        wanted = [key for key, feature in self.info["features"].items() if key in named and _is_of_numbers(key, feature)]
+        wanted = [
+            key for key, feature in self.info["features"].items() if key in named and _is_of_numbers(key, feature)
+        ]
         if not wanted:
             return {}
         table, numbers = self._table(name, tuple(wanted)).slice(first, count), {}
