@@ -4,7 +4,6 @@ A shard appears only when it is complete, so the same command continues a run th
 """
 
 import contextlib
-import math
 import os
 import sys
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from trajforecast_model.data.shards import (
 )
 from trajforecast_model.data.sources.bags.dry_run import tell_of_bags
 from trajforecast_model.data.sources.find import find_sources
+from trajforecast_model.data.sources.frame_times import check_rates
 from trajforecast_model.data.sources.interface import Source, SourceOptions
 from trajforecast_model.data.sources.orientation import what_is_done
 from trajforecast_model.data.sources.trajloom.clips import StoredClips
@@ -39,6 +39,7 @@ from trajforecast_model.files.atomic import remove_leftovers
 from trajforecast_model.files.config import to_dict
 from trajforecast_model.files.disk import RoomForTheRest
 from trajforecast_model.runtime.processes import run_in_processes
+from trajforecast_model.sim.mujoco_setup import configure_mujoco
 
 
 def prepare(
@@ -83,10 +84,7 @@ def prepare(
         raise ValueError(f"--stride {stride}: expected at least 1")
     if workers < 1:
         raise ValueError(f"--workers {workers}: expected at least 1")
-    if dt is not None and not 0 < dt < math.inf:
-        raise ValueError(f"--dt {dt}: expected seconds between two frames")
-    if reading.fps is not None and not 0 < reading.fps < math.inf:
-        raise ValueError(f"--fps {reading.fps}: expected frames a second, above 0")
+    check_rates(dt, reading.fps)
     check_layout(layout, reading.image_size)
     sources = find_sources(demos, reading if dt is None else replace(reading, dt=dt))
     info = DatasetInfo(
@@ -127,6 +125,8 @@ def prepare(
     broken += problems
     if own and len(problems) == len(own):
         raise ValueError("no demo could be prepared: " + "; ".join(broken))
+    if labeler == EXACT and any(source.replayable for source in sources):
+        configure_mujoco()  # says once what is missing, and not of each demo
     for line in dict.fromkeys(
         f"{source.place}: {what_is_done(source.orientation, source.because)}" for source in sources
     ):

@@ -1,11 +1,21 @@
 """Whether frames were recorded when their number says: the times beside them, where there are any, against the rate."""
 
+import math
+
 import numpy as np
 
 # By how much the mean rate may differ from the assumed one in silence.
 _SAME_RATE = 0.01
 # The longest step between two frames, in usual ones, in silence and with a line: a frame left out, and no more.
 _JITTER, _ONE_LEFT_OUT = 1.5, 2.5
+
+
+def check_rates(dt: float | None, fps: float | None) -> None:
+    """Raises ValueError, in the words of the command line, for what cannot be seconds or frames a second."""
+    if dt is not None and not 0 < dt < math.inf:
+        raise ValueError(f"--dt {dt}: expected seconds between two frames")
+    if fps is not None and not 0 < fps < math.inf:
+        raise ValueError(f"--fps {fps}: expected frames a second, above 0")
 
 
 def note_on_times(times: np.ndarray, fps: float, where: str) -> str | None:

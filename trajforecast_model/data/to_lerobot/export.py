@@ -9,11 +9,12 @@ from tqdm import tqdm
 
 from trajforecast_model.bags.places import KIND as BAG
 from trajforecast_model.data.demo import at_rate
-from trajforecast_model.data.labelers.kinds import STORED, check_labeler, make_labeler
+from trajforecast_model.data.labelers.kinds import EXACT, STORED, check_labeler, make_labeler
 from trajforecast_model.data.labelers.suited import check_suited, usual_labeler
 from trajforecast_model.data.labelers.trackers.interface import TrackerOptions
 from trajforecast_model.data.shards import DatasetInfo
 from trajforecast_model.data.sources.find import find_sources
+from trajforecast_model.data.sources.frame_times import check_rates
 from trajforecast_model.data.sources.interface import Source, SourceOptions
 from trajforecast_model.data.to_lerobot.dataset import DatasetWriter
 from trajforecast_model.data.to_lerobot.tracks import Forecasting, TrackFeatures, Values
@@ -22,6 +23,7 @@ from trajforecast_model.data.words import check_words, words_of
 from trajforecast_model.files.atomic import new_folder
 from trajforecast_model.files.disk import DiskFull, is_full
 from trajforecast_model.forecaster import Forecaster
+from trajforecast_model.sim.mujoco_setup import configure_mujoco
 
 _SAME_RATE = 0.01  # by which rates may differ that are taken for one
 
@@ -65,6 +67,7 @@ def export_lerobot(
         raise ValueError("--labeler stored: its tracks are of one frame a video, and a dataset has them at each frame")
     if labeler is not None:
         check_labeler(labeler, tracker)
+    check_rates(wanted.dt, reading.fps)
     config = None if forecasting is None else forecasting.forecaster.config
     if config is not None:
         wanted = replace(wanted, dt=wanted.dt or config.dt, num_frames=wanted.num_frames or config.num_frames)
@@ -97,6 +100,8 @@ def export_lerobot(
     )
     check_suited(sources, info, reading.cameras)
     check_words(words_of(listed), reading.instruction)
+    if labeler == EXACT and any(source.replayable for source in sources):
+        configure_mujoco()  # says once what is missing, and not of each demo
     features = TrackFeatures(make_labeler(labeler, tracker), info, reading.image_size, grid, forecasting)
     jobs = [(source, name) for source, names in listed for name in names]
     writer = None
