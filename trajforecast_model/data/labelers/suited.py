@@ -29,7 +29,8 @@ def check_suited(sources: list[Source], info: DatasetInfo, cameras: dict[str, st
     if unknown:
         raise ValueError(f"--view {unknown[0]}: --labeler exact knows the views {', '.join(VIEW_DATASETS)}")
     for view, camera in cameras.items():
-        if camera not in (None, VIEW_DATASETS[view], REPLAYED[view]):
+        names = {VIEW_DATASETS[view], REPLAYED[view]}
+        if camera is not None and camera not in names | {name.rpartition("_")[0] for name in names}:
             raise ValueError(
                 f"--view {view}={camera}: --labeler exact replays the camera of {VIEW_DATASETS[view]}, whatever the images "
                 "are of; leave the name out, or use a point tracker"

@@ -192,15 +192,15 @@ def header_of(place: Path) -> Hdf5Header:
 
 
 def cameras_for(place: Path, options: SourceOptions, usual: dict[str, str], header: Hdf5Header) -> dict[str, str]:
-    """The dataset of each view: the one that was named, or the kind's usual one.
+    """The dataset of each view: the one that was named, with or without its end (`agentview`), or the kind's usual one.
 
     Raises:
         ValueError: for a view that has no usual camera, naming those there are, and for a name that is not among them.
     """
     cameras = {}
     for view, named in options.cameras.items():
-        camera = named or usual.get(view)
-        missing = camera is None or (named is not None and header.pictures and named not in header.pictures)
+        camera = _called(named, header.pictures) if named else usual.get(view)
+        missing = camera is None or (named is not None and header.pictures and camera not in header.pictures)
         if missing:
             there = ", ".join(header.pictures) or "none that could be read"
             raise ValueError(
@@ -209,6 +209,10 @@ def cameras_for(place: Path, options: SourceOptions, usual: dict[str, str], head
             )
         cameras[view] = camera
     return cameras
+
+
+def _called(name: str, pictures: tuple[str, ...]) -> str:
+    return next((whole for whole in (name, f"{name}_image", f"{name}_rgb") if whole in pictures), name)
 
 
 def words_of(demo: h5py.Group) -> str:
