@@ -11,7 +11,13 @@ from trajforecast_model.tracks.dense_flow import DenseTracker
 from trajforecast_model.tracks.optical_flow import PointTracker, change_of_appearance, reliable
 
 NEIGHBOURS = 9
-AGREES_WITHIN = 2.0  # pixels at 128 that dense flow may differ from the neighbours, at any time
+# Pixels at 128 that dense flow may differ from the neighbours at any time: where most stands still, it is at the edges of
+# what moves that it goes wrong; where the camera moves, neighbours are at other depths and differ themselves.
+AGREES_WITHIN, AGREES_WITHIN_OF_A_MOVING_CAMERA = 2.0, 4.0
+_LEFT, _CAMERA_MOVES = (
+    2.0,
+    0.5,
+)  # pixels at 128 from which a point has left its start, and the share of points that have
 SEEN_WITHIN = 25.0  # grey levels that the picture around a point may differ in the last frame from the first
 _AT_ONCE = 512  # points whose neighbours are looked for at a time
 
@@ -47,7 +53,10 @@ class TwoTrackers:
         beside = moved_as_neighbours(precise[:, sure], dense[:, unsure])
         apart = np.linalg.norm(dense[:, unsure] - beside, axis=-1).max(axis=0)
         height, width = frames.shape[1:]
-        agrees = apart < AGREES_WITHIN * max(1.0, max(height, width) / 128)
+        scale = max(1.0, max(height, width) / 128)
+        left = np.linalg.norm(dense[-1] - dense[0], axis=-1) > _LEFT * scale
+        tolerance = AGREES_WITHIN_OF_A_MOVING_CAMERA if left.mean() > _CAMERA_MOVES else AGREES_WITHIN
+        agrees = apart < tolerance * scale
         ends_inside = ((dense[-1, unsure] >= 0) & (dense[-1, unsure] < (width, height))).all(axis=-1)
         looks_alike = change_of_appearance(frames[[0, -1]], dense[[0, -1]][:, unsure])[-1] < SEEN_WITHIN
         tracks, believed = precise.copy(), sure.copy()
