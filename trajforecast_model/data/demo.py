@@ -4,6 +4,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from trajforecast_model.tracks.exact_tracks import BodyPoses, CameraPoses
+
+ACTION = "action"
+
 
 @dataclass(frozen=True)
 class PointTracks:
@@ -14,12 +18,31 @@ class PointTracks:
 
 
 @dataclass(frozen=True)
+class SeenGeometry:
+    """What a recording itself says of where the points of a view lie, over its frames."""
+
+    depth: np.ndarray  # float32 [frames, h, w], metres along the optical axis, of each pixel
+    body: np.ndarray  # uint8 or uint16 [frames, h, w], which of the bodies it shows
+    camera: CameraPoses  # of pictures of h x w pixels
+    bodies: BodyPoses
+
+    def at(self, picked: list[int]) -> "SeenGeometry":
+        """Of some of the frames."""
+        camera = replace(
+            self.camera, positions=self.camera.positions[picked], rotations=self.camera.rotations[picked]
+        )  # fmt: skip
+        bodies = BodyPoses(self.bodies.positions[picked], self.bodies.rotations[picked])
+        return SeenGeometry(self.depth[picked], self.body[picked], camera, bodies)
+
+
+@dataclass(frozen=True)
 class Demo:
     """One recorded episode of `num_frames` frames, numbered from 0.
 
     images: by view and frame number, uint8 [height, width, 3], RGB, upright; frames without a recorded image are not
     there. states: float64 [num_frames, 1 + nq + nv] and model_xml, the scene they are of, where the recording has them.
-    tracks: by view, in pixels of its images, where the recording has them. notes: what there is to say of how it was read.
+    tracks: by view, in pixels of its images, where the recording has them. numbers: what else was recorded at each frame,
+    float32 [num_frames, D] by LeRobot's name: `action`, `observation.state`. geometry: by view, where it is recorded. notes: what there is to say of how it was read.
     """
 
     task: str
@@ -31,6 +54,8 @@ class Demo:
     states: np.ndarray | None = None
     model_xml: str | None = None
     tracks: dict[str, PointTracks] = field(default_factory=dict)
+    numbers: dict[str, np.ndarray] = field(default_factory=dict)
+    geometry: dict[str, SeenGeometry] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def image(self, view: str, frame: int) -> np.ndarray | None:
@@ -62,7 +87,10 @@ def frames_at_rate(num_frames: int, fps: float, dt: float) -> list[int]:
 
 
 def at_rate(demo: Demo, dt: float) -> Demo:
-    """The demo with a frame every `dt` seconds. Raises ValueError where it is recorded at a lower rate."""
+    """The demo with a frame every `dt` seconds. Raises ValueError where it is recorded at a lower rate.
+
+    Of a faster recording it has no actions: one that was meant for the next recorded frame is none for a later one.
+    """
     picked = frames_at_rate(demo.num_frames, demo.fps, dt)
     if len(picked) == demo.num_frames:
         return demo
@@ -72,4 +100,14 @@ def at_rate(demo: Demo, dt: float) -> Demo:
     }
     states = None if demo.states is None else demo.states[picked]
     tracks = {view: PointTracks(told.positions[picked], told.visible[picked]) for view, told in demo.tracks.items()}
-    return replace(demo, num_frames=len(picked), fps=1 / dt, images=images, states=states, tracks=tracks)
+    numbers = {name: values[picked] for name, values in demo.numbers.items() if name != ACTION}
+    return replace(
+        demo,
+        num_frames=len(picked),
+        fps=1 / dt,
+        images=images,
+        states=states,
+        tracks=tracks,
+        numbers=numbers,
+        geometry={view: seen.at(picked) for view, seen in demo.geometry.items()},
+    )

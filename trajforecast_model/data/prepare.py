@@ -4,7 +4,6 @@ A shard appears only when it is complete, so the same command continues a run th
 """
 
 import contextlib
-import math
 import os
 import sys
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from trajforecast_model.data.demo import at_rate
 from trajforecast_model.data.labelers.kinds import EXACT, STORED, check_labeler, make_labeler
+from trajforecast_model.data.labelers.suited import check_suited
 from trajforecast_model.data.labelers.trackers.interface import TrackerOptions
 from trajforecast_model.data.plan import DemoJob, describe, jobs_of, share_of, windows_of
 from trajforecast_model.data.provenance import check_records, record_of, write_records
@@ -29,9 +29,9 @@ from trajforecast_model.data.shards import (
 )
 from trajforecast_model.data.sources.bags.dry_run import tell_of_bags
 from trajforecast_model.data.sources.find import find_sources
+from trajforecast_model.data.sources.frame_times import check_rates
 from trajforecast_model.data.sources.interface import Source, SourceOptions
 from trajforecast_model.data.sources.orientation import what_is_done
-from trajforecast_model.data.sources.robomimic_hdf5 import REPLAYED
 from trajforecast_model.data.sources.trajloom.clips import StoredClips
 from trajforecast_model.data.windows import WindowLayout, check_layout
 from trajforecast_model.data.words import check_words, words_of
@@ -39,7 +39,7 @@ from trajforecast_model.files.atomic import remove_leftovers
 from trajforecast_model.files.config import to_dict
 from trajforecast_model.files.disk import RoomForTheRest
 from trajforecast_model.runtime.processes import RunJobs, run_in_processes
-from trajforecast_model.sim.cameras import VIEW_DATASETS
+from trajforecast_model.sim.mujoco_setup import configure_mujoco
 
 
 def prepare(
@@ -86,10 +86,7 @@ def prepare(
         raise ValueError(f"--stride {stride}: expected at least 1")
     if workers < 1:
         raise ValueError(f"--workers {workers}: expected at least 1")
-    if dt is not None and not 0 < dt < math.inf:
-        raise ValueError(f"--dt {dt}: expected seconds between two frames")
-    if reading.fps is not None and not 0 < reading.fps < math.inf:
-        raise ValueError(f"--fps {reading.fps}: expected frames a second, above 0")
+    check_rates(dt, reading.fps)
     check_layout(layout, reading.image_size)
     sources = find_sources(demos, reading if dt is None else replace(reading, dt=dt))
     info = DatasetInfo(
@@ -105,7 +102,7 @@ def prepare(
         image_size=reading.image_size,
         labeler_weights=tracker.weights.name if tracker.weights else None,
     )
-    _check_can_be_labelled(sources, info, reading)
+    check_suited(sources, info, reading.cameras)
     if reading.captions and not any(isinstance(source, StoredClips) for source in sources):
         raise ValueError("--captions: there are no videos with stored tracks, whose captions it holds; leave it out")
     _check_settings(out, info)
@@ -130,6 +127,8 @@ def prepare(
     broken += problems
     if own and len(problems) == len(own):
         raise ValueError("no demo could be prepared: " + "; ".join(broken))
+    if labeler == EXACT and any(source.replayable for source in sources):
+        configure_mujoco()  # says once what is missing, and not of each demo
     for line in dict.fromkeys(
         f"{source.place}: {what_is_done(source.orientation, source.because)}" for source in sources
     ):
@@ -218,45 +217,6 @@ def _list_demos(sources: list[Source]) -> tuple[list[tuple[Source, list[str]]], 
         except ValueError as error:
             broken.append(str(error))
     return listed, broken
-
-
-def _check_can_be_labelled(sources: list[Source], info: DatasetInfo, reading: SourceOptions) -> None:
-    if info.labeler == STORED:
-        _check_stored(sources, info)
-    if info.labeler != EXACT:
-        return
-    unknown = [view for view in info.views if view not in VIEW_DATASETS]
-    if unknown:
-        raise ValueError(f"--view {unknown[0]}: --labeler exact knows the views {', '.join(VIEW_DATASETS)}")
-    for view, camera in reading.cameras.items():
-        if camera not in (None, VIEW_DATASETS[view], REPLAYED[view]):
-            raise ValueError(
-                f"--view {view}={camera}: --labeler exact replays the camera of {VIEW_DATASETS[view]}, whatever the images "
-                "are of; leave the name out, or use a point tracker"
-            )
-    for source in sources:
-        if not source.replayable:
-            raise ValueError(
-                f"{source.place}: {source.kind} holds no simulator states, which --labeler exact replays as "
-                "LIBERO's cameras see them; use a point "
-                "tracker, for example --labeler lucas_kanade, which needs nothing else"
-            )
-
-
-def _check_stored(sources: list[Source], info: DatasetInfo) -> None:
-    if info.stride != 1:
-        raise ValueError(f"--stride {info.stride}: --labeler stored makes one window of each video; leave it out")
-    if info.anchor != "first":
-        raise ValueError(
-            f"--anchor {info.anchor}: stored tracks begin in the first frame of their video, at the corners of cells; "
-            "leave it out"
-        )
-    for source in sources:
-        if not isinstance(source, StoredClips):
-            raise ValueError(
-                f"{source.place}: {source.kind} hold no tracks, which --labeler stored takes from a file <video>.npz "
-                "beside each video; use a point tracker, for example --labeler lucas_kanade"
-            )
 
 
 def _own_dt(sources: list[Source]) -> float:

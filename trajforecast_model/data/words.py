@@ -3,7 +3,7 @@
 import contextlib
 import sys
 
-from trajforecast_model.data.sources.interface import SPEAK, Source
+from trajforecast_model.data.sources.interface import SPEAK, NobodyIsTold, Source
 from trajforecast_model.networks.word_check import WordCheck, load_tokenizer
 
 _NAMED_IN_AN_ERROR = 5
@@ -12,12 +12,14 @@ Words = dict[tuple[str, str], str]  # by place and demo
 
 
 def words_of(listed: list[tuple[Source, list[str]]]) -> Words:
-    """Broken demos have none here: they are named when they are read."""
+    """Broken demos have none here: they are named when they are read. Nor have those in which nobody is told anything."""
     words = {}
     for source, names in listed:
         for name in names:
             with contextlib.suppress(ValueError):
-                words[str(source.place), name] = source.instruction(name)
+                told = source.instruction(name)
+                if told.strip() or not isinstance(source, NobodyIsTold):
+                    words[str(source.place), name] = told
     return words
 
 
@@ -36,6 +38,8 @@ def check_words(words: Words, given: str) -> None:
         raise ValueError(f"no instruction in {', '.join(silent[:_NAMED_IN_AN_ERROR])}{more}; {SPEAK}")
     if given and given not in words.values():
         print("--instruction is not used: all demos have words of their own", file=sys.stderr)
+    if not words:
+        return
     from trajforecast_model.networks.text_encoder import TextEncoderConfig  # PyTorch, which the workers do without
 
     # Which text encoder a model will have is not known yet: the paper's, or else the one that PyPI has.

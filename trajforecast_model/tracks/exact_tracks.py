@@ -32,6 +32,7 @@ class Surface:
 
     points: np.ndarray  # [h, w, 2], pixels
     depth: np.ndarray  # [N, h, w], metres along the optical axis
+    body: np.ndarray | None = None  # [N, h, w], whose it is, where that is known everywhere
 
 
 def focal_length(fovy_degrees: float, height: int) -> float:
@@ -105,6 +106,9 @@ def exact_tracks(
         pixels, distance = project(local, flat_body, camera, bodies, frame)
         tracks[t] = pixels.reshape(*grid, 2)
         seen = is_visible(pixels, distance, surface.points, surface.depth[frame], camera.image_size)
+        if surface.body is not None:
+            around = _around(pixels, surface.points, surface.body[frame], camera.image_size)
+            seen &= (around == flat_body).any(axis=0)
         visibility[t] = seen.reshape(grid)
     tracks[[frame == start for frame in frames]] = points
     return tracks, visibility
@@ -120,14 +124,20 @@ def is_visible(
         points, depth: [h, w, 2], [h, w] a regular grid of pixels, as of the query points, and its depth in that frame.
     """
     height, width = image_size
-    rows, columns = depth.shape
     inside = (pixels >= 0).all(-1) & (pixels < [width, height]).all(-1) & (distance > 0)
+    farthest = _around(pixels, points, depth, image_size).max(axis=0)
+    return inside & (distance <= farthest * 1.01 + 0.01)
+
+
+def _around(pixels: np.ndarray, points: np.ndarray, values: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    """Of values [h, w] at a regular grid of points, those at the four around each of [P, 2] pixels: [4, P]."""
+    (height, width), (rows, columns) = image_size, values.shape
     spacing = np.array([width / columns, height / rows])
     corner = np.floor(np.clip((pixels - points[0, 0]) / spacing, -1e6, 1e6)).astype(np.int64)
-    farthest = np.full(len(pixels), -np.inf)
+    found = []
     for right in (0, 1):
         for down in (0, 1):
             column = np.clip(corner[:, 0] + right, 0, columns - 1)
             row = np.clip(corner[:, 1] + down, 0, rows - 1)
-            farthest = np.maximum(farthest, depth[row, column])
-    return inside & (distance <= farthest * 1.01 + 0.01)
+            found.append(values[row, column])
+    return np.stack(found)

@@ -17,7 +17,7 @@ from trajforecast_msgs.msg import ForecastScore, ViewScore
 from trajforecast_model.evaluation.metrics.errors import mean_error, mean_t, min_error, nothing_moves_error
 from trajforecast_model.tracks.grid import rescale
 from trajforecast_model.tracks.motion import moving_points
-from trajforecast_model.tracks.optical_flow import PointTracker, reliable
+from trajforecast_model.tracks.observed import TwoTrackers
 from trajforecast_ros.forecast.pairing import Frame
 from trajforecast_ros.forecast.thread import Result
 from trajforecast_ros.images import ImageRefused, to_rgb
@@ -244,26 +244,21 @@ class _Followed:
         self.start, self.size = sight.time, sight.size
         self._small = sight.gray.shape
         points = samples[:, 0].mean(axis=0).reshape(-1, 2)
-        self._tracker = PointTracker(sight.gray, rescale(points, self.size, self._small))
+        self._tracker = TwoTrackers(sight.gray, rescale(points, self.size, self._small))
         self.times = [0.0]  # nanoseconds since the start
-        self._grays = [sight.gray]
-        self._positions = [self._tracker.points.copy()]
 
     def go_on(self, sight: _Sight) -> None:
         self._tracker.update(sight.gray)
         self.times.append(float(sight.time - self.start))
-        self._grays.append(sight.gray)
-        self._positions.append(self._tracker.points.copy())
 
     def at(self, moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where the points were at moments [T], float [T, P, 2], straight on between two images; which to believe."""
-        times, positions = np.array(self.times), np.stack(self._positions)
+        times, (positions, believed) = np.array(self.times), self._tracker.tracks()
         index = np.interp(moments, times, np.arange(len(times)))
         before = np.floor(index).astype(int)
         after = np.minimum(before + 1, len(times) - 1)
         share = (index - before)[:, None, None]
         tracks = (1 - share) * positions[before] + share * positions[after]
-        believed = self._tracker.found & reliable(np.stack(self._grays), positions)
         return rescale(tracks, self._small, self.size), believed
 
 

@@ -68,6 +68,17 @@ def test_robocasas_cameras_are_known_and_others_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "names, file", [(ROBOMIMIC_NAMES, ROBOMIMIC), (LIBERO_NAMES, LIBERO)], ids=["robomimic", "libero"]
+)
+def test_cameras_may_be_named_without_the_end_that_a_program_gives_them(tmp_path, names, file):
+    path = write(tmp_path / "lift_demo.hdf5", names, file)
+    (source,) = find_sources([path], SourceOptions(cameras={"side": "agentview", "wrist": names[1].rpartition("_")[0]}))
+    assert source.datasets == {"side": names[0], "wrist": names[1]}
+    with pytest.raises(ValueError, match="--view side=front: which camera is it"):
+        find_sources([path], SourceOptions(cameras={"side": "front"}))
+
+
+@pytest.mark.parametrize(
     "names, file, orientation",
     [
         (LIBERO_NAMES, LIBERO, "upside_down"),

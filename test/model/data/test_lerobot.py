@@ -123,6 +123,30 @@ class TestOrientation:
             find_sources([tmp_path], OPTIONS)[0].read("episode_000000")
 
 
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+@pytest.mark.parametrize("dtype", ["video", "image"])
+@pytest.mark.parametrize("top", ["observation.images.top", "top"])
+def test_any_cameras_are_views_by_their_names(tmp_path, version, dtype, top):
+    keys = ("observation.images.top", "observation.images.wrist")
+    episodes = [(INSTRUCTION, episode(6)), (INSTRUCTION, episode(5))]
+    write_lerobot(tmp_path, episodes, version, dtype=dtype, keys=keys, store=lambda video: video, robot="so101")
+    (source,) = find_sources([tmp_path], SourceOptions(cameras={"side": top, "third": "wrist"}))
+    assert source.cameras == {"side": keys[0], "third": keys[1]}
+    demo = source.read("episode_000001")
+    assert set(demo.images) == {"side", "third"} and demo.num_frames == 5
+    assert demo.numbers["action"].shape == (5, 7)
+    assert abs(int(grey_of(demo.images["side"][3])) - int(grey_of(episode(5)["side"][3]))) <= 3
+    with pytest.raises(ValueError, match=r"which of its cameras is the view side\? It has observation.images.top"):
+        find_sources([tmp_path], SourceOptions(cameras={"side": "front"}))
+
+
+def test_a_name_that_ends_two_cameras_is_asked_for_whole(tmp_path):
+    keys = ("observation.images.top", "other.top")
+    write_lerobot(tmp_path, [(INSTRUCTION, episode(3))], "v3.0", keys=keys, store=lambda video: video, robot="so101")
+    with pytest.raises(ValueError, match="which of its cameras is the view side"):
+        find_sources([tmp_path], SourceOptions(cameras={"side": "top"}))
+
+
 class TestWords:
     def test_other_words_are_another_task_in_any_script_and_length(self, tmp_path):
         long = "put the cup " + "very carefully " * 12

@@ -1,32 +1,34 @@
-"""Labels without estimation: the recorded states are replayed, and tracks follow from depth and poses."""
+"""Labels without estimation: tracks follow from depth and poses, which are recorded, or rendered as states are replayed."""
 
 import numpy as np
 
 from trajforecast_model.data.demo import Demo
+from trajforecast_model.data.labelers.exact_windows import SeenOnGrid, anchor_of, exact_windows
+from trajforecast_model.data.labelers.recorded_geometry import windows_of_recorded_geometry
 from trajforecast_model.data.shards import DatasetInfo, Window
-from trajforecast_model.data.windows import frames_between, history_frames, history_of, window_frames, window_starts
+from trajforecast_model.data.windows import window_starts
 from trajforecast_model.images import resize_image
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
-from trajforecast_model.tracks.exact_tracks import BodyPoses, CameraPoses, Surface, exact_tracks, focal_length
+from trajforecast_model.tracks.exact_tracks import BodyPoses, CameraPoses, Surface, focal_length
 from trajforecast_model.tracks.grid import query_points
 
 
 class ExactLabeler:
-    """Replays the recorded states in the demo's own scene; tracks follow from depth and poses, without estimation."""
+    """Replays the recorded states in the demo's own scene, unless the recording itself says where points are."""
 
     def __init__(self):
-        configure_mujoco()
         self._replay = None
         self._loaded = None  # model and image size
 
     def label(self, demo: Demo, info: DatasetInfo) -> list[Window]:
+        if demo.geometry:
+            return windows_of_recorded_geometry(demo, info)
         for name, recorded in (("states", demo.states), ("model_file", demo.model_xml)):
             if recorded is None:
                 raise ValueError(f"{demo.task} {demo.name} lacks {name}, which exact labels need; use a point tracker")
         self._load(demo.model_xml, info.image_size)
         starts = window_starts(demo.num_frames, info.stride)
-        anchors = {start: max(0, start - info.history_frames) if info.anchor == "first" else start for start in starts}
-        anchored = set(anchors.values())
+        anchored = {anchor_of(start, info) for start in starts}
         shown = range(starts[-1] + 1) if info.history_pictures else starts
         points = query_points(info.grid, info.image_size)
         column, row = np.floor(points).astype(int).transpose(2, 0, 1)  # each [H, W]
@@ -57,58 +59,26 @@ class ExactLabeler:
                     images[view, frame] = self._image(demo, view, frame, info.image_size)
 
         bodies = BodyPoses(np.array(body_positions), np.array(body_rotations))
-        depth = {view: np.array(frames) for view, frames in depth.items()}
-        surfaces = dict.fromkeys(info.views)
-        if surface is not None:
-            surfaces = {view: Surface(surface, np.array(frames)) for view, frames in surface_depth.items()}
-        windows = []
-        for start in starts:
-            frames, num_real = window_frames(start, demo.num_frames, info.num_frames)
-            past, num_past = history_frames(start, info.history_frames)
-            between = frames_between(start, start - info.stride if start else None, info.history_frames)
-            for view in info.views:
-                camera = CameraPoses(
+        seen = {
+            view: SeenOnGrid(
+                np.array(depth[view]),
+                {frame: body_at_anchor[view, frame] for frame in anchored},
+                CameraPoses(
                     np.array(camera_positions[view]),
                     np.array(camera_rotations[view]),
                     focal_length(self._replay.field_of_view(view), info.image_size[0]),
                     info.image_size,
-                )
-                # The points ride on their bodies into the past as they do into the future.
-                anchor = anchors[start]
-                tracks, visibility = (
-                    part[1:]
-                    for part in exact_tracks(
-                        points,
-                        depth[view],
-                        body_at_anchor[view, anchor],
-                        camera,
-                        bodies,
-                        [anchor, *frames, *past],
-                        surfaces[view],
-                    )
-                )
-                length = info.num_frames
-                windows.append(
-                    Window(
-                        task=demo.task,
-                        demo=demo.name,
-                        start=start,
-                        view=view,
-                        instruction=demo.instruction,
-                        image=images[view, start],
-                        tracks=tracks[:length],
-                        visibility=visibility[:length],
-                        num_real_frames=num_real,
-                        **history_of(tracks[length:], visibility[length:], num_past),
-                        pictures_between=tuple(images[view, frame] for frame in between)
-                        if info.history_pictures
-                        else None,
-                    )
-                )
-        return windows
+                ),
+                bodies,
+                None if surface is None else Surface(surface, np.array(surface_depth[view])),
+            )
+            for view in info.views
+        }
+        return exact_windows(demo, info, seen, lambda view, frame: images[view, frame])
 
     def _load(self, model_xml: str, image_size: tuple[int, int]) -> None:
         """Demos of one task often share their scene, and loading one takes seconds."""
+        configure_mujoco()
         from trajforecast_model.sim.scene.replay import Replay  # imports mujoco, which must be configured before
 
         if (model_xml, image_size) != self._loaded:

@@ -11,9 +11,9 @@ from trajforecast_model.data.labelers.trackers.registry import POINT_TRACKERS, m
 from trajforecast_model.data.shards import DatasetInfo, Window
 from trajforecast_model.data.windows import window_starts
 
-EXACT, STORED = "exact", "stored"
+EXACT, STORED, LUCAS_KANADE = "exact", "stored", "lucas_kanade"
 LABELERS = (EXACT, *POINT_TRACKERS, STORED)
-_NO_NETWORKS = (EXACT, STORED, "lucas_kanade")
+_NO_NETWORKS = (EXACT, STORED, LUCAS_KANADE)
 
 
 class Labeler(Protocol):

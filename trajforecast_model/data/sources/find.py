@@ -14,6 +14,8 @@ from trajforecast_model.data.sources.lerobot.metadata import INFO_FILE
 from trajforecast_model.data.sources.libero_hdf5 import LiberoFile, holds_libero
 from trajforecast_model.data.sources.names import natural
 from trajforecast_model.data.sources.orientation import check_orientation
+from trajforecast_model.data.sources.physics.find import physics_sources
+from trajforecast_model.data.sources.physics.physion import holds_frames
 from trajforecast_model.data.sources.recordings import INSTRUCTION_FILE, RecordedTask, recorded_tasks
 from trajforecast_model.data.sources.robomimic_hdf5 import RobomimicFile
 from trajforecast_model.data.sources.trajloom.clips import StoredClips, archives_in, unzip, videos_of_clips
@@ -22,7 +24,7 @@ from trajforecast_model.files.paths import files_below
 _NAMED = 5  # files in a message
 KINDS = (
     f"*.hdf5 with data/demo_0 (LIBERO, robomimic) or root (ATM), {INFO_FILE} (LeRobot), {INSTRUCTION_FILE} (recordings), "
-    "*.mcap or *.db3 (rosbag2) or videos with npz files of tracks"
+    "*.mcap or *.db3 (rosbag2), videos with npz files of tracks, Kubric's scenes, Physion's *.hdf5 or Physics101's videos"
 )
 
 
@@ -45,14 +47,16 @@ def find_sources(paths: list[Path], options: SourceOptions | None = None) -> lis
                 raise unzip([path])
             if path.suffix not in ENDS and not found:
                 raise ValueError(f"{path} is neither an HDF5 file nor a bag; give the folder it is in, with {KINDS}")
-            hdf5 += [path] if not found else []
+            sources += (moving := physics_sources(path, options))
+            hdf5 += [path] if not found and not moving else []
         elif path.is_dir():
-            files = [file for file in files_below(path) if file.suffix in ENDS]
+            files = [file for file in files_below(path) if file.suffix in ENDS and not holds_frames(file)]
             inside = [file for file in files if _holds_demos(file)]
             datasets = _folders_with(INFO_FILE, path)
             recordings = recorded_tasks(path)
             clips, without_tracks = videos_of_clips(path)
-            if not inside and not datasets and not recordings and not found and not clips:
+            moving = physics_sources(path, options)
+            if not any((inside, datasets, recordings, found, clips, moving)):
                 if archives := archives_in(path):
                     raise unzip(archives)
                 raise ValueError(f"{path} has no demos: no {KINDS}")
@@ -61,6 +65,7 @@ def find_sources(paths: list[Path], options: SourceOptions | None = None) -> lis
             hdf5 += inside
             sources += [task for place in datasets for task in lerobot_tasks(place, options)]
             sources += [RecordedTask.open(place, options) for place in recordings]
+            sources += moving
             if clips:
                 sources.append(StoredClips.open(path, options))
                 if without_tracks:

@@ -1,11 +1,21 @@
 """Whether frames were recorded when their number says: the times beside them, where there are any, against the rate."""
 
+import math
+
 import numpy as np
 
 # By how much the mean rate may differ from the assumed one in silence.
 _SAME_RATE = 0.01
 # The longest step between two frames, in usual ones, in silence and with a line: a frame left out, and no more.
 _JITTER, _ONE_LEFT_OUT = 1.5, 2.5
+
+
+def check_rates(dt: float | None, fps: float | None) -> None:
+    """Raises ValueError, in the words of the command line, for what cannot be seconds or frames a second."""
+    if dt is not None and not 0 < dt < math.inf:
+        raise ValueError(f"--dt {dt}: expected seconds between two frames")
+    if fps is not None and not 0 < fps < math.inf:
+        raise ValueError(f"--fps {fps}: expected frames a second, above 0")
 
 
 def note_on_times(times: np.ndarray, fps: float, where: str) -> str | None:
@@ -55,6 +65,21 @@ def agreed_length(counts: dict[str, int], where: str) -> tuple[int, str | None]:
     if not nearly(fewest, most):
         raise ValueError(f"{where}: its frames are {said}; which is it?")
     return fewest, None if fewest == most else f"{where}: its frames are {said}; the first {fewest} are used"
+
+
+def in_step(lengths_and_rates: dict[str, tuple[int, float]], where: str) -> tuple[int, float]:
+    """The frames that all views of a demo have, and their rate.
+
+    Raises:
+        ValueError: where the views are of other lengths or rates.
+    """
+    lengths, rates = zip(*lengths_and_rates.values(), strict=True)
+    if max(rates) > 1.01 * min(rates) or not nearly(min(lengths), max(lengths)):
+        raise ValueError(
+            f"{where}: its views {', '.join(lengths_and_rates)} are not in step: {', '.join(map(str, lengths))} frames at "
+            f"{', '.join(f'{fps:g}' for fps in rates)} a second; cut or convert them to the same frames"
+        )
+    return min(lengths), rates[0]
 
 
 def nearly(fewest: float, most: float) -> bool:

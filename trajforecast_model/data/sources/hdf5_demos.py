@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from trajforecast_model.data.demo import Demo
+from trajforecast_model.data.demo import ACTION, Demo
 from trajforecast_model.data.sources.interface import Outline, SourceOptions, digest_of
 from trajforecast_model.data.sources.names import natural
 from trajforecast_model.data.sources.orientation import upright
@@ -95,6 +95,7 @@ class Hdf5Demos:
             model_xml = group.attrs.get("model_file")
             stored = {view: images[:] for view, images in recorded.items()}
             first = self._first_image(group)
+            actions = self._actions(group, length)
         if states is not None and not np.isfinite(states).all():
             raise ValueError(f"{where}: states are not all finite values")
         return Demo(
@@ -110,6 +111,7 @@ class Hdf5Demos:
             },
             states=states,
             model_xml=None if model_xml is None else text(model_xml),
+            numbers={} if actions is None else {ACTION: actions},
         )
 
     def fingerprint(self, name: str) -> str:
@@ -124,6 +126,12 @@ class Hdf5Demos:
 
     def _words_of_the_name(self) -> str:
         raise NotImplementedError
+
+    def _actions(self, group: h5py.Group, length: int) -> np.ndarray | None:
+        """What the robot did at each frame, float32 [length, D], where that is told."""
+        actions = group.get("actions")
+        whole = isinstance(actions, h5py.Dataset) and actions.ndim == 2 and len(actions) == length
+        return actions[:].astype(np.float32) if whole else None
 
     def _recorded(self, name: str, group: h5py.Group) -> dict[str, h5py.Dataset]:
         """The images that there are, by view."""
@@ -184,15 +192,15 @@ def header_of(place: Path) -> Hdf5Header:
 
 
 def cameras_for(place: Path, options: SourceOptions, usual: dict[str, str], header: Hdf5Header) -> dict[str, str]:
-    """The dataset of each view: the one that was named, or the kind's usual one.
+    """The dataset of each view: the one that was named, with or without its end (`agentview`), or the kind's usual one.
 
     Raises:
         ValueError: for a view that has no usual camera, naming those there are, and for a name that is not among them.
     """
     cameras = {}
     for view, named in options.cameras.items():
-        camera = named or usual.get(view)
-        missing = camera is None or (named is not None and header.pictures and named not in header.pictures)
+        camera = _called(named, header.pictures) if named else usual.get(view)
+        missing = camera is None or (named is not None and header.pictures and camera not in header.pictures)
         if missing:
             there = ", ".join(header.pictures) or "none that could be read"
             raise ValueError(
@@ -201,6 +209,10 @@ def cameras_for(place: Path, options: SourceOptions, usual: dict[str, str], head
             )
         cameras[view] = camera
     return cameras
+
+
+def _called(name: str, pictures: tuple[str, ...]) -> str:
+    return next((whole for whole in (name, f"{name}_image", f"{name}_rgb") if whole in pictures), name)
 
 
 def words_of(demo: h5py.Group) -> str:

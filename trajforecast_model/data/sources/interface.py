@@ -82,6 +82,10 @@ class Source(Protocol):
         """Tells other demos of the same task and name apart, cheaply. Raises ValueError for a broken one."""
 
 
+class NobodyIsTold:
+    """Marks sources of things that move by themselves: their demos need no words."""
+
+
 def digest_of(*parts: object) -> str:
     """A short hash for fingerprints."""
     return hashlib.sha256(

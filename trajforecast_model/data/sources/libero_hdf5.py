@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from trajforecast_model.data.sources.hdf5_demos import Hdf5Demos, Hdf5Header, cameras_for, header_of, text
 from trajforecast_model.data.sources.interface import SourceOptions
@@ -48,6 +49,10 @@ class LiberoFile(Hdf5Demos):
 
     def _first_image(self, group: h5py.Group) -> int:
         return 1 if "states" in group else 0
+
+    def _actions(self, group: h5py.Group, length: int) -> np.ndarray | None:
+        """Without states the frames are the images, each taken after the action of its number."""
+        return super()._actions(group, length) if "states" in group else None
 
     def _words_of_the_name(self) -> str:
         return instruction_in(self.task)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trajforecast_model.data.demo import Demo
-from trajforecast_model.data.sources.frame_times import nearly, note_on_times
+from trajforecast_model.data.sources.frame_times import in_step, note_on_times
 from trajforecast_model.data.sources.interface import SPEAK, Outline, SourceOptions, digest_of
 from trajforecast_model.data.sources.names import natural
 from trajforecast_model.data.sources.orientation import GIVEN, upright
@@ -76,14 +76,9 @@ class RecordedTask:
             raise ValueError(f"{file} is not text: {error}") from error
 
     def outline(self, name: str) -> Outline:
-        lengths, rates = zip(*(self._length_and_fps(view, name) for view in self.cameras), strict=True)
-        if max(rates) > 1.01 * min(rates) or not nearly(min(lengths), max(lengths)):
-            raise ValueError(
-                f"{self.place}: {name}: its views {', '.join(self.cameras)} are not in step: "
-                f"{', '.join(map(str, lengths))} frames at {', '.join(f'{fps:g}' for fps in rates)} a second; "
-                "cut or convert them to the same frames"
-            )
-        return Outline(min(lengths), rates[0])
+        return Outline(
+            *in_step({view: self._length_and_fps(view, name) for view in self.cameras}, f"{self.place}: {name}")
+        )
 
     def read(self, name: str) -> Demo:
         instruction, outline = self.instruction(name), self.outline(name)

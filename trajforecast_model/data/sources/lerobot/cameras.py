@@ -22,7 +22,7 @@ _SIMULATED_CAMERAS = ("agentview", "eye_in_hand")
 
 
 def cameras_of(place: Path, info: dict, options: SourceOptions) -> dict[str, str]:
-    """The feature of each view.
+    """The feature of each view: the one that is named, whole or by its last part (`top`), or the usual one.
 
     Raises:
         ValueError: where a view's camera must be named, and where it is a depth camera.
@@ -33,7 +33,7 @@ def cameras_of(place: Path, info: dict, options: SourceOptions) -> dict[str, str
     }  # fmt: skip
     cameras = {}
     for view, camera in options.cameras.items():
-        key = camera or usual.get(view)
+        key = _called(camera, known) if camera else usual.get(view)
         if key not in known:
             raise ValueError(
                 f"{place}: which of its cameras is the view {view}? It has {', '.join(known) or 'none'}; give "
@@ -96,6 +96,12 @@ def _against_a_copy(info: dict, robot: str, cameras: dict, called_so: list[str],
         if expected and shape and shape != [expected]:
             return f"{name} has {shape[0]} numbers, LIBERO's has {expected}"
     return ""
+
+
+def _called(name: str, known: list[str]) -> str:
+    """The feature of this name or, where one alone ends so, the one whose last part it is."""
+    ending = [key for key in known if key.endswith(f".{name}")]
+    return ending[0] if name not in known and len(ending) == 1 else name
 
 
 def _last(key: str) -> str:

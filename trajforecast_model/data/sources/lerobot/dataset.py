@@ -22,6 +22,7 @@ from trajforecast_model.data.sources.orientation import upright
 from trajforecast_model.data.sources.pictures import decode_picture, read_video, video_length_and_fps
 
 _BESIDE_A_FRAME = ("frame_index", "timestamp", "task_index")
+_PLACES = (*_BESIDE_A_FRAME, "episode_index", "index")
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class LeRobotTask:
             num_frames=count,
             fps=self.fps,
             images=images,
+            numbers=self._numbers(name, first, count),
             notes=(*notes, *filter(None, [note])),
         )
 
@@ -134,6 +136,23 @@ class LeRobotTask:
                 "certain where in the file the episode begins"
             )
         return f"{where}: {file.name} plays {fps:g} frames a second; a frame of it was taken for each row of the table"
+
+    def _numbers(self, name: str, first: int, count: int) -> dict[str, np.ndarray]:
+        """State, action and the like, float32 [count, D] by the feature's name: rows of numbers of one length."""
+        named = tables.columns_of(_data_file(self.place, self.info, self.episodes[name].row))
+        wanted = [
+            key for key, feature in self.info["features"].items() if key in named and _is_of_numbers(key, feature)
+        ]
+        if not wanted:
+            return {}
+        table, numbers = self._table(name, tuple(wanted)).slice(first, count), {}
+        for key in wanted:
+            try:
+                values = np.array(table[key].to_pylist(), np.float32)
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"{self._where(name)}: {key} is not {self.info['features'][key]}: {error}") from error
+            numbers[key] = values.reshape(count, -1)
+        return numbers
 
     def _pictures(self, name: str, key: str, first: int, count: int) -> list[np.ndarray]:
         cells = self._table(name, (key,))[key].slice(first, count).to_pylist()
@@ -249,6 +268,15 @@ def _table(place: Path, info: dict, row: dict, columns: tuple[str, ...]) -> pa.T
 
 def _numbers(table: pa.Table) -> np.ndarray | None:
     return table["task_index"].to_numpy() if "task_index" in table.column_names else None
+
+
+def _is_of_numbers(key: str, feature: dict) -> bool:
+    """Whether a feature is a row of numbers that was recorded, and not a place in the dataset."""
+    return (
+        key not in _PLACES
+        and str(feature.get("dtype")).startswith(("float", "int", "uint", "bool"))
+        and len(feature.get("shape") or ()) == 1
+    )
 
 
 def _is_inside(place: Path, path: str) -> bool:

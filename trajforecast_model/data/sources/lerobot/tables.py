@@ -39,6 +39,14 @@ def is_in(file: Path | None, number: int) -> bool:
     return file is not None and len(_rows(file, number, ())) > 0
 
 
+def columns_of(file: Path | None) -> tuple[str, ...]:
+    """The names of a file's columns; none where it is not there or damaged."""
+    try:
+        return () if file is None else tuple(pa.parquet.read_schema(file).names)
+    except (pa.ArrowException, OSError):
+        return ()
+
+
 def missing_frames(table: pa.Table) -> str | None:
     """What is wrong with the numbers of an episode's frames; None where they count from one to the next."""
     if "frame_index" not in table.column_names:

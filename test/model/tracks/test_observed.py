@@ -1,0 +1,87 @@
+"""Where points went by two trackers together: more of them than either sees well, and none that was merely dragged along."""
+
+import cv2
+import numpy as np
+import pytest
+
+from trajforecast_model.tracks.grid import query_points
+from trajforecast_model.tracks.observed import TwoTrackers, moved_as_neighbours
+from trajforecast_model.tracks.optical_flow import follow, reliable
+
+SIZE, FRAMES, SPEED = (96, 128), 10, 3
+
+
+def texture(size, seed, coarse=6) -> np.ndarray:
+    noise = np.random.default_rng(seed).integers(0, 256, (size[0] // coarse, size[1] // coarse), dtype=np.uint8)
+    return cv2.resize(noise, size[::-1], interpolation=cv2.INTER_CUBIC)
+
+
+def followed(frames, points):
+    trackers = TwoTrackers(frames[0], points)
+    for frame in frames[1:]:
+        trackers.update(frame)
+    return trackers.tracks()
+
+
+@pytest.fixture(scope="module")
+def sliding():
+    """A picture that stands still, and a shaded square with a mark in its middle that slides over it."""
+    frames = np.tile(texture(SIZE, 1), (FRAMES, 1, 1))
+    square = np.tile(np.linspace(60, 200, 36), (36, 1)).astype(np.uint8)
+    square[12:24, 12:24] = texture((12, 12), 2, 3)
+    for t, frame in enumerate(frames):
+        frame[30:66, 20 + SPEED * t : 56 + SPEED * t] = square
+    points = query_points((48, 64), SIZE).reshape(-1, 2)
+    on_it = ((points > [22, 32]) & (points < [54, 64])).all(1)
+    return frames, points, on_it
+
+
+def test_points_that_lucas_kanade_loses_are_carried_with_their_thing(sliding):
+    frames, points, on_it = sliding
+    alone, found = follow(frames, points)
+    before = (found[-1] & reliable(frames, alone))[on_it].mean()
+    tracks, believed = followed(frames, points)
+    truth = points + np.arange(FRAMES)[:, None, None] * np.array([SPEED, 0])
+    assert believed[on_it].mean() > 1.3 * before
+    error = np.linalg.norm(tracks - truth, axis=-1)[:, believed & on_it]
+    assert np.median(error) < 0.3 and np.quantile(error, 0.95) < 2.5
+
+
+def test_still_points_beside_a_thing_that_moves_are_not_taken_along(sliding):
+    frames, points, on_it = sliding
+    tracks, believed = followed(frames, points)
+    outside = ((points < [18, 28]) | (points > [58, 68])).any(1)
+    moved = np.linalg.norm(tracks[-1] - points, axis=1) > 4
+    assert (moved & believed & outside).sum() < 0.1 * (moved & believed & on_it).sum()
+    assert believed[(points[:, 1] < 20)].mean() > 0.9
+
+
+def test_what_gets_covered_is_not_believed():
+    frames = np.tile(texture(SIZE, 2), (FRAMES, 1, 1))
+    cover = texture((40, 40), 3)
+    for t, frame in enumerate(frames):
+        frame[20:60, max(0, 5 * t - 40) : 5 * t] = cover[:, max(0, 40 - 5 * t) :]
+    points = np.array([[30.0, 40.0], [100.0, 80.0], [90.0, 85.0]])
+    _, believed = followed(frames, points)
+    assert believed.tolist() == [False, True, True]
+
+
+def test_neighbours_carry_a_point_by_the_median_of_their_steps():
+    start = np.array([[10.0, 10], [12, 10], [10, 12], [90, 90]], np.float32)
+    still = np.stack([start] * 4)
+    still[:, :2, 0] += np.arange(4)[:, None] * 2
+    still[:, 2, 0] += np.arange(4) * 2
+    still[:, 3] += 100 * np.arange(4)[:, None]
+    other = np.full((4, 600, 2), 11, np.float32)
+    carried = moved_as_neighbours(still[:, :3], other)
+    np.testing.assert_allclose(carried[-1], np.tile([17, 11], (600, 1)))
+    np.testing.assert_allclose(moved_as_neighbours(still[:, 3:], other[:, :1])[-1, 0], [311, 311])
+    assert moved_as_neighbours(still, other[:, :0]).shape == (4, 0, 2)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 9), (16, 16)])
+def test_tiny_images_and_no_points(size):
+    frames = np.zeros((3, *size), np.uint8)
+    for points in (np.array([[0.5, 0.5]]), np.zeros((0, 2))):
+        tracks, believed = followed(frames, points)
+        assert tracks.shape == (3, len(points), 2) and believed.shape == (len(points),)
