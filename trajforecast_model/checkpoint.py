@@ -5,6 +5,7 @@ visibility_head.safetensors (only where there is one)
 """
 
 import contextlib
+import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -184,6 +185,15 @@ def load_weights(module: nn.Module, path: Path, added: tuple[str, ...] = ()) -> 
         module.load_state_dict(state)
     except RuntimeError as error:
         raise ValueError(f"{path} does not fit its {CONFIG_FILE}: {error}") from error
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Of the same weights from another place, the same."""
+    weights = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        weights.update(name.encode())
+        weights.update(tensor.detach().float().cpu().numpy().tobytes())
+    return weights.hexdigest()[:16]
 
 
 def build_vae(config: ForecastConfig, folder: Path | None = None) -> TrackVAE | None:
