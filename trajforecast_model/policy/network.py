@@ -1,7 +1,7 @@
 """The policy's network: queries, one for each action of a chunk, look at the tokens of the pictures and of the tracks.
 
-Between the two the robot's joints and the instruction stand as tokens of their own among the queries. Only tensors in,
-tensors out.
+The robot's joints and the instruction are tokens of their own among the queries. Every round of looking has the same
+weights (Perceiver, Jaegle et al. 2021), so that the many tokens are projected once. Only tensors in, tensors out.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trajforecast_model.files.config import check_at_least
-from trajforecast_model.networks.layers import MLP, ImageCrossAttention, RMSNorm, SelfAttention
+from trajforecast_model.networks.layers import MLP, EncoderBlock, ImageCrossAttention, RMSNorm
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,10 @@ class PolicyNetwork(nn.Module):
         self.text_embedding = nn.Linear(config.text_dim, dim)
         self.queries = _learned(config.chunk, dim)
         self.memory_norm = RMSNorm(dim, eps=1e-6)
-        self.blocks = nn.ModuleList(
-            _LookingBlock(dim, config.size.heads, config.size.dropout) for _ in range(config.size.depth)
-        )
+        self.look = ImageCrossAttention(dim, config.size.heads)
+        self.look_norms = nn.ModuleList(RMSNorm(dim, eps=1e-6) for _ in range(config.size.depth))
+        self.blocks = nn.ModuleList(EncoderBlock(dim, config.size.heads) for _ in range(config.size.depth))
+        self.dropout = nn.Dropout(config.size.dropout)
         self.norm = RMSNorm(dim, eps=1e-6)
         self.to_actions = nn.Linear(dim, config.actions)
         for name, size in (("proprioception", config.proprioception), ("action", config.actions)):
@@ -82,12 +83,13 @@ class PolicyNetwork(nn.Module):
         if self.config.track_points:
             of_tracks = (self.track_embedding(tracks) + self.track_positions).flatten(1, 2)
             memory = torch.cat([memory, of_tracks], dim=1)
-        memory = self.memory_norm(memory)
+        seen = self.look.project(self.memory_norm(self.dropout(memory)))
         body = self.proprioception_embedding((proprioception - self.proprioception_mean) / self.proprioception_scale)
         known = torch.stack([body, self.text_embedding(text)], dim=1)  # [B, 2, dim]
         x = torch.cat([self.queries.expand(len(memory), -1, -1), known], dim=1)
-        for block in self.blocks:
-            x = block(x, memory)
+        for norm, block in zip(self.look_norms, self.blocks, strict=True):
+            x = x + self.dropout(self.look(norm(x), seen))
+            x = block(x)
         return self.to_actions(self.norm(x[:, : self.config.chunk]))
 
     def normalised(self, actions: Tensor) -> Tensor:
@@ -95,24 +97,6 @@ class PolicyNetwork(nn.Module):
 
     def denormalised(self, actions: Tensor) -> Tensor:
         return actions * self.action_scale + self.action_mean
-
-
-class _LookingBlock(nn.Module):
-    """Attention to the memory, among the queries, then an MLP, each after a norm."""
-
-    def __init__(self, dim: int, heads: int, dropout: float):
-        super().__init__()
-        self.norms = nn.ModuleList(RMSNorm(dim, eps=1e-6) for _ in range(3))
-        self.look = ImageCrossAttention(dim, heads)
-        self.attention = SelfAttention(dim, heads)
-        self.mlp = MLP(dim, 4 * dim, dim)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        """[B, L, dim] and [B, M, dim] -> [B, L, dim]"""
-        x = x + self.dropout(self.look(self.norms[0](x), self.look.project(memory)))
-        x = x + self.dropout(self.attention(self.norms[1](x)))
-        return x + self.dropout(self.mlp(self.norms[2](x)))
 
 
 def _learned(*shape: int) -> nn.Parameter:
