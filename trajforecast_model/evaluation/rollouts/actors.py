@@ -10,7 +10,7 @@ from trajforecast_model.sim.environment import TaskEnvironment
 from trajforecast_model.sim.expert.pick_and_place import PickAndPlace
 from trajforecast_model.sim.scene.live_view import LiveView
 
-EXPERT = "expert"
+SEED = 0  # of every forecast, the forecast node's own default: over ROS the actions are the same
 _OTHER_EPISODE = 500_000  # added to a seed, of whose scene a swapped forecast is
 
 
@@ -62,7 +62,7 @@ class PolicyActor:
         every = self._policy.config.execution.every
         if step % every == 0:
             images = self._images()
-            told = self._told(images, step)
+            told = self._told(images)
             if self._swapped:
                 told = self._of_another[min(step // every, len(self._of_another) - 1)]
             qpos = self._environment.data.qpos
@@ -75,10 +75,10 @@ class PolicyActor:
     def _images(self) -> dict[str, np.ndarray]:
         return {view: self._view.image(view) for view in self._policy.config.views}
 
-    def _told(self, images: dict[str, np.ndarray], step: int) -> np.ndarray | None:
+    def _told(self, images: dict[str, np.ndarray]) -> np.ndarray | None:
         if not self._policy.needs_tracks or self._swapped:
             return None
-        return self._policy.told(self._policy.forecast(images, self._environment.task.instruction, seed=step))
+        return self._policy.told(self._policy.forecast(images, self._environment.task.instruction, SEED))
 
     def _forecasts_of(self, seed: int) -> list[np.ndarray]:
         policy, every = self._policy, self._policy.config.execution.every
@@ -87,7 +87,7 @@ class PolicyActor:
         expert.begin(seed)
         while not self._environment.succeeded() and step < 300:
             if step % every == 0:
-                futures = policy.forecast(self._images(), self._environment.task.instruction, seed=step)
+                futures = policy.forecast(self._images(), self._environment.task.instruction, SEED)
                 told.append(policy.told(futures))
             self._environment.step(expert.act(step))
             step += 1
