@@ -25,7 +25,10 @@ POLICY = {
     "lookahead": (int, "4", "Steps of the forecast whose motion counts"),
     "gain": (float, "1.0", "Of the motion; 0 leaves the arm where it is"),
 }
-TRACK_POLICY = {"policy": (str, "", ""), "lockstep": (bool, "", "")}  # declared above and below
+TRACK_POLICY = {
+    "policy": (str, "", "Folder of `trajforecast train policy`; its forecaster goes with it"),
+    "lockstep": SIMULATOR["lockstep"],
+}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -45,18 +48,12 @@ def generate_launch_description() -> LaunchDescription:
                 description=f"({kind.__name__}) {description}",
                 **({"choices": ["true", "false"]} if kind is bool else {}),
             )
-            for name, (kind, default, description) in {**SIMULATOR, **POLICY}.items()
+            for name, (kind, default, description) in {**SIMULATOR, **POLICY, **TRACK_POLICY}.items()
         ),
     ]
-    policy = DeclareLaunchArgument(
-        "policy",
-        default_value="",
-        description="(str) Folder of `trajforecast train policy`; its forecaster goes with it",
-    )
     return LaunchDescription(
         [
             *arguments,
-            policy,
             OpaqueFunction(function=_as_the_policy_needs),  # before the forecast node's arguments get their defaults
             IncludeLaunchDescription(forecast),
             _node("simulator_node", SIMULATOR),

@@ -2,43 +2,15 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import torch
+from tiny_policy import write_policy
 
-from trajforecast_model import Forecaster
 from trajforecast_model.cli import main
 from trajforecast_model.evaluation.rollouts import runner
-from trajforecast_model.policy.checkpoint import (
-    ExecutionConfig,
-    ForecastingConfig,
-    PolicyConfig,
-    forecaster_digest,
-    save_policy,
-)
-from trajforecast_model.policy.network import PolicyNetwork, PolicyNetworkConfig, PolicySizeConfig
-from trajforecast_model.policy.tracks import TrackInputConfig
 
 MILK = 7
 SEED = 100_000
-
-
-def write_policy(folder: Path, forecaster: Path, tracks: str = "forecast") -> Path:
-    """Of random weights."""
-    loaded, told = Forecaster.from_pretrained(forecaster), TrackInputConfig()
-    network = PolicyNetworkConfig(
-        size=PolicySizeConfig(dim=32, depth=1, heads=2), views=2, image_tokens=64, image_dim=64,
-        track_points=0 if tracks == "none" else told.num_points, track_features=told.features, text_dim=384,
-    )  # fmt: skip
-    config = PolicyConfig(
-        kind="policy", network=network, tracks=tracks, track_input=told, forecaster=str(forecaster),
-        forecaster_weights=forecaster_digest(loaded, tracks != "none"), forecasting=ForecastingConfig(samples=2),
-        execution=ExecutionConfig(), views=("side", "effector"), dt=0.05,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    save_policy(config, PolicyNetwork(network), folder)
-    return folder
 
 
 def roll_out(*arguments) -> int:
