@@ -21,7 +21,8 @@ def write_policy(folder: Path, forecaster: Path, tracks: str = "forecast") -> Pa
     loaded, told = Forecaster.from_pretrained(forecaster), TrackInputConfig()
     image = loaded.config.denoiser
     network = PolicyNetworkConfig(
-        size=PolicySizeConfig(dim=32, depth=1, heads=2), views=2, image_tokens=math.prod(image.image_grid), image_dim=image.image_dim,
+        size=PolicySizeConfig(dim=32, depth=1, heads=2), views=2, image_tokens=math.prod(image.image_grid),
+        image_dim=image.image_dim,
         track_points=0 if tracks == "none" else told.num_points, track_features=told.features, text_dim=384,
     )  # fmt: skip
     config = PolicyConfig(
