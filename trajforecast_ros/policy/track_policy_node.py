@@ -182,12 +182,14 @@ class TrackPolicyNode(Node):
         self._actions.publish(Float32MultiArray(data=action.tolist()))
 
     def _look_around(self) -> None:
-        if self._holding or time.monotonic() - self._acted_at < self._chosen.silence:
+        if time.monotonic() - self._acted_at < self._chosen.silence:
             return
-        self._holding = True
         self._say_once(f"no action for {self._chosen.silence:g} s: {self._what_is_missing()}; the arm stays")
-        if not self._chosen.lockstep:  # there the world stands still anyway, and an action would move it on
+        if (
+            not self._holding and not self._chosen.lockstep
+        ):  # there the world stands still, and an action would move it on
             self._publish(self._acting.hold())
+        self._holding = True
 
     def _what_is_missing(self) -> str:
         if not self._instruction:
@@ -196,6 +198,8 @@ class TrackPolicyNode(Node):
             return f"no image of {' and '.join(silent)}"
         if not self._joints:
             return "no joint_states"
+        if self._body(self._joints[-1]) is None:
+            return "joint_states cannot be used"
         newest = {view: nanoseconds(images[-1].header) for view, images in self._images.items()}
         newest["joint_states"] = nanoseconds(self._joints[-1].header)
         behind = [name for name, stamp in newest.items() if max(newest.values()) - stamp > self._chosen.max_skew * 1e9]
