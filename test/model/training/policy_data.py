@@ -4,8 +4,10 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from synthetic_shards import DIRECTIONS, write_synthetic_data
+from synthetic_shards import DIRECTIONS, window
 from tiny_runs import QUIET
+
+from trajforecast_model.data.shards import DatasetInfo, write_info, write_shard
 
 FRAMES = 20
 TRAIN, VAL = 8, 2
@@ -20,18 +22,25 @@ def action_for(instruction: str) -> np.ndarray:
 def write_labelled_demos(folder: Path, **changes: np.ndarray | None) -> Path:
     """Prepared windows in folder/data and the demos they are of in folder/demos.
 
+    Two demos of each picture and pose, one for each instruction: only words tell what to do.
+
     Args:
         changes: datasets of every demo that are others, or None where they are left out.
     """
-    write_synthetic_data(folder / "data", TRAIN, VAL)
+    info = DatasetInfo(labeler="exact", stride=1)
+    write_info(folder / "data", info)
+    for number in range(TRAIN + VAL):
+        windows = [window(np.random.default_rng(number // 2), number, view, info) for view in info.views]
+        split = "train" if number < TRAIN else "val"
+        write_shard(folder / "data" / split / f"discs__demo_{number:04d}.arrow", windows, info)
     (folder / "demos").mkdir()
-    rng = np.random.default_rng(0)
     with h5py.File(folder / "demos" / "discs_demo.hdf5", "w") as file:
         for number in range(TRAIN + VAL):
             instruction = list(DIRECTIONS)[number % 2]
+            rng = np.random.default_rng(number // 2)
             datasets = {
-                "actions": np.tile(action_for(instruction), (FRAMES, 1)) + rng.normal(0, 0.01, (FRAMES, 7)),
                 "states": rng.normal(size=(FRAMES, 30)),
+                "actions": np.tile(action_for(instruction), (FRAMES, 1)) + rng.normal(0, 0.01, (FRAMES, 7)),
             }
             for name, values in (datasets | changes).items():
                 if values is not None:

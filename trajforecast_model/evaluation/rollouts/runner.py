@@ -134,7 +134,8 @@ class RolloutWorker:
         if self._policy is None:
             actor = ExpertActor(environment)
         else:
-            actor = PolicyActor(self._policy, environment, view, settings.swapped)
+            swapped = settings.swapped or self._policy.config.tracks == "swapped"
+            actor = PolicyActor(self._policy, environment, view, swapped)
         if job.film is None:
             return asdict(roll_out(environment, actor, job.seed, settings.horizon))
         with Film(job.film, view) as film:

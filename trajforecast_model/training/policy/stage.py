@@ -31,6 +31,11 @@ class PolicyStage:
 
     def __init__(self, config: PolicyTrainConfig):
         self.config = config
+        if config.tracks == "swapped" and config.optimisation.batch_size < 2 * config.optimisation.accumulate:
+            raise ValueError(
+                f"tracks: swapped takes them from another moment of a micro-batch, and optimisation.batch_size "
+                f"{config.optimisation.batch_size} with accumulate {config.optimisation.accumulate} has one alone; raise the first"
+            )
         self.forecaster = _opened(config)
         per_task = config.data.demos_per_task
         self._training = Moments(config, self.forecaster, "train", per_task)
@@ -162,7 +167,8 @@ def _squared_error(model: PolicyNetwork, predicted: Tensor, batch: MomentBatch) 
 
 def _opened(config: PolicyTrainConfig) -> Forecaster:
     """Raises ValueError for one that forecasts from the past alone, or reads no instruction."""
-    forecaster = Forecaster.from_pretrained(config.forecaster)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    forecaster = Forecaster.from_pretrained(config.forecaster, device)
     if isinstance(forecaster, TrajloomForecaster):
         raise ValueError(
             f"forecaster: {config.forecaster} is of TrajLoom, which forecasts from the past alone; take one that forecasts "

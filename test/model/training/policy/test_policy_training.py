@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +11,17 @@ from synthetic_shards import DIRECTIONS
 from tiny_model import randomise, tiny_config, write_tiny_checkpoint
 from tiny_runs import logged, run
 
+from trajforecast_model import Forecaster
 from trajforecast_model.checkpoint import save_weights
 from trajforecast_model.data.shards import ShardDataset
+from trajforecast_model.files.config import from_dict, load, to_dict
 from trajforecast_model.networks.denoiser import Denoiser
 from trajforecast_model.policy.policy import Policy
+from trajforecast_model.training.configs import PolicyTrainConfig
+from trajforecast_model.training.distributed import World
+from trajforecast_model.training.policy.moments import Moments
 
+CONFIG = Path(__file__).parents[4] / "config" / "train" / "libero_object_policy.yaml"
 BODY = (np.zeros(7), np.zeros(2))
 
 
@@ -50,12 +57,6 @@ def test_its_twins_train_alike(labelled, tiny_checkpoint, tmp_path, tracks):
 
 
 def test_true_tracks_are_those_of_the_windows(labelled, tiny_checkpoint, tmp_path):
-    from trajforecast_model import Forecaster
-    from trajforecast_model.files.config import from_dict
-    from trajforecast_model.training.configs import PolicyTrainConfig
-    from trajforecast_model.training.distributed import World
-    from trajforecast_model.training.policy.moments import Moments
-
     config = policy_config(labelled, tmp_path / "run", tiny_checkpoint, tracks="exact")
     moments = Moments(from_dict(PolicyTrainConfig, config), Forecaster.from_pretrained(tiny_checkpoint), "train", 10)
     moments.load(World(device="cpu"))
@@ -66,6 +67,19 @@ def test_true_tracks_are_those_of_the_windows(labelled, tiny_checkpoint, tmp_pat
         # A cell within the disc goes 2 pixels a step: in 15 steps 30 pixels, of which an eighth of the picture has 16.
         np.testing.assert_allclose(furthest[number, 0, -1], np.array(DIRECTIONS[instruction]) * 15 / 16, rtol=0.01)
     np.testing.assert_array_equal(told[:, :, :, 0], told[:, :, :, 1])
+
+
+def test_the_shipped_config_takes_a_step_beside_the_shipped_forecaster(labelled, tmp_path):
+    config = to_dict(load(PolicyTrainConfig, CONFIG)) | {"out": str(tmp_path / "run")}
+    config["data"] |= {
+        "folder": str(labelled / "data"),
+        "demos": str(labelled / "demos"),
+        "cache": str(tmp_path / "cache"),
+    }
+    config["optimisation"] |= dict(steps=1, batch_size=2)
+    assert run("policy", config, tmp_path) == 0
+    weights = tmp_path / "run" / "checkpoint" / "policy.safetensors"
+    assert 2**20 < weights.stat().st_size < 10 * 2**20
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(labelled, tiny_checkpoint, tmp_path):
@@ -139,6 +153,7 @@ def test_demos_without_what_it_needs_are_refused_before_the_work(
         ({"track_input": {"cells": [7, 8]}}, "do not divide"),
         ({"execution": {"every": 17}}, "a chunk has 16 actions"),
         ({"forecaster": "libero_object_huge"}, "does not exist"),
+        ({"tracks": "swapped", "optimisation": dict(steps=4, batch_size=4, accumulate=4)}, "raise the first"),
         ({"network": {"dim": 30, "heads": 4}}, "does not divide"),
     ],
 )
