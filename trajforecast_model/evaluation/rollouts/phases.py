@@ -3,11 +3,11 @@
 import mujoco
 import numpy as np
 
+from trajforecast_model.evaluation.rollouts.report import PHASES
 from trajforecast_model.sim.environment import Goal, TaskEnvironment
 from trajforecast_model.sim.expert.grasping import visible_points
 from trajforecast_model.sim.scene.live_view import GRIP_SITE
 
-PHASES = ("approached", "grasped", "transported", "placed")
 NEAR = 0.03  # metres from the point between the fingertips to the item's surface
 LIFTED = 0.03  # metres over where the item stood
 OVER = 0.08  # metres on the ground from the item to the target's middle
