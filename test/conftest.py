@@ -8,8 +8,13 @@ from pathlib import Path
 # threads that wait for each other on a core that is not free cost many times what they compute.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import hypothesis
 import pytest
 import torch
+
+# How long an example took says how busy the machine is, and nothing of the law that is tested.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 for folder in ("benchmarks", "conversion", "data", "evaluation", "networks", "training"):  # modules that tests share
     sys.path.insert(0, str(Path(__file__).parent / "model" / folder))

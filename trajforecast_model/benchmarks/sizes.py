@@ -12,6 +12,7 @@ from trajforecast_model.benchmarks.cost import cost_of_forecast, data_sheet_mach
 from trajforecast_model.benchmarks.libero_models import forecast, libero_config, request_for, untrained_forecaster
 from trajforecast_model.benchmarks.report import environment, finish
 from trajforecast_model.benchmarks.timing import memory_of
+from trajforecast_model.runtime.compilation import check_mode
 
 WARM_UP_RUNS = 2
 
@@ -38,6 +39,9 @@ def time_sizes(
         batch: forecasts made together for the throughput.
         compile: mode of `Forecaster.compile`; None leaves the networks as they are.
     """
+    if compile:
+        check_mode(compile)
+    configs = [libero_config(size, depth, grid=grid) for size in sizes]
     report = environment(device, dtype) | {"views": views, "k": k, "runs": runs, "batch": batch, "compiled": compile}
     report["rows"] = []
     lines = [
@@ -46,10 +50,9 @@ def time_sizes(
         "| model | evaluations | p50 ms | p99 ms | floor here ms | floor of an H200 ms | forecasts/s | memory GB |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for size in sizes:
+    for size, config in zip(sizes, configs, strict=True):
         if compile:
             torch.compiler.reset()  # it keeps what it made for the last size, and compiles a function 8 times at most
-        config = libero_config(size, depth, grid=grid)
         forecaster = untrained_forecaster(config, device, dtype)
         request, many = request_for(config, views, k), request_for(config, views * batch, k)
         cost, here = cost_of_forecast(forecaster, request), this_machine(forecaster.device, forecaster.dtype)

@@ -84,10 +84,14 @@ def _networks(forecaster: Forecaster, views: int, k: int) -> dict[str, tuple[nn.
         shape = (views, config.history.frames)
         inputs["past_offsets"] = torch.zeros(*shape, 2, *config.history.grid)
         inputs["past_visible"] = torch.ones(*shape, *config.history.grid)
+        if config.history.last_motion:
+            inputs["past_last_motion"] = torch.zeros(views, config.num_frames - 1, config.channels, *config.grid)
 
     def velocity(x: Tensor, t: Tensor, image_tokens: Tensor, *others: Tensor) -> Tensor:
         given = dict(zip([name for name in inputs if name not in ("x", "t", "image_tokens")], others, strict=True))
-        past = PastTracks(given["past_offsets"], given["past_visible"]) if "past_offsets" in given else None
+        past = None
+        if "past_offsets" in given:
+            past = PastTracks(given["past_offsets"], given["past_visible"], given.get("past_last_motion"))
         return denoiser.velocity(x, t, denoiser.image_context(image_tokens, given.get("text"), past))
 
     networks = {"denoiser": (_Network(denoiser, velocity), inputs, "velocity")}

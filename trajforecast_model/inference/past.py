@@ -100,4 +100,4 @@ def past_tracks(history: History, size: tuple[int, int], config: HistoryConfig) 
 
 def joined(pasts: list[PastTracks]) -> PastTracks:
     """Of several images."""
-    return PastTracks(*(torch.cat(parts) for parts in zip(*pasts, strict=True)))
+    return PastTracks(torch.cat([past.offsets for past in pasts]), torch.cat([past.visible for past in pasts]))

@@ -16,6 +16,7 @@ from trajforecast_model.flow.noise import sample_noise
 from trajforecast_model.flow.solvers import integrate
 from trajforecast_model.networks.denoiser import Denoiser
 from trajforecast_model.networks.history_encoder import PastTracks
+from trajforecast_model.networks.last_motion import with_last_motion
 from trajforecast_model.networks.track_vae import TrackVAE
 from trajforecast_model.networks.visibility_head import VisibilityHead
 from trajforecast_model.runtime.compilation import compiled
@@ -96,7 +97,7 @@ class Sampler:
         Returns:
             [B, k, T, C, h, w] scaled latents (tracks without a VAE), the clean first frame in slot 0.
         """
-        known = {} if past is None else {"history": PastTracks(*(part.to(self.device) for part in past))}
+        known = {} if past is None else {"history": self._history(past, image_tokens)}
         context = self.denoiser.image_context(image_tokens, text_embedding, **known)
         first_B1Chw = self.first_frame(image_tokens) if first is None else first
         first_BK1Chw = first_B1Chw.unsqueeze(1).expand(-1, noise.shape[1], -1, -1, -1, -1)
@@ -111,6 +112,12 @@ class Sampler:
         steps, solver = steps or self.config.steps, solver or self.config.solver
         unknown_BKUChw = integrate(velocity, noise.to(self.device), steps, solver)
         return torch.cat([first_BK1Chw, unknown_BKUChw], dim=2)
+
+    def _history(self, past: PastTracks, image_tokens: Tensor) -> PastTracks:
+        past = PastTracks(past.offsets.to(self.device), past.visible.to(self.device))
+        if not self.config.denoiser.history.last_motion:
+            return past
+        return with_last_motion(past, self.vae, self.latent_std, image_tokens)
 
     @torch.inference_mode()
     def decode_latents(self, latents: Tensor, image_tokens: Tensor) -> Tensor:

@@ -29,7 +29,9 @@ from trajforecast_model.networks.layers import (
 from trajforecast_model.networks.positions import sincos_1d, sincos_2d, timestep_features
 from trajforecast_model.networks.tiles import transform_by_tiles
 
-HISTORY_PARTS = ("history_encoder.", "history_projection.", "history_condition.")  # names of weights begin so
+# Names of weights begin so.
+LAST_MOTION_PARTS = ("last_motion_embedding.",)
+HISTORY_PARTS = ("history_encoder.", "history_projection.", "history_condition.", *LAST_MOTION_PARTS)
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,9 @@ class Denoiser(nn.Module):
             self.history_encoder = HistoryEncoder(config.history, token_grid, dim, config.heads)
             self.history_projection = nn.Linear(dim, dim)
             self.history_condition = nn.Linear(dim, dim)
+            if config.history.last_motion:
+                unknown = (config.num_frames - 1) * config.channels
+                self.last_motion_embedding = PatchEmbedding(unknown, config.patch_size, dim)
         self.blocks = nn.ModuleList(DenoiserBlock(dim, config.heads, i % 2 == 1) for i in range(config.depth))
         self.final_norm = RMSNorm(dim, eps=1e-6, elementwise_affine=False)
         self.final_modulation = nn.Linear(dim, 2 * dim)
@@ -149,6 +154,8 @@ class Denoiser(nn.Module):
             by_token, as_a_whole = self.history_projection(past), self.history_condition(past.mean(dim=1))
             aligned = by_token if aligned is None else aligned + by_token
             condition = as_a_whole if condition is None else condition + as_a_whole
+        if history is not None and self.config.history.last_motion:
+            aligned = aligned + self._last_motion(history)
         return ImageContext(
             keys_values=[block.cross_attention.project(tokens) for block in self.blocks],
             aligned=aligned,
@@ -169,6 +176,14 @@ class Denoiser(nn.Module):
         if history.visible.shape != shape:
             raise ValueError(f"history: expected visibility {shape}, got {tuple(history.visible.shape)}")
         return self.history_encoder(history)
+
+    def _last_motion(self, history: PastTracks) -> Tensor:
+        """[N, L, D]"""
+        shape = (len(history.visible), self.config.num_frames - 1, self.config.channels, *self.config.grid)
+        if history.last_motion is None or history.last_motion.shape != shape:
+            got = None if history.last_motion is None else tuple(history.last_motion.shape)
+            raise ValueError(f"history: expected last_motion {shape}, got {got}; networks/last_motion.py makes it")
+        return self.last_motion_embedding(history.last_motion.flatten(1, 2).to(self.grid_positions.dtype))
 
     def velocity(self, x: Tensor, t: Tensor, context: ImageContext) -> Tensor:
         """Velocity of S samples for each of N images: x [N, S, T, C, h, w] -> [N, S, T, C, h, w].
@@ -209,6 +224,8 @@ class Denoiser(nn.Module):
         zero = [block.modulation for block in self.blocks] + [self.final_modulation, self.final_linear]
         if self.config.history is not None:  # so that a model without history can be trained on with one
             zero += [self.history_projection, self.history_condition]
+            if self.config.history.last_motion:
+                zero.append(self.last_motion_embedding.proj)
         for linear in zero:
             nn.init.zeros_(linear.weight)
 

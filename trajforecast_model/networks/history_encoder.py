@@ -26,6 +26,7 @@ class HistoryConfig:
     grid: tuple[int, int] = (64, 64)  # rows, columns of query points
     pooling: int = 2  # points a side whose visible ones are averaged
     depth: int = 1  # blocks over the cells of the grid
+    last_motion: bool = False  # also show the last motion going on, as latents (last_motion.py)
 
     def __post_init__(self):
         check_at_least(1, self, "frames", "pooling", group="history.")
@@ -37,6 +38,7 @@ class PastTracks(NamedTuple):
 
     offsets: Tensor  # [N, frames, 2, rows, columns], positions minus query points, normalised
     visible: Tensor  # [N, frames, rows, columns], true or false; where false, offsets are not read
+    last_motion: Tensor | None = None  # [N, T - 1, C, h, w] latents, see last_motion.py; for a model that takes it
 
 
 class HistoryEncoder(nn.Module):

@@ -12,22 +12,24 @@ from trajforecast_model.runtime.cuda_graphs import graphed
 MODES = ("default", "reduce-overhead", "max-autotune", "graphs")
 
 
+def check_mode(mode: str) -> None:
+    """Raises ValueError for a mode that there is not, or one that needs a GPU where there is none."""
+    if mode not in MODES:
+        raise ValueError(f"compile: got mode {mode!r}, expected one of {', '.join(MODES)}")
+    if mode == "graphs" and not torch.cuda.is_available():
+        raise ValueError("compile: mode 'graphs' replays CUDA graphs, and this PyTorch sees no GPU; take another mode")
+
+
 def compiled(
     function: Callable[..., Tensor], mode: str = "default", backend: str | Callable = "inductor"
 ) -> Callable[..., Tensor]:
     """The function, compiled anew for each shape of its arguments when it is first called with it.
 
     Raises:
-        ValueError: for a mode that there is not, or one that needs a GPU where there is none; when it is called, where it
-            cannot be compiled, say without a compiler.
+        ValueError: for what `check_mode` refuses; when it is called, where it cannot be compiled, say without a compiler.
     """
-    if mode not in MODES:
-        raise ValueError(f"compile: got mode {mode!r}, expected one of {', '.join(MODES)}")
+    check_mode(mode)
     if mode == "graphs":
-        if not torch.cuda.is_available():
-            raise ValueError(
-                "compile: mode 'graphs' replays CUDA graphs, and this PyTorch sees no GPU; take another mode"
-            )
         return graphed(function)
     fast = torch.compile(function, mode=mode, backend=backend, dynamic=False)
 

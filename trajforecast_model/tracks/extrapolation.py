@@ -31,8 +31,13 @@ def constant_velocity(
     velocity = np.zeros_like(points)
     if len(history):
         velocity = np.where(visible[-1][..., None], points - history[-1], 0)
-    steps = np.concatenate([[0], np.cumsum(decay ** np.arange(1, num_frames))])
-    return (points + steps.reshape(-1, *[1] * points.ndim) * velocity).astype(np.float32)
+    steps = steps_ahead(num_frames, decay).reshape(-1, *[1] * points.ndim)
+    return (points + steps * velocity).astype(np.float32)
+
+
+def steps_ahead(num_frames: int, decay: float) -> np.ndarray:
+    """How many times the observed velocity a point has gone at each frame, float64 [T]."""
+    return np.concatenate([[0], np.cumsum(decay ** np.arange(1, num_frames))])
 
 
 def last_motion_repeated(points: np.ndarray, history: np.ndarray, visible: np.ndarray, num_frames: int) -> np.ndarray:

@@ -23,6 +23,7 @@ class PastConfig:
     frames: int  # before the present one; the data has at least as many
     pooling: int = 2  # points a side whose visible ones are averaged
     depth: int = 1  # blocks of the history encoder
+    last_motion: bool = False  # also show the last motion going on, as the VAE's latents
     without: float = 0.2  # share of windows that show no past at all
     shortened: float = 0.3  # share of windows that show a past of fewer frames, all numbers alike
     lost_points: float = 0.3  # largest share of a window's points that are lost, each from some frame back
@@ -42,7 +43,13 @@ class PastConfig:
             )
 
     def network(self, info: DatasetInfo) -> HistoryConfig:
-        return HistoryConfig(frames=self.frames, grid=tuple(info.grid), pooling=self.pooling, depth=self.depth)
+        return HistoryConfig(
+            frames=self.frames,
+            grid=tuple(info.grid),
+            pooling=self.pooling,
+            depth=self.depth,
+            last_motion=self.last_motion,
+        )
 
 
 def check_past(config: PastConfig, info: DatasetInfo, folder: str) -> None:
@@ -62,9 +69,9 @@ def past_of(batch: Batch, frames: int) -> PastTracks:
     return PastTracks((normalise(tracks, size) - normalise(points, size)).movedim(-1, 2), visible)
 
 
-def past_in_training(batch: Batch, config: PastConfig | None, noise: WindowNoise) -> PastTracks | None:
-    """A batch's past, made worse; None for a denoiser that sees none."""
-    return None if config is None else worsened(past_of(batch, config.frames), config, noise)
+def past_in_training(batch: Batch, config: PastConfig, noise: WindowNoise) -> PastTracks:
+    """A batch's past, made worse."""
+    return worsened(past_of(batch, config.frames), config, noise)
 
 
 def worsened(past: PastTracks, config: PastConfig, noise: WindowNoise) -> PastTracks:

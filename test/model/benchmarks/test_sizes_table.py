@@ -16,7 +16,8 @@ def test_one_command_makes_the_table(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sizes, "WARM_UP_RUNS", 0)
     out = tmp_path / "sizes.json"
     arguments = ["--sizes", "S", "--evaluations", "2,1", "--depth", "1", "-k", "1", "--views", "1", "--batch", "1"]
-    assert main(["bench", "sizes", *arguments, "--runs", "1", "--device", "cpu", "--out", str(out)]) == 0
+    on_cpu = ["--runs", "1", "--device", "cpu", "--dtype", "float32"]
+    assert main(["bench", "sizes", *arguments, *on_cpu, "--out", str(out)]) == 0
     rows = json.loads(out.read_text())["rows"]
     assert [(row["size"], row["evaluations"]) for row in rows] == [("S", 2), ("S", 1)]
     for row in rows:
@@ -60,25 +61,27 @@ def test_figures_are_those_of_the_forecasts_alone(monkeypatch):
 
 def test_compiled_networks_are_timed_and_cost_the_same(tmp_path, monkeypatch):
     config = libero_config("S", depth=1)
-    cost = cost_of_forecast(untrained_forecaster(config, "cpu", "bfloat16"), request_for(config, views=1, k=1))
+    cost = cost_of_forecast(untrained_forecaster(config, "cpu", "float32"), request_for(config, views=1, k=1))
     torch_compile = torch.compile
     monkeypatch.setattr(torch, "compile", lambda function, **how: torch_compile(function, **how | {"backend": "eager"}))
     monkeypatch.setattr(sizes, "this_machine", lambda *_: Machine("fake", 1e12, 1e12))
     monkeypatch.setattr(sizes, "WARM_UP_RUNS", 0)
     out = tmp_path / "compiled.json"
     arguments = ["--sizes", "S", "--evaluations", "1", "--depth", "1", "-k", "1", "--views", "1", "--batch", "1"]
-    options = ["--runs", "1", "--device", "cpu", "--compile", "--out", str(out)]
+    options = ["--runs", "1", "--device", "cpu", "--dtype", "float32", "--compile", "--out", str(out)]
     assert main(["bench", "sizes", *arguments, *options]) == 0
     report = json.loads(out.read_text())
     assert report["compiled"] == "default"
     assert report["rows"][0]["floor_h200"] == data_sheet_machines()[0].floor(cost, steps=1)
 
 
-def test_unknown_modes_of_the_compiler_are_refused(capsys):
+def test_unknown_modes_of_the_compiler_are_refused(capsys, monkeypatch):
+    monkeypatch.setattr(sizes, "untrained_forecaster", lambda *_: pytest.fail("was made"))
     assert main(["bench", "sizes", "--sizes", "S", "--depth", "1", "--compile", "fast", "--device", "cpu"]) == 2
     assert "mode 'fast', expected one of default, reduce-overhead" in capsys.readouterr().err
 
 
-def test_unknown_sizes_are_refused(capsys):
-    assert main(["bench", "sizes", "--sizes", "XL", "--device", "cpu"]) == 2
+def test_unknown_sizes_are_refused_before_the_others_are_timed(capsys, monkeypatch):
+    monkeypatch.setattr(sizes, "untrained_forecaster", lambda *_: pytest.fail("was made"))
+    assert main(["bench", "sizes", "--sizes", "S,XL", "--device", "cpu"]) == 2
     assert "'XL'" in capsys.readouterr().err

@@ -39,7 +39,9 @@ def test_vae_then_denoiser_gives_a_checkpoint_that_forecasts(data, trained_vae, 
 
 
 def test_without_a_vae_the_denoiser_works_on_tracks(data, tmp_path):
-    assert run("denoiser", denoiser_config(data, tmp_path / "run", None, steps=2), tmp_path) == 0
+    config = denoiser_config(data, tmp_path / "run", None, steps=2, draws_per_window=1)
+    config["optimisation"] |= dict(batch_size=2)
+    assert run("denoiser", config, tmp_path) == 0
     forecaster = Forecaster.from_pretrained(tmp_path / "run" / "checkpoint")
     assert forecaster.vae is None and forecaster.config.denoiser.track_encoding
 
@@ -238,5 +240,13 @@ def test_a_denoiser_with_history_is_trained_on_from_one_without(data, barely_tra
     second = denoiser_config(past, tmp_path / "second", barely_trained_vae, steps=2) | on_latents
     assert run("denoiser", second, tmp_path) == 0
     assert Forecaster.from_pretrained(tmp_path / "second").history_frames == 3
-    without = denoiser_config(data, tmp_path / "third", barely_trained_vae, steps=2) | on_latents
+    then = {"start_from": str(tmp_path / "second"), "history": {"frames": 3, "last_motion": True}}
+    third = denoiser_config(past, tmp_path / "third", barely_trained_vae, steps=4) | on_latents | then
+    assert run("denoiser", third, tmp_path) == 0
+    forecaster = Forecaster.from_pretrained(tmp_path / "third")
+    image = np.zeros((128, 128, 3), np.uint8)
+    still = {"side": np.zeros((3, 128, 128, 3), np.uint8)}  # in which nothing is found, and nothing moves
+    told = forecaster.predict({"side": image}, "left", k=1, history=still)
+    assert np.isfinite(told.tracks).all()
+    without = denoiser_config(data, tmp_path / "fourth", barely_trained_vae, steps=2) | on_latents
     assert run("denoiser", without, tmp_path) == 2

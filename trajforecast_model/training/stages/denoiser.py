@@ -18,7 +18,8 @@ from trajforecast_model.checkpoint import (
 )
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset
 from trajforecast_model.evaluation.forecasters.models import DENSE_FORECASTERS
-from trajforecast_model.networks.denoiser import HISTORY_PARTS, Denoiser, DenoiserConfig
+from trajforecast_model.networks.denoiser import HISTORY_PARTS, LAST_MOTION_PARTS, Denoiser, DenoiserConfig
+from trajforecast_model.networks.history_encoder import PastTracks
 from trajforecast_model.networks.image_encoder import build_image_encoder
 from trajforecast_model.networks.text_encoder import build_text_encoder
 from trajforecast_model.tracks.history import History
@@ -106,6 +107,8 @@ class DenoiserStage:
         self.image_encoder = self.model.image_encoder
         self.space = self._space()
         self.latent_space = self.space if isinstance(self.space, LatentSpace) else None
+        if self.latent_space is None and config.history is not None and config.history.last_motion:
+            raise ValueError("history.last_motion is shown as the track VAE's latents; give a vae, or set it to false")
         self.text_encoder = None if config.text_encoder is None else build_text_encoder(config.text_encoder)
 
     @property
@@ -130,7 +133,7 @@ class DenoiserStage:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         tokens = image_tokens(batch, model.image_encoder)
         text = None if self.text_encoder is None else self.text_encoder.to(tokens.device)(batch.instructions)
-        history = past_in_training(batch, self.config.history, noise)
+        history = self._past(batch, tokens, noise)
         if (past := self.config.history) is not None:
             draw = noise.normal(1)
             tokens, text = swapped(tokens, past, draw), swapped(text, past, draw)
@@ -147,6 +150,13 @@ class DenoiserStage:
             weight=self._weight(batch) / mean_weight,
         )
         return loss, {}
+
+    def _past(self, batch: Batch, tokens: Tensor, noise: WindowNoise) -> PastTracks | None:
+        config = self.config.history
+        if config is None:
+            return None
+        past = past_in_training(batch, config, noise)
+        return self.latent_space.with_last_motion(past, tokens) if config.last_motion else past
 
     def compile(self, model: DenoiserWithEncoder) -> None:
         model.image_encoder.compile()
@@ -213,16 +223,13 @@ class DenoiserStage:
         builders = {"denoiser": None, "image_encoder": build_image_encoder, "text_encoder": build_text_encoder}
         for part, build in builders.items():
             ours, theirs = getattr(self.forecast_config, part), getattr(start, part)
-            if part == "denoiser" and theirs.history is None:
-                ours = dataclasses.replace(ours, history=None)  # a past may be added: it counts for nothing at first
+            if part == "denoiser":
+                ours, added = _before_additions(ours, theirs)
             if ours != theirs and (build is None or not same_network(build, ours, theirs)):
                 raise ValueError(
                     f"start_from: the networks of {folder} are not those of this config; {part} is {theirs} there, "
                     f"{ours} here"
                 )
-        added = ()
-        if start.denoiser.history is None and self.forecast_config.denoiser.history is not None:
-            added = HISTORY_PARTS
         load_weights(self.model.denoiser, folder / "denoiser.safetensors", added=added)
         if start.image_encoder.kind == "patch":
             load_weights(self.model.image_encoder, folder / "image_encoder.safetensors")
@@ -257,6 +264,19 @@ class DenoiserStage:
         grid = self.forecast_config.denoiser.grid
         weight = place_weights(batch.moving_points(), config.moving_weight, config.equal_windows, grid)
         return weight[:, None, None]
+
+
+def _before_additions(ours: DenoiserConfig, theirs: DenoiserConfig) -> tuple[DenoiserConfig, tuple[str, ...]]:
+    """Ours without what of the past may be added to theirs, since it counts for nothing at first, and its weights' names."""
+    if ours.history is None:
+        return ours, ()
+    if theirs.history is None:
+        return dataclasses.replace(ours, history=None), HISTORY_PARTS
+    if ours.history.last_motion and not theirs.history.last_motion:
+        return dataclasses.replace(
+            ours, history=dataclasses.replace(ours.history, last_motion=False)
+        ), LAST_MOTION_PARTS
+    return ours, ()
 
 
 def _summed_error(tracks: np.ndarray, truth: np.ndarray, moving: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from trajforecast_model.checkpoint import ForecastConfig
 from trajforecast_model.flow.path import flow_loss, interpolate, logit_normal_timesteps
 from trajforecast_model.networks.denoiser import Denoiser
 from trajforecast_model.networks.history_encoder import PastTracks
+from trajforecast_model.networks.last_motion import with_last_motion
 from trajforecast_model.networks.track_vae import TrackVAE
 from trajforecast_model.tracks.grid import normalise
 from trajforecast_model.training.batches import Batch
@@ -65,6 +66,12 @@ class LatentSpace:
             return batch.latents[:, 0, :1].float()
         self._go_to(tokens.device)
         return self._static_frame(len(tokens), tokens)
+
+    @torch.no_grad()
+    def with_last_motion(self, past: PastTracks, tokens: Tensor) -> PastTracks:
+        """The same past with its `last_motion`."""
+        self._go_to(tokens.device)
+        return with_last_motion(past, self.vae, self._std_of_channel, tokens)
 
     def _go_to(self, device: torch.device) -> None:
         # Once: what is there already would be copied anew, for which a GPU waits and which a CUDA graph cannot record.

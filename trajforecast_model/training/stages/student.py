@@ -23,7 +23,7 @@ from trajforecast_model.training.batches import Batch
 from trajforecast_model.training.configs import DenoiserSizeConfig, DenoiserTrainConfig, StudentTrainConfig
 from trajforecast_model.training.features.image_tokens import image_tokens
 from trajforecast_model.training.noise import WindowNoise
-from trajforecast_model.training.past import PastConfig, past_in_training
+from trajforecast_model.training.past import PastConfig
 from trajforecast_model.training.stages.denoiser import DenoiserStage, DenoiserWithEncoder
 
 
@@ -58,7 +58,7 @@ class StudentStage(DenoiserStage):
             first = self.space.first_frame(batch, tokens)[:, None].expand(-1, draws, -1, -1, -1, -1)
             start = noise.normal(draws, self.forecast_config.denoiser.num_frames, *first.shape[3:])
             start = torch.cat([first, start[:, :, 1:]], dim=2)  # [B, draws, T, C, h, w]
-            past = past_in_training(batch, self.config.history, noise)
+            past = self._past(batch, tokens, noise)
             teacher = self.teacher.to(tokens.device)
             by_teacher = _velocity(teacher, teacher.image_context(tokens, text, past))
             solution = integrate(by_teacher, start, distillation.teacher_steps, distillation.teacher_solver)
@@ -120,7 +120,7 @@ def _training_from_teacher(config: StudentTrainConfig) -> DenoiserTrainConfig:
         start_from=config.teacher,
         target=teacher.generates,
         denoiser=DenoiserSizeConfig(**sizes),
-        history=None if past is None else PastConfig(frames=past.frames, pooling=past.pooling, depth=past.depth),
+        history=None if past is None else PastConfig(past.frames, past.pooling, past.depth, past.last_motion),
         image_encoder=teacher.image_encoder,
         text_encoder=teacher.text_encoder,
         logging=config.logging,

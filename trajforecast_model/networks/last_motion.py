@@ -1,0 +1,43 @@
+"""The last motion going on, as the track VAE's latents: a model with history corrects it rather than inventing all anew.
+
+Beside the past itself (history_encoder.py), from which the same could be learned, but only for scenes like those learned
+from: how a cell's motion looks as a latent is the VAE's knowledge, which holds in every scene.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trajforecast_model.networks.history_encoder import PastTracks
+from trajforecast_model.networks.track_vae import TrackVAE
+from trajforecast_model.tracks.extrapolation import DECAY, steps_ahead
+
+# Over two steps a tracker's errors count half, and an acceleration hardly yet.
+BEST_AGE = 2
+
+
+def with_last_motion(past: PastTracks, vae: TrackVAE, std: Tensor, image_tokens: Tensor) -> PastTracks:
+    """The same past with `last_motion` filled.
+
+    Args:
+        std: [C], by which the denoiser's latents are divided.
+        image_tokens: [N, M, D_image], for a VAE that looks at the image.
+    """
+    config = vae.config
+    steps = torch.from_numpy(steps_ahead(config.num_frames, DECAY)).to(vae.anchors)
+    tracks = vae.anchors + steps.view(-1, 1, 1, 1) * last_velocity(past)[:, None]
+    mean, _ = vae.encode(tracks, image_tokens if config.image_conditioned else None)  # [N, T', L, C]
+    latents = (mean[:, 1:].float() / std).unflatten(2, config.latent_grid).movedim(-1, 2)
+    seen = (past.visible > 0).any(dim=1, keepdim=True).to(latents)
+    return past._replace(last_motion=latents * F.avg_pool2d(seen, config.patch_size)[:, None])
+
+
+def last_velocity(past: PastTracks) -> Tensor:
+    """Normalised motion a step, float32 [N, 2, rows, columns]: zero where a point was never seen."""
+    frames = past.visible.shape[1]
+    velocity = torch.zeros_like(past.offsets[:, 0], dtype=torch.float32)
+    ages = sorted(range(1, frames + 1), key=lambda age: (age != BEST_AGE, age))
+    for age in reversed(ages):  # what is written last stays
+        seen = past.visible[:, frames - age, None] > 0
+        velocity = torch.where(seen, -past.offsets[:, frames - age].float() / age, velocity)
+    return velocity
