@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from trajforecast_model.checkpoint import checkpoint_name, export_within, weights_digest
 from trajforecast_model.evaluation.rollouts.report import Episode, figures, paired, paired_line, table
-from trajforecast_model.files.atomic import write_atomically
+from trajforecast_model.files.atomic import remove_leftovers, write_atomically
 from trajforecast_model.files.json_files import read_object
 from trajforecast_model.policy.checkpoint import PolicyConfig, load_policy
 from trajforecast_model.runtime.processes import run_in_processes
@@ -22,7 +22,6 @@ from trajforecast_model.sim.environment import Task, TaskEnvironment, find_task
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
 
 EXPERT = "expert"
-FILM_SECONDS = 1 / 20  # of a frame
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,11 @@ def rollout(
     episodes = _episodes_of(out, told)
     other = None if against is None else _report_at(against)
     jobs = _jobs(settings, tasks, episodes, out, films)
+    remove_leftovers([out, *(job.film for job in jobs if job.film is not None)])
     total = len(tasks) * settings.resets
     with tqdm(total=total, initial=total - len(jobs), unit="episode", desc=f"rollout {settings.suite}") as progress:
         for job, result in run_in_processes(partial(RolloutWorker, settings), partial(_next_job, jobs), workers):
-            name = f"{job.task.name}"
+            name = job.task.name
             episodes = [known for known in episodes if (known["task"], known["seed"]) != (name, job.seed)]
             episodes.append({"task": name, "seed": job.seed, **result})
             episodes.sort(key=lambda episode: (episode["task"], episode["seed"]))
@@ -121,7 +121,7 @@ class RolloutWorker:
     def __call__(self, job: EpisodeJob) -> dict[str, Any]:
         from trajforecast_model.evaluation.rollouts.actors import ExpertActor, PolicyActor
         from trajforecast_model.evaluation.rollouts.episode import roll_out
-        from trajforecast_model.evaluation.rollouts.film import Film
+        from trajforecast_model.evaluation.rollouts.film import filming
         from trajforecast_model.sim.scene.live_view import LiveView
 
         if self._environment is None or self._environment.task != job.task:
@@ -138,8 +138,8 @@ class RolloutWorker:
             actor = PolicyActor(self._policy, environment, view, swapped)
         if job.film is None:
             return asdict(roll_out(environment, actor, job.seed, settings.horizon))
-        with Film(job.film, view) as film:
-            return asdict(roll_out(environment, actor, job.seed, settings.horizon, film.take))
+        with filming(job.film, view) as take:
+            return asdict(roll_out(environment, actor, job.seed, settings.horizon, take))
 
 
 def _as_executed(config: PolicyConfig, settings: RolloutSettings) -> PolicyConfig:
