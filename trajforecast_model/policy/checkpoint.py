@@ -12,6 +12,7 @@ import torch
 
 from trajforecast_model.checkpoint import (
     CONFIG_FILE,
+    POLICY,
     checkpoint_folder,
     kind_of,
     load_weights,
@@ -25,7 +26,6 @@ from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.policy.network import PolicyNetwork, PolicyNetworkConfig
 from trajforecast_model.policy.tracks import TrackInputConfig
 
-KIND = "policy"
 WEIGHTS = "policy.safetensors"
 
 # forecast: what the frozen forecaster says; none: no tracks at all (behaviour cloning); swapped: another episode's
@@ -71,8 +71,8 @@ class PolicyConfig:
     dt: float  # seconds of a control step
 
     def __post_init__(self):
-        if self.kind != KIND:
-            raise ValueError(f"kind: got {self.kind!r}, expected {KIND!r}")
+        if self.kind != POLICY:
+            raise ValueError(f"kind: got {self.kind!r}, expected {POLICY!r}")
 
 
 def forecaster_digest(forecaster: Forecaster, with_tracks: bool) -> str:
@@ -90,7 +90,7 @@ def load_policy(source: str | Path) -> tuple[PolicyConfig, PolicyNetwork]:
     """Of a folder, a training run or a shipped one's name. Raises ValueError where that is no policy, or is damaged."""
     folder = checkpoint_folder(source, allow_download=False)
     path = folder / CONFIG_FILE
-    if kind_of(folder) != KIND:
+    if kind_of(folder) != POLICY:
         raise ValueError(f"{folder} is not a policy; give the folder of a `trajforecast train policy` run")
     try:
         config = from_dict(PolicyConfig, read_object(path, "copy the policy again, or train it again"))

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trajforecast_model.checkpoint import POLICY
 from trajforecast_model.forecaster import Forecaster
-from trajforecast_model.policy.checkpoint import KIND, WEIGHTS, PolicyConfig, forecaster_digest, save_policy
+from trajforecast_model.policy.checkpoint import WEIGHTS, PolicyConfig, forecaster_digest, save_policy
 from trajforecast_model.policy.chunks import GRIPPER
 from trajforecast_model.policy.network import PolicyNetwork, PolicyNetworkConfig
 from trajforecast_model.training.batches import spread_evenly
@@ -44,7 +45,7 @@ class PolicyStage:
         of_forecaster = self.forecaster.config
         with_tracks = config.tracks != "none"
         self.policy_config = PolicyConfig(
-            kind=KIND,
+            kind=POLICY,
             network=PolicyNetworkConfig(
                 size=config.network,
                 views=len(of_forecaster.views),

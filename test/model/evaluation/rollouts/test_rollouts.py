@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from tiny_policy import write_policy
 
+from trajforecast_model import Forecaster
 from trajforecast_model.cli import main
 from trajforecast_model.evaluation.rollouts import runner
 
@@ -85,6 +86,9 @@ def test_what_a_policy_cannot_do_is_refused(tiny_checkpoint, tmp_path, capsys, t
     assert complaint in capsys.readouterr().err
 
 
-def test_a_forecaster_is_no_policy(tiny_checkpoint, tmp_path, capsys):
+def test_a_forecaster_is_no_policy_and_a_policy_no_forecaster(tiny_checkpoint, tmp_path, capsys):
+    policy = write_policy(tmp_path / "policy", tiny_checkpoint)
+    with pytest.raises(ValueError, match="is a policy, which acts"):
+        Forecaster.from_pretrained(policy)
     assert roll_out("--policy", tiny_checkpoint, "--tasks", 0, "--out", tmp_path / "r.json") == 2
     assert "is not a policy" in capsys.readouterr().err
