@@ -41,7 +41,7 @@ class ForecastingConfig:
     steps: int | None = None  # network evaluations; null: the checkpoint's own
 
     def __post_init__(self):
-        check_at_least(1, self, "samples", group="forecasting.")
+        check_at_least(1, self, "samples", *([] if self.steps is None else ["steps"]), group="forecasting.")
 
 
 @dataclass(frozen=True)

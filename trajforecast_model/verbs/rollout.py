@@ -19,6 +19,8 @@ def add(verbs) -> None:
     parser.add_argument("--swapped", action="store_true", help="tell the policy of another episode's forecasts")
     parser.add_argument("--every", type=int, help="control steps between two chunks (default: the policy's)")
     parser.add_argument("--blend", type=float, help="of a chunk with the one after it (default: the policy's)")
+    parser.add_argument("-k", "--samples", type=int, help="futures of a forecast (default: the policy's)")
+    parser.add_argument("--steps", type=int, help="network evaluations of a forecast (default: the policy's)")
     parser.add_argument(
         "--film", type=_episode, action="append", default=[], metavar="TASK:SEED", help="MP4 beside --out"
     )
@@ -33,6 +35,7 @@ def add(verbs) -> None:
         settings = RolloutSettings(
             policy=args.policy, suite=args.suite, tasks=tuple(args.tasks), resets=args.resets, seed=args.seed,
             horizon=args.horizon, swapped=args.swapped, every=args.every, blend=args.blend,
+            samples=args.samples, steps=args.steps,
         )  # fmt: skip
         rollout(settings, args.out, args.workers, tuple(args.film), args.against)
 

@@ -16,7 +16,7 @@ from trajforecast_model.checkpoint import checkpoint_name, export_within, weight
 from trajforecast_model.evaluation.rollouts.report import Episode, figures, paired, paired_line, table
 from trajforecast_model.files.atomic import remove_leftovers, write_atomically
 from trajforecast_model.files.json_files import read_object
-from trajforecast_model.policy.checkpoint import PolicyConfig, load_policy
+from trajforecast_model.policy.checkpoint import ExecutionConfig, ForecastingConfig, PolicyConfig, load_policy
 from trajforecast_model.runtime.processes import run_in_processes
 from trajforecast_model.sim.environment import Task, TaskEnvironment, find_task
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
@@ -26,7 +26,7 @@ EXPERT = "expert"
 
 @dataclass(frozen=True)
 class RolloutSettings:
-    """policy: a checkpoint's folder, a shipped one's name, or "expert". every, blend: as the policy has it where None."""
+    """policy: a checkpoint's folder, a shipped one's name, or "expert". What is None is as the policy has it."""
 
     policy: str
     suite: str = "libero_object"
@@ -37,6 +37,14 @@ class RolloutSettings:
     swapped: bool = False  # tells the policy of another episode's forecasts
     every: int | None = None
     blend: float | None = None
+    samples: int | None = None  # k of a forecast
+    steps: int | None = None  # network evaluations of a forecast
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What is not as the policy has it."""
+        named = {name: getattr(self, name) for name in ("every", "blend", "samples", "steps")}
+        return {name: value for name, value in named.items() if value is not None}
 
     def __post_init__(self):
         for name, least in (("resets", 1), ("seed", 0), ("horizon", 1)):
@@ -151,32 +159,38 @@ def _as_executed(config: PolicyConfig, settings: RolloutSettings) -> PolicyConfi
         )
     if settings.swapped and config.tracks == "none":
         raise ValueError("--swapped: this policy is told of no tracks; leave it out")
-    execution = config.execution
-    if settings.every is not None:
-        if not 1 <= settings.every <= config.network.chunk:
-            raise ValueError(f"--every {settings.every}: expected 1 to {config.network.chunk}, the actions of a chunk")
-        execution = replace(execution, every=settings.every)
-    if settings.blend is not None:
-        execution = replace(execution, blend=settings.blend)
-    return replace(config, execution=execution)
+    changes = settings.changes
+    if config.tracks == "none" and (unread := changes.keys() & {"samples", "steps"}):
+        raise ValueError(f"--{min(unread)}: this policy is told of no tracks; leave it out")
+    if settings.every is not None and not 1 <= settings.every <= config.network.chunk:
+        raise ValueError(f"--every {settings.every}: expected 1 to {config.network.chunk}, the actions of a chunk")
+    return replace(
+        config, execution=_changed(config.execution, changes), forecasting=_changed(config.forecasting, changes)
+    )
+
+
+def _changed(group: ExecutionConfig | ForecastingConfig, changes: dict[str, Any]):
+    return replace(group, **{name: value for name, value in changes.items() if hasattr(group, name)})
 
 
 def _told_settings(settings: RolloutSettings) -> dict[str, Any]:
     """What makes a report this one and no other, in the report; more tasks and resets may be added to it."""
     told = {name: value for name, value in asdict(settings).items() if name not in ("tasks", "resets", "seed")}
     if settings.policy == EXPERT:
-        if settings.swapped or settings.every is not None or settings.blend is not None:
-            raise ValueError("--swapped, --every and --blend are for a policy; the expert would ignore them")
+        if settings.swapped or settings.changes:
+            raise ValueError(
+                "--swapped, --every, --blend, --samples and --steps: the expert would ignore them; leave them out"
+            )
         return told
     config, network = load_policy(settings.policy)
-    execution = _as_executed(config, settings).execution
+    executed = _as_executed(config, settings)
     return told | {
         "policy": str(checkpoint_name(export_within(settings.policy))),
         "weights": weights_digest(network),
         "tracks": "swapped" if settings.swapped else config.tracks,
         "forecaster": config.forecaster,
-        "every": execution.every,
-        "blend": execution.blend,
+        **asdict(executed.execution),
+        **({} if config.tracks == "none" else asdict(executed.forecasting)),
     }
 
 

@@ -75,6 +75,8 @@ def test_what_cannot_be_rolled_out_is_refused_before_the_work(tmp_path, capsys, 
     ("tracks", "arguments", "complaint"),
     [
         ("none", ["--swapped"], "told of no tracks"),
+        ("none", ["-k", "4"], "told of no tracks"),
+        ("forecast", ["-k", "0"], "forecasting.samples"),
         ("forecast", ["--every", "17"], "expected 1 to 16"),
         ("forecast", ["--blend", "1.5"], "execution.blend"),
         ("exact", [], "does not know"),
