@@ -5,6 +5,9 @@ task and seed alone, neither on the number of processes nor on what was simulate
 """
 
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +19,7 @@ from trajforecast_model.checkpoint import checkpoint_name, export_within, weight
 from trajforecast_model.evaluation.rollouts.report import Episode, figures, paired, paired_line, table
 from trajforecast_model.files.atomic import remove_leftovers, write_atomically
 from trajforecast_model.files.json_files import read_object
+from trajforecast_model.files.owner import owning
 from trajforecast_model.policy.checkpoint import ExecutionConfig, ForecastingConfig, PolicyConfig, load_policy
 from trajforecast_model.runtime.processes import run_in_processes
 from trajforecast_model.sim.environment import Task, TaskEnvironment, find_task
@@ -73,7 +77,8 @@ def rollout(
         against: the report of another policy on the same scenes, for a paired comparison.
 
     Raises:
-        ValueError: for a task or a policy that there is not, a report of other settings at `out`, or a missing simulator.
+        ValueError: for a task or a policy that there is not, a report of other settings at `out` or one that another run
+            writes, or a missing simulator.
     """
     if workers < 1:
         raise ValueError(f"--workers {workers}: expected at least 1")
@@ -82,27 +87,51 @@ def rollout(
     if not tasks:
         raise ValueError(f"--tasks is empty: say which tasks of {settings.suite}, e.g. --tasks 0,1,2")
     told = _told_settings(settings)
-    episodes = _episodes_of(out, told)
     other = None if against is None else _report_at(against)
-    jobs = _jobs(settings, tasks, episodes, out, films)
-    remove_leftovers([out, *(job.film for job in jobs if job.film is not None)])
-    total = len(tasks) * settings.resets
+    with _owned(out):
+        episodes = _episodes_of(out, told)
+        jobs = _jobs(settings, tasks, episodes, out, films)
+        remove_leftovers([out, *(job.film for job in jobs if job.film is not None)])
+        report = _complete(out, told, episodes, jobs, settings, workers, len(tasks) * settings.resets)
+        print(table(report))
+        if other is not None:
+            report["against"] = {"report": against.name} | paired(report["episodes"], other["episodes"])
+            write_atomically(out, (json.dumps(report, indent=1) + "\n").encode())
+            print(paired_line(report["against"], against.name))
+    return report
+
+
+def _complete(
+    out: Path,
+    told: dict[str, Any],
+    episodes: list[Episode],
+    jobs: list[EpisodeJob],
+    settings: RolloutSettings,
+    workers: int,
+    total: int,
+) -> dict[str, Any]:
+    """Does the jobs, and writes the report after each."""
     with tqdm(total=total, initial=total - len(jobs), unit="episode", desc=f"rollout {settings.suite}") as progress:
         for job, result in run_in_processes(partial(RolloutWorker, settings), partial(_next_job, jobs), workers):
-            name = job.task.name
-            episodes = [known for known in episodes if (known["task"], known["seed"]) != (name, job.seed)]
-            episodes.append({"task": name, "seed": job.seed, **result})
+            scene = (job.task.name, job.seed)
+            episodes = [known for known in episodes if (known["task"], known["seed"]) != scene]
+            episodes.append({"task": job.task.name, "seed": job.seed, **result})
             episodes.sort(key=lambda episode: (episode["task"], episode["seed"]))
             _write(out, told, episodes, total)
             progress.update()
             progress.set_postfix_str(f"{sum(episode['success'] for episode in episodes)} solved")
-    report = _write(out, told, episodes, total)
-    print(table(report))
-    if other is not None:
-        report["against"] = {"report": against.name} | paired(episodes, other["episodes"])
-        write_atomically(out, (json.dumps(report, indent=1) + "\n").encode())
-        print(paired_line(report["against"], against.name))
-    return report
+    return _write(out, told, episodes, total)
+
+
+@contextmanager
+def _owned(out: Path) -> Iterator[None]:
+    """No other run may write this report meanwhile. Raises ValueError where one does."""
+    lock = out.with_name(f".{out.name}.owner")
+    with owning(lock):
+        try:
+            yield
+        finally:
+            shutil.rmtree(lock, ignore_errors=True)
 
 
 class RolloutWorker:

@@ -54,6 +54,13 @@ def test_a_policy_acts_the_same_whatever_was_simulated_before(tiny_checkpoint, t
     assert (worker._environment.state() != ends).any()
 
 
+def test_a_report_that_another_run_writes_is_refused(tmp_path, capsys):
+    with runner._owned(tmp_path / "r.json"):
+        assert roll_out("--policy", "expert", "--tasks", 0, "--out", tmp_path / "r.json") == 2
+    assert "in use by process" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
