@@ -52,6 +52,7 @@ setup(
         "bags": BAGS,
         "demo": ["imageio-ffmpeg", *BAGS],
         "video": ["av"],
+        "ray": ["ray>=2.44"],
         "export": ["onnx", "onnxscript", "onnxruntime"],
         "test": [
             *BAGS,

@@ -38,7 +38,7 @@ from trajforecast_model.data.words import check_words, words_of
 from trajforecast_model.files.atomic import remove_leftovers
 from trajforecast_model.files.config import to_dict
 from trajforecast_model.files.disk import RoomForTheRest
-from trajforecast_model.runtime.processes import run_in_processes
+from trajforecast_model.runtime.processes import RunJobs, run_in_processes
 from trajforecast_model.sim.cameras import VIEW_DATASETS
 
 
@@ -55,6 +55,7 @@ def prepare(
     layout: WindowLayout | None = None,
     share: tuple[int, int] = (1, 1),
     dry_run: bool = False,
+    run: RunJobs | None = None,
 ) -> int:
     """Writes `out/{train,val}/<task>__demo_<number>.arrow` (data/shards.py) for every demo that is not there yet.
 
@@ -70,6 +71,7 @@ def prepare(
         share: (i, n): do the i-th of n disjoint shares of the demos. Machines with a share each may write into one
             folder at a time.
         dry_run: print what would be done and write nothing but a picture of what is in bags, beside `out`.
+        run: where the workers are; None for processes of this machine.
 
     Returns:
         The exit code: 0, or 1 if some demos were broken. Those are listed on stderr and the others prepared.
@@ -141,7 +143,8 @@ def prepare(
         queue = iter(waiting)
         make_worker = partial(_DemoWorker, info, tracker)
         notes: list[str] = []
-        for job, outcome in run_in_processes(make_worker, lambda _: next(queue, None), min(workers, len(waiting))):
+        run_jobs = run or run_in_processes
+        for job, outcome in run_jobs(make_worker, lambda _: next(queue, None), min(workers, len(waiting))):
             progress.update()
             room.written(job.shard)
             notes += outcome.notes

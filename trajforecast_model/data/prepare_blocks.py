@@ -15,7 +15,7 @@ from trajforecast_model.data.shards import SPLITS, DatasetInfo, write_info, writ
 from trajforecast_model.files.atomic import remove_leftovers, write_atomically
 from trajforecast_model.files.disk import RoomForTheRest
 from trajforecast_model.files.json_files import read_object
-from trajforecast_model.runtime.processes import run_in_processes
+from trajforecast_model.runtime.processes import RunJobs, run_in_processes
 from trajforecast_model.sim.blocks.generate import PACKAGES, SETTINGS_FILE, read_settings
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
 
@@ -34,6 +34,7 @@ def prepare_blocks(
     *,
     frame_side: int | None = None,
     labeler: str = "exact",
+    run: RunJobs | None = None,
 ) -> int:
     """Writes `out/{train,val}/scene_<seed>.arrow` for every scene of the folder that is not there yet.
 
@@ -41,6 +42,7 @@ def prepare_blocks(
 
     Args:
         frame_side: also store the frames of every window, of so many pixels a side.
+        run: where the workers are; None for processes of this machine.
 
     Returns:
         The exit code: 0, or 1 if some files were damaged. Those are listed on stderr and the others prepared.
@@ -83,7 +85,8 @@ def prepare_blocks(
     broken = []
     queue = iter(waiting)
     with tqdm(total=len(jobs), initial=len(jobs) - len(waiting), unit="scene", desc="prepare") as progress:
-        for job, problem in run_in_processes(_SceneLabeler, lambda _: next(queue, None), min(workers, len(waiting))):
+        run_jobs = run or run_in_processes
+        for job, problem in run_jobs(_SceneLabeler, lambda _: next(queue, None), min(workers, len(waiting))):
             progress.update()
             room.written(job.shard)
             broken += [problem] if problem else []

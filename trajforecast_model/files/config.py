@@ -72,7 +72,7 @@ def load(cls: type[Config], path: str | Path, overrides: list[str] | None = None
     """
     values = _read(expanded(path))
     for override in overrides or []:
-        _apply_override(values, override)
+        apply_override(values, override)
     try:
         return from_dict(cls, all_expanded(values))
     except ValueError as error:
@@ -107,7 +107,8 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _apply_override(values: dict[str, Any], override: str) -> None:
+def apply_override(values: dict[str, Any], override: str) -> None:
+    """Sets one of `values`, nested by the dots of its name. Raises ValueError for anything but `a.b=value`."""
     name, equals, text = override.partition("=")
     if not equals or not name:
         raise ValueError(f"--set {override!r}: expected a.b=value")

@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+# What runs jobs: `run_in_processes`, or what `jobs_on_ray` gives (ray_jobs.py).
+RunJobs = Callable[[Callable[[], Callable[[Any], Any]], Callable[[Any], Any], int], Iterator[tuple[Any, Any]]]
+
 
 def run_in_processes(
     make_worker: Callable[[], Callable[[Any], Any]], next_job: Callable[[Any], Any], processes: int

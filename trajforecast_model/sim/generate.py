@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from trajforecast_model.runtime.processes import run_in_processes
+from trajforecast_model.runtime.processes import RunJobs, run_in_processes
 from trajforecast_model.sim.environment import Task, TaskEnvironment, find_task
 from trajforecast_model.sim.episode_files import EpisodeStore
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
@@ -27,6 +27,7 @@ def simulate(
     workers: int = 1,
     images: bool = True,
     futures: int = 1,
+    run: RunJobs | None = None,
 ) -> None:
     """Writes `out/<task>_demo.hdf5` for each task, with `episodes` times `futures` solved episodes each.
 
@@ -34,6 +35,7 @@ def simulate(
         futures: demos of each beginning, which follow each other in the file; see sim/episode.py.
         images: also store both views at 128x128 and the robot's readings; without them `prepare` renders what it
             needs from the states.
+        run: where the workers are; None for processes of this machine.
 
     Raises:
         ValueError: for a task that does not exist or that the expert cannot solve, a count below 1, files of other
@@ -56,7 +58,7 @@ def simulate(
     plans = [_TaskPlan(task, settings, out) for task in found]
     with tqdm(total=episodes * len(plans), unit="episode", desc=f"simulate {suite}") as progress:
         progress.update(sum(plan.solved() for plan in plans))
-        _simulate_all(plans, workers, progress)
+        _simulate_all(plans, workers, progress, run or run_in_processes)
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class _TaskPlan:
             self.store.finish(solved[: self._settings["episodes"]])
 
 
-def _simulate_all(plans: list[_TaskPlan], workers: int, progress: tqdm) -> None:
+def _simulate_all(plans: list[_TaskPlan], workers: int, progress: tqdm, run: RunJobs) -> None:
     by_task = {plan.task: plan for plan in plans}
     for plan in plans:
         plan.store.start()
@@ -148,7 +150,7 @@ def _simulate_all(plans: list[_TaskPlan], workers: int, progress: tqdm) -> None:
                 return job
         return None
 
-    for job, success in run_in_processes(Simulator, next_job, workers):
+    for job, success in run(Simulator, next_job, workers):
         plan = by_task[job.task]
         plan.record(job.seed, success)
         progress.update(success)

@@ -24,6 +24,7 @@ class OptimisationConfig:
     warmup_steps: int = 1448  # linear warm-up
     decay: Literal["constant", "cosine"] = "constant"  # after the warm-up
     accumulate: int = 1  # micro-batches a step: less memory, the same result
+    parallel: Literal["ddp", "fsdp"] = "ddp"  # fsdp: each rank keeps a part of the weights; for models that do not fit
     compress_gradients: Literal[False, "bf16"] = False  # bf16: GPUs exchange gradients in half the bytes, rounded
     clip_norm: float = 1.0
     ema_decay: float = 0.999
@@ -79,6 +80,7 @@ class VAETrainConfig:
     optimisation: OptimisationConfig
     vae: TrackVAEConfig = field(default_factory=TrackVAEConfig)
     image_encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)  # read if vae.image_conditioned
+    start_from: str | None = None  # checkpoint folder of a forecaster, whose VAE is trained on
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     huber_delta: float = 1.0
     kl_weight: float = 1e-6

@@ -98,7 +98,9 @@ class _Run:
         self._share.check_enough(len(self._data))
         self._data.check()
         self._tell_of_words()
-        self._model = stage.model.to(world.device).train()
+        self._divides = optimisation.parallel == "fsdp" and world.size > 1
+        # All of a model that is to be divided need not fit a GPU.
+        self._model = stage.model.to("cpu" if self._divides else world.device).train()
         weights = {name: weights_digest(network) for name, network in stage.frozen_networks.items()}
         if getattr(config, "start_from", None) is not None:
             weights["start"] = weights_digest(self._model)
@@ -115,16 +117,22 @@ class _Run:
             data=(len(self._data), self._data.num_validation),
             weights=self._state.checksum(),
             other_weights=weights,
-            exchange=(optimisation.accumulate, optimisation.compile, optimisation.compress_gradients),
+            exchange=(
+                *(optimisation.accumulate, optimisation.compile),
+                *(optimisation.parallel, optimisation.compress_gradients),
+            ),
         )
 
     def train(self) -> None:
         config, state, world = self._config, self._state, self._world
         optimisation = config.optimisation
         self._gradients = StepGradients(self._stage.loss, self._model, optimisation, world)
+        if self._divides:
+            state.keep_parts(self._model, world.device)
         windows = self._data.windows(world)
         if state.step < optimisation.steps:  # what a validation would meet, it meets before the first step
-            self._stage.validate(state.average.model, world, _REHEARSED)
+            with world.lost_ranks_explained(), state.average.whole_model() as model:
+                self._stage.validate(model, world, _REHEARSED)
         if optimisation.compile:
             self._stage.compile(self._model)
         loader = training_batches(windows, self._share, optimisation.seed, state.step, config.data.workers)
@@ -167,7 +175,7 @@ class _Run:
             for positions in self._share.micro_batches
         ]
         totals = self._gradients.compute(list(zip(parts, noises, strict=True)), mean_weight)
-        norm = nn.utils.clip_grad_norm_(state.parameters, optimisation.clip_norm)
+        norm = self._gradients.clip(optimisation.clip_norm)
         if not torch.isfinite(norm):
             raise ValueError(
                 f"step {state.step}: loss {totals['loss'].item()} or its gradient is not finite; start anew under "
@@ -186,37 +194,47 @@ class _Run:
 
     def _validate(self) -> None:
         stage, state = self._stage, self._state
-        with self._keeping_what_was_trained():
-            figures = stage.validate(state.average.model, self._world)
-        self._log.validation(state.step, figures)
-        state.validated = state.step
-        better = (score := stage.score(figures)) < state.best_score
-        if better:
-            state.best_score = score
-        if self._world.is_first:
+        with self._world.lost_ranks_explained(), state.average.whole_model() as model:
+            with self._keeping_what_was_trained():
+                figures = stage.validate(model, self._world)
+            self._log.validation(state.step, figures)
+            state.validated = state.step
+            better = (score := stage.score(figures)) < state.best_score
             if better:
-                self._folder.save_best(state.step, lambda path: stage.export(state.average.model, path))
-            self._folder.note_validation(state.step, state.best_score)
+                state.best_score = score
+            if self._world.is_first:
+                if better:
+                    self._folder.save_best(state.step, lambda path: stage.export(model, path))
+                self._folder.note_validation(state.step, state.best_score)
 
     def _save(self) -> None:
         self._world.check_same(weights=self._state.checksum())  # ranks that drifted apart must not train on unnoticed
-        if self._world.is_first:
-            self._write_checkpoint()
+        self._write_checkpoint()
 
     def _write_checkpoint(self) -> None:
+        """Called on every rank where the state is divided, else the first one alone may."""
+        with self._world.lost_ranks_explained(), self._state.average.whole_model() as model:
+            saved = self._state.to_dict(keep=self._world.is_first)
+            if self._world.is_first:
+                self._write(saved, model)
+
+    def _write(self, saved: dict, model: nn.Module) -> None:
         def export(path: Path) -> None:
             self._log.flush()  # a resumed run does not log again what this checkpoint has behind it
-            self._stage.export(self._state.average.model, path)
+            self._stage.export(model, path)
 
-        self._folder.save(self._state.to_dict(), export)
+        self._folder.save(saved, export)
 
     @contextmanager
     def _keeping_what_was_trained(self) -> Iterator[None]:
-        """Between two steps, where the state is whole: an error costs none of them, if only the state can be written."""
+        """Between two steps, where the state is whole: an error costs none of them, if only the state can be written.
+
+        A state that is divided among ranks cannot: the others need not have met the error.
+        """
         try:
             yield
         except BaseException:
-            if self._world.is_first and self._state.step > 0:
+            if self._world.is_first and self._state.step > 0 and not self._divides:
                 with suppress(Exception):  # the error before it is the one to report
                     self._write_checkpoint()
                     self._log.note(f"step {self._state.step}: what was trained until here is saved")

@@ -9,6 +9,7 @@ from trajforecast_model.training.configs import (
     ATMTrainConfig,
     DenoiserTrainConfig,
     PolicyTrainConfig,
+    RunConfig,
     StudentTrainConfig,
     Track2ActTrainConfig,
     VAETrainConfig,
@@ -36,7 +37,7 @@ from trajforecast_model.training.trajloom.visibility_stage import TrajloomVisibi
 # not change its task. Places say nothing: what lies there is compared by its weights (TrainingState).
 _FREE = {
     *("out", "stored_dtype", "optimisation.steps", "optimisation.accumulate", "optimisation.compile"),
-    "optimisation.compress_gradients",
+    *("optimisation.parallel", "optimisation.compress_gradients"),
     *("vae", "start_from", "teacher", "forecaster", "image_encoder.source", "text_encoder.source"),
 }
 _STAGES = {
@@ -67,15 +68,15 @@ def train(stage: str, config_path: Path, overrides: list[str]) -> None:
     config = load(config_class, config_path, overrides)
     built = stage_class(config)
     with join_world() as world:
-        run_training(built, config, {"stage": stage} | _settings(to_dict(config)), world)
+        run_training(built, config, settings_of(stage, config), world)
         if world.is_first:
             print(f"checkpoint: {Path(config.out) / 'checkpoint'}", flush=True)
 
 
-def _settings(config: dict[str, Any]) -> dict[str, Any]:
+def settings_of(stage: str, config: RunConfig) -> dict[str, Any]:
     """What makes a run this one and no other, by names such as "optimisation.learning_rate"."""
-    groups = {name: value for name, value in config.items() if name not in ("logging", "data")}
-    return {name: value for name, value in _by_full_name(groups) if name not in _FREE}
+    groups = {name: value for name, value in to_dict(config).items() if name not in ("logging", "data")}
+    return {"stage": stage} | {name: value for name, value in _by_full_name(groups) if name not in _FREE}
 
 
 def _by_full_name(values: dict[str, Any], group: str = "") -> Iterator[tuple[str, Any]]:

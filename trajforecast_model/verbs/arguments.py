@@ -1,16 +1,52 @@
 """Arguments that several verbs of the command line share."""
 
 import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from trajforecast_model.files.paths import expanded
+from trajforecast_model.runtime.processes import RunJobs, run_in_processes
 
 
 def add_machine(parser: argparse.ArgumentParser, dtype: str = "float32", device: str = "cpu") -> None:
     """Where the networks run and in which number format, with these defaults."""
     parser.add_argument("--device", default=device)
     parser.add_argument("--dtype", default=dtype, choices=["float32", "bfloat16"])
+
+
+def add_workers(parser: argparse.ArgumentParser, what: str) -> None:
+    """How many processes do the jobs, and on which machines."""
+    parser.add_argument("--workers", type=int, help=what)
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="do the jobs on a Ray cluster: auto (the one of RAY_ADDRESS, or that of this machine), HOST:PORT of its head "
+        "node, or local (one of this machine, for this command); --workers is by default all cores of the cluster",
+    )
+
+
+@contextmanager
+def workers_of(
+    args: argparse.Namespace, out: Path, default: int | None = None, gpu: bool = False
+) -> Iterator[tuple[RunJobs, int]]:
+    """What runs the jobs, and on how many workers at most.
+
+    Args:
+        out: where the workers write; on a cluster the same folder on every node.
+        default: of this machine; None is a worker a core.
+        gpu: each needs a GPU to itself, where it is one of a cluster.
+    """
+    if args.ray is None:
+        yield run_in_processes, (default or os.cpu_count() or 1) if args.workers is None else args.workers
+        return
+    from trajforecast_model.runtime.ray_jobs import jobs_on_ray
+
+    with jobs_on_ray(args.ray, out, gpu) as run:
+        yield run, sys.maxsize if args.workers is None else args.workers
 
 
 class ModeOptions:

@@ -8,6 +8,7 @@ EXTRAS = {
     "pyarrow": "train",
     "scipy": "train",
     "tensorboard": "train",
+    "ray": "ray",
     "rosbags": "bags",
     "libero": "sim",
     "mujoco": "sim",

@@ -1,11 +1,10 @@
 """`trajforecast prepare`: demos to training shards."""
 
-import os
 import sys
 from dataclasses import replace
 
 from trajforecast_model.files.outputs import ready_folder
-from trajforecast_model.verbs.arguments import ModeOptions, path, size
+from trajforecast_model.verbs.arguments import ModeOptions, add_workers, path, size, workers_of
 
 
 def add(verbs) -> None:
@@ -21,9 +20,7 @@ def add(verbs) -> None:
         "--labeler",
         help="exact, lucas_kanade, alltracker, tapnext, cotracker3 or stored (default: exact; of bags lucas_kanade)",
     )
-    parser.add_argument(
-        "--workers", type=int, default=None, help="default: a process a core; one for a labeler on CUDA"
-    )
+    add_workers(parser, "processes (default: one a core; one for a labeler on CUDA)")
     demos = ModeOptions(parser, "demos")
     demos.add("--labeler-weights", type=path, metavar="FILE", help="of a point tracker")
     demos.add("--labeler-checkout", type=path, metavar="DIR", help="its source, if not installed")
@@ -73,11 +70,12 @@ def add(verbs) -> None:
                 raise ValueError(f"{scenes[0]} holds block scenes, which are prepared by themselves: name nothing else")
             for others in (demos, bags):
                 others.refuse(args, "prepare of block scenes")
-            return prepare_blocks(
-                scenes[0], args.out, os.cpu_count() if args.workers is None else args.workers,
-                frame_side=_frame_side(blocks.given(args).get("frame_size"), args.frames),
-                labeler=args.labeler or "exact",
-            )  # fmt: skip
+            with workers_of(args, args.out) as (run_jobs, workers):
+                return prepare_blocks(
+                    scenes[0], args.out, workers, run=run_jobs,
+                    frame_side=_frame_side(blocks.given(args).get("frame_size"), args.frames),
+                    labeler=args.labeler or "exact",
+                )  # fmt: skip
         from trajforecast_model.data.labelers.kinds import STORED
         from trajforecast_model.data.labelers.trackers.interface import TrackerOptions
         from trajforecast_model.data.plan import parse_share
@@ -100,18 +98,23 @@ def add(verbs) -> None:
         if args.frames is not None:
             asked["num_frames"] = args.frames
         layout = replace(LAYOUT if stored else WindowLayout(), **asked)
-        return prepare(
-            args.demos, args.out, args.labeler or ("lucas_kanade" if is_all_bags(args.demos) else "exact"), options.get("stride", 1),
-            default_workers(tracker) if args.workers is None else args.workers, tracker=tracker,
-            reading=SourceOptions(
-                options.get("orientation"), options.get("fps"), {view: name or None for view, name in cameras.items()},
-                image_size=options.get("image_size", IMAGE_SIZE if stored else SourceOptions.image_size),
-                instruction=options.get("instruction", "").strip(), grid=layout.grid, captions=options.get("captions"),
-                bags=BagOptions(**bags.given(args)),
-            ),
-            dt=options.get("dt"), layout=layout, share=parse_share(options.get("shard", "1/1")),
-            dry_run="dry_run" in options,
-        )  # fmt: skip
+        dry_run = "dry_run" in options
+        if dry_run:
+            args.ray = None  # nothing is done anywhere
+        on_gpu = tracker.device.startswith("cuda")
+        with workers_of(args, args.out, default_workers(tracker), on_gpu) as (run_jobs, workers):
+            return prepare(
+                args.demos, args.out, args.labeler or ("lucas_kanade" if is_all_bags(args.demos) else "exact"), options.get("stride", 1),
+                workers, run=run_jobs, tracker=tracker,
+                reading=SourceOptions(
+                    options.get("orientation"), options.get("fps"), {view: name or None for view, name in cameras.items()},
+                    image_size=options.get("image_size", IMAGE_SIZE if stored else SourceOptions.image_size),
+                    instruction=options.get("instruction", "").strip(), grid=layout.grid, captions=options.get("captions"),
+                    bags=BagOptions(**bags.given(args)),
+                ),
+                dt=options.get("dt"), layout=layout, share=parse_share(options.get("shard", "1/1")),
+                dry_run=dry_run,
+            )  # fmt: skip
 
     parser.set_defaults(run=run)
 

@@ -1,9 +1,7 @@
 """`trajforecast simulate`: demos of the simulator."""
 
-import os
-
 from trajforecast_model.files.outputs import ready_folder
-from trajforecast_model.verbs.arguments import ModeOptions, integers, path
+from trajforecast_model.verbs.arguments import ModeOptions, add_workers, integers, path, workers_of
 
 
 def add(verbs) -> None:
@@ -16,7 +14,7 @@ def add(verbs) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="first of the seeds; those where the expert fails are passed over"
     )
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="simulator processes")
+    add_workers(parser, "simulator processes (default: one a core)")
     libero = ModeOptions(parser, "LIBERO suites")
     libero.add("--tasks", type=integers, help="task ids of the suite, e.g. 0,1,2")
     libero.add("--futures", type=int, help="demos of each beginning, with other targets (default: 1)")
@@ -32,16 +30,18 @@ def add(verbs) -> None:
             from trajforecast_model.sim.blocks.generate import BlockSettings, simulate_blocks
 
             settings = BlockSettings(**blocks.given(args))
-            return simulate_blocks(args.episodes, settings, args.out, args.seed, args.workers)
+            with workers_of(args, args.out) as (run_jobs, workers):
+                return simulate_blocks(args.episodes, settings, args.out, args.seed, workers, run_jobs)
         blocks.refuse(args, f"--suite {args.suite}")
         options = libero.given(args)
         if "tasks" not in options:
             raise ValueError(f"--tasks is missing: say which tasks of {args.suite}, e.g. --tasks 0,1,2")
         from trajforecast_model.sim.generate import simulate
 
-        simulate(
-            args.suite, options["tasks"], args.episodes, args.out, args.seed, args.workers,
-            images="states_only" not in options, futures=options.get("futures", 1),
-        )  # fmt: skip
+        with workers_of(args, args.out) as (run_jobs, workers):
+            simulate(
+                args.suite, options["tasks"], args.episodes, args.out, args.seed, workers,
+                images="states_only" not in options, futures=options.get("futures", 1), run=run_jobs,
+            )  # fmt: skip
 
     parser.set_defaults(run=run)

@@ -122,6 +122,37 @@ def test_gradients_of_three_ranks_are_those_of_the_whole_batch_and_after_a_resum
     assert result.returncode == 0, result.stderr
 
 
+def test_a_model_in_parts_trains_as_whole_ones_do_and_goes_on_from_its_state():
+    """In the script, which runs on each rank: also what is refused."""
+    result = torchrun([str(Path(__file__).with_name("model_in_parts.py"))])
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_run_in_parts_whose_rank_is_killed_goes_on_and_equals_whole_ones(data, whole, tmp_path):
+    def config(steps: int = STEPS) -> dict:
+        config = make_uneven(vae_config(data, tmp_path / "run", steps), accumulate=2)
+        config["optimisation"]["parallel"] = "fsdp"
+        return config
+
+    arguments = ["train", "vae", "--config", str(write_config(config(), tmp_path))]
+    script = str(Path(__file__).with_name("killed_run.py"))
+    result = torchrun([script, "second rank in its loss", str(2 * 2 + 2), *arguments], restarts=1)
+    assert result.returncode == 0, result.stderr
+    assert "trajforecast train: error: rank 0 lost the other ranks" in result.stderr
+    assert "UserWarning" not in result.stderr
+    assert logged(tmp_path / "run") == pytest.approx(logged(whole), rel=1e-5)
+    tag = "val/moving_points_px2"
+    assert logged(tmp_path / "run", tag) == pytest.approx(logged(whole, tag), rel=1e-4)
+    ours, theirs = state(tmp_path / "run"), state(whole)
+    for part in ("model", "average"):
+        for name, weight in theirs[part].items():
+            torch.testing.assert_close(ours[part][name], weight, rtol=1e-3, atol=1e-5)
+
+    # One process goes on with what two ranks with a part each began; it has nobody to divide anything with.
+    assert run("vae", config(steps=STEPS + 1), tmp_path) == 0
+    assert state(tmp_path / "run")["step"] == STEPS + 1
+
+
 def test_ranks_that_see_other_data_are_refused(data, tmp_path):
     script = tmp_path / "other_data.py"
     script.write_text(

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from trajforecast_model.files.atomic import remove_leftovers, write_atomically
 from trajforecast_model.files.disk import RoomForTheRest
 from trajforecast_model.files.json_files import read_object
-from trajforecast_model.runtime.processes import run_in_processes
+from trajforecast_model.runtime.processes import RunJobs, run_in_processes
 from trajforecast_model.sim.blocks.primitives import PRIMITIVES
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
 
@@ -30,8 +30,13 @@ class BlockSettings:
     primitives: str = "seen"
 
 
-def simulate_blocks(scenes: int, settings: BlockSettings, out: Path, seed: int = 0, workers: int = 1) -> None:
+def simulate_blocks(
+    scenes: int, settings: BlockSettings, out: Path, seed: int = 0, workers: int = 1, run: RunJobs | None = None
+) -> None:
     """Writes `out/scene_<seed>.hdf5` (sim/blocks/scene_files.py) for the seeds from `seed` on that are not there yet.
+
+    Args:
+        run: where the workers are; None for processes of this machine.
 
     Raises:
         ValueError: for a count below 1, unknown primitives, an `out` of other settings, or missing packages.
@@ -54,7 +59,8 @@ def simulate_blocks(scenes: int, settings: BlockSettings, out: Path, seed: int =
     room.look()
     queue = iter(waiting)
     with tqdm(total=len(jobs), initial=len(jobs) - len(waiting), unit="scene", desc="simulate blocks") as progress:
-        for job, _ in run_in_processes(SceneSimulator, lambda _: next(queue, None), min(workers, len(waiting))):
+        run_jobs = run or run_in_processes
+        for job, _ in run_jobs(SceneSimulator, lambda _: next(queue, None), min(workers, len(waiting))):
             progress.update()
             room.written(job.file)
 

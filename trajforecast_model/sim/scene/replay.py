@@ -14,16 +14,17 @@ class Replay:
 
     Args:
         image_size: (height, width) of images, depth and ids.
+        supersampling: see SceneRenderer.
 
     Raises:
         ValueError: if the text is not an MJCF model or needs assets that are not installed.
     """
 
-    def __init__(self, model_xml: str, image_size: tuple[int, int] = (128, 128)):
+    def __init__(self, model_xml: str, image_size: tuple[int, int] = (128, 128), supersampling: int = 2):
         self._model = mujoco.MjModel.from_xml_string(with_installed_assets(model_xml))
         thin_for_rendering(self._model)
         self._data = mujoco.MjData(self._model)
-        self._renderer = SceneRenderer(self._model, image_size)
+        self._renderer = SceneRenderer(self._model, image_size, supersampling)
 
     def show(self, state: np.ndarray) -> None:
         """Goes to a recorded state, float [1 + nq + nv]: time, positions, velocities.

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
-from trajforecast_model.checkpoint import export_within, load_weights, save_weights
+from trajforecast_model.checkpoint import export_within, load_config, load_weights, save_weights
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset
 from trajforecast_model.files.atomic import write_atomically
 from trajforecast_model.files.config import from_dict, to_dict
@@ -65,6 +65,8 @@ class VAEStage:
         check_vae_fits(config.vae, self.validation.info, encoder)
         torch.manual_seed(config.optimisation.seed)
         self.model = VAEWithEncoder(self.trained)
+        if config.start_from is not None:
+            self._load_start(Path(export_within(config.start_from)))
         self.image_encoder = self.model.image_encoder
 
     @property
@@ -120,6 +122,16 @@ class VAEStage:
     @torch.no_grad()
     def export(self, model: VAEWithEncoder, folder: Path) -> None:
         save_trained_vae(replace(self.trained, latent_std=self._latent_std(model)), model, folder)
+
+    def _load_start(self, folder: Path) -> None:
+        start = load_config(folder)
+        if start.vae != self.config.vae:
+            raise ValueError(
+                f"start_from: the VAE of {folder} is not that of this config; it is {start.vae} there, {self.config.vae} here"
+            )
+        load_weights(self.model.vae, folder / "vae.safetensors")
+        if (encoder := self.trained.image_encoder) is not None and encoder.kind == "patch":
+            load_weights(self.model.image_encoder, folder / "image_encoder.safetensors")
 
     def _latent_std(self, model: VAEWithEncoder) -> tuple[float, ...]:
         """Of each channel, over windows spread evenly over the training split."""
