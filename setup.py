@@ -75,6 +75,7 @@ setup(
             "record_node = trajforecast_ros.recording.record_node:main",
             "simulator_node = trajforecast_ros.policy.simulator_node:main",
             "policy_node = trajforecast_ros.policy.policy_node:main",
+            "track_policy_node = trajforecast_ros.policy.track_policy_node:main",
         ],
     },
 )

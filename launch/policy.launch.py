@@ -1,10 +1,13 @@
-"""A closed loop: LIBERO in MuJoCo, the forecast node that watches it, and the example policy that moves the arm.
+"""A closed loop: LIBERO in MuJoCo, the forecast node that watches it, and a policy that moves the arm.
 
 ros2 launch trajforecast_ros policy.launch.py task:=3
+ros2 launch trajforecast_ros policy.launch.py task:=3 policy:=runs/libero_object_policy
+
+Without `policy` it is the example policy_node, which follows one motion; with it track_policy_node, which was trained.
 """
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -21,6 +24,10 @@ SIMULATOR = {
 POLICY = {
     "lookahead": (int, "4", "Steps of the forecast whose motion counts"),
     "gain": (float, "1.0", "Of the motion; 0 leaves the arm where it is"),
+}
+TRACK_POLICY = {
+    "policy": (str, "", "Folder of `trajforecast train policy`; its forecaster goes with it"),
+    "lockstep": SIMULATOR["lockstep"],
 }
 
 
@@ -41,17 +48,33 @@ def generate_launch_description() -> LaunchDescription:
                 description=f"({kind.__name__}) {description}",
                 **({"choices": ["true", "false"]} if kind is bool else {}),
             )
-            for name, (kind, default, description) in {**SIMULATOR, **POLICY}.items()
+            for name, (kind, default, description) in {**SIMULATOR, **POLICY, **TRACK_POLICY}.items()
         ),
     ]
     return LaunchDescription(
         [
             *arguments,
+            OpaqueFunction(function=_as_the_policy_needs),  # before the forecast node's arguments get their defaults
             IncludeLaunchDescription(forecast),
             _node("simulator_node", SIMULATOR),
-            _node("policy_node", POLICY),
+            OpaqueFunction(function=_policy),
         ]
     )
+
+
+def _as_the_policy_needs(context: LaunchContext) -> None:
+    """The forecaster that a trained policy knows, asked as in training."""
+    if policy := context.launch_configurations["policy"]:
+        from trajforecast_ros.policy.forecast_parameters import forecast_parameters
+
+        for name, value in forecast_parameters(policy).items():
+            context.launch_configurations.setdefault(name, str(value))
+
+
+def _policy(context: LaunchContext) -> list[Node]:
+    if context.launch_configurations["policy"]:
+        return [_node("track_policy_node", TRACK_POLICY)]
+    return [_node("policy_node", POLICY)]
 
 
 def _node(name: str, parameters: dict) -> Node:

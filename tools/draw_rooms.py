@@ -28,7 +28,7 @@ SMALL = {
 }
 WHAT = {
     "trajforecast_ros.forecast": "forecast_node",
-    "trajforecast_ros.policy": "simulator_node, policy_node",
+    "trajforecast_ros.policy": "simulator_node, policies",
     "trajforecast_ros.recording": "record_node, replay_node",
     "trajforecast_ros.viewing": "markers, film",
     "trajforecast_ros.messages": "arrays in messages",
@@ -43,6 +43,7 @@ WHAT = {
     "trajforecast_model.data": "sources, labelers, shards",
     "trajforecast_model.sim": "LIBERO, blocks",
     "trajforecast_model.conversion": "other projects' files",
+    "trajforecast_model.policy": "actions of forecasts",
     "trajforecast_model.forecaster": "the door",
     "trajforecast_model.trajloom": "from past tracks to tracks",
     "trajforecast_model.inference": "from image to tracks",

@@ -5,6 +5,7 @@ visibility_head.safetensors (only where there is one)
 """
 
 import contextlib
+import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from trajforecast_model.networks.visibility_head import VisibilityHead, Visibili
 
 CONFIG_FILE = "config.json"
 TRAJLOOM = "trajloom"  # kind of a checkpoint of TrajLoom, see trajloom/checkpoint.py
+POLICY = "policy"  # kind of a policy's, see policy/checkpoint.py
 SHIPPED = Path(__file__).parent / "checkpoints"
 _EXPORTS = ("checkpoint", "checkpoint_best", "export")  # what a training run calls them, see training/run_folder.py
 _VAE_CONFIG_FILE = "vae.json"  # of a VAE alone, see training/stages/vae.py
@@ -142,6 +144,10 @@ def load_config(folder: Path) -> ForecastConfig:
         raise ValueError(f"{folder} is a track VAE alone, which forecasts nothing; train a denoiser on its latents")
     if not path.is_file():
         raise ValueError(f"{folder} is not a checkpoint folder: it has no {CONFIG_FILE}")
+    if kind_of(folder) == POLICY:
+        raise ValueError(
+            f"{folder} is a policy, which acts (trajforecast rollout) and forecasts nothing; its config.json names its forecaster"
+        )
     if kind_of(folder) == TRAJLOOM:
         raise ValueError(
             f"{folder} is a checkpoint of TrajLoom, which forecasts from past tracks alone "
@@ -184,6 +190,15 @@ def load_weights(module: nn.Module, path: Path, added: tuple[str, ...] = ()) -> 
         module.load_state_dict(state)
     except RuntimeError as error:
         raise ValueError(f"{path} does not fit its {CONFIG_FILE}: {error}") from error
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Of the same weights from another place, the same."""
+    weights = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        weights.update(name.encode())
+        weights.update(tensor.detach().float().cpu().numpy().tobytes())
+    return weights.hexdigest()[:16]
 
 
 def build_vae(config: ForecastConfig, folder: Path | None = None) -> TrackVAE | None:

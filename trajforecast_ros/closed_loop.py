@@ -2,6 +2,10 @@
 
     python -m trajforecast_ros.closed_loop --task 3 --steps 40
 
+With a trained policy: does it solve the task?
+
+    python -m trajforecast_ros.closed_loop --policy DIR --task 3 --seed 100000
+
 Simulator in lockstep, forecast node and policy run as processes of their own; this one listens. Of each forecast it
 takes the motion of the gripper in the side view over the next steps, as the policy does, and compares it with how the
 gripper then really moved in that image. Beside it stands the same for an arm that does nothing.
@@ -12,6 +16,8 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,17 +43,25 @@ class Motions:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m trajforecast_ros.closed_loop", description=__doc__.splitlines()[0])
-    parser.add_argument("--checkpoint", default="libero_object_tiny", help="shipped name, folder or cached hub id")
+    parser.add_argument("--policy", help="folder of `trajforecast train policy`; its forecaster goes with it")
+    parser.add_argument("--checkpoint", help="shipped name, folder or cached hub id (default: libero_object_tiny)")
     parser.add_argument("--suite", default="libero_object")
     parser.add_argument("--task", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0, help="of the scene")
-    parser.add_argument("--steps", type=int, default=40, help="control steps, 20 a second of simulated time")
-    parser.add_argument("--samples", type=int, default=8, help="k, futures sampled in a forecast")
+    parser.add_argument("--steps", type=int, help="control steps, 20 a second (default: 40; with --policy at most 300)")
+    parser.add_argument("--samples", type=int, help="k, futures sampled in a forecast (default: 8)")
     parser.add_argument("--lookahead", type=int, default=4, help="steps of the forecast that count")
     args = parser.parse_args(arguments)
-    if args.steps <= args.lookahead:
+    if args.policy is not None and (args.checkpoint or args.samples):
+        parser.error("--checkpoint and --samples: the policy brings its own; leave them out")
+    args.steps = args.steps or (40 if args.policy is None else 300)
+    args.checkpoint, args.samples = args.checkpoint or "libero_object_tiny", args.samples or 8
+    if args.policy is None and args.steps <= args.lookahead:
         parser.error(f"--steps {args.steps}: expected more than the lookahead, {args.lookahead}")
     try:
+        if args.policy is not None:
+            print(_solved_line(args), flush=True)
+            return 0
         for policy, gain in (("follows the medoid", 1.0), ("does nothing", 0.0)):
             print(summary_line(policy, _measure(args, gain)), flush=True)
     except (ValueError, OSError) as error:
@@ -61,11 +75,66 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _measure(args, gain: float) -> Motions:
+@contextmanager
+def _simulated(args) -> Iterator[Nodes]:
+    """The simulator in lockstep, in a domain of its own, to which other nodes are added."""
     domain = reserve_domain()
     os.environ.update(dds_settings(), ROS_DOMAIN_ID=str(domain), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
     with tempfile.TemporaryDirectory(prefix="trajforecast_closed_loop_") as logs, Nodes(Path(logs), domain) as nodes:
         nodes.start("simulator_node", {"suite": args.suite, "task": args.task, "seed": args.seed, "lockstep": True})
+        yield nodes
+
+
+def _solved_line(args) -> str:
+    from trajforecast_ros.policy.forecast_parameters import forecast_parameters
+
+    forecast = forecast_parameters(args.policy)
+    with _simulated(args) as nodes:
+        started = ["simulator_node", "track_policy_node"]
+        if forecast:
+            nodes.start("forecast_node", forecast | {"camera_timeout": 10.0})
+            started.append("forecast_node")
+        nodes.start("track_policy_node", {"policy": args.policy, "lockstep": True})
+        steps, solved = _watch(nodes, started, args.steps)
+    scene = f"{args.suite} task {args.task}, seed {args.seed}"
+    return f"{scene}: solved after {steps} steps" if solved else f"{scene}: not solved in {steps} steps"
+
+
+def _watch(nodes: Nodes, started: list[str], limit: int) -> tuple[int, bool]:
+    """Control steps until the simulator says that the task is solved, or the limit; and whether it is."""
+    # After the environment is set: rclpy reads it when it is imported.
+    import rclpy
+    from rclpy.node import Node
+    from std_msgs.msg import Bool, Float32MultiArray
+
+    from trajforecast_ros.qos import EVERYTHING
+
+    rclpy.init()
+    node, actions, solved = Node("closed_loop"), [], []
+    node.create_subscription(Float32MultiArray, "simulator_node/action", actions.append, EVERYTHING)
+    node.create_subscription(Bool, "simulator_node/success", lambda said: said.data and solved.append(True), EVERYTHING)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        with tqdm(total=limit, unit="step", disable=not sys.stderr.isatty()) as progress:
+            while len(actions) < limit and not solved:
+                seen = len(actions)
+                rclpy.spin_once(node, timeout_sec=0.1)
+                if len(actions) > seen:
+                    progress.update(len(actions) - seen)
+                    deadline = time.monotonic() + STEP_SECONDS
+                for name in started:
+                    nodes.check_running(name)
+                if time.monotonic() > deadline:
+                    said = "\n".join(f"{name} said:\n{nodes.log_tail(name)}" for name in started)
+                    raise NodeFailed(f"the loop stood still; {said}")
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return len(actions), bool(solved)
+
+
+def _measure(args, gain: float) -> Motions:
+    with _simulated(args) as nodes:
         nodes.start(
             "forecast_node",
             {"checkpoint": args.checkpoint, "num_samples": args.samples, "camera_timeout": 10.0},

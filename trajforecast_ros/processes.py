@@ -14,6 +14,7 @@ GRACE_SECONDS = 10
 NODES = {
     "forecast_node": "forecast",
     "policy_node": "policy",
+    "track_policy_node": "policy",
     "simulator_node": "policy",
     "record_node": "recording",
     "replay_node": "recording",

@@ -60,3 +60,18 @@ def test_an_argument_that_is_nearly_one_of_ours_is_named(name, meant, monkeypatc
 
     [note] = module._misspelt(context, known)
     assert [f"nobody reads the argument {name}; did you mean {meant}?"] == [part.text for part in note.msg]
+
+
+def test_a_trained_policy_brings_its_forecaster_and_runs_in_place_of_the_example(monkeypatch):
+    module = load_python_launch_file_as_module(str(LAUNCH / "policy.launch.py"))
+    needed = {"checkpoint": "the_forecaster", "num_samples": 2, "solver_steps": 0}
+    monkeypatch.setattr("trajforecast_ros.policy.forecast_parameters.forecast_parameters", lambda policy: needed)
+    monkeypatch.setattr(module, "Node", dict)
+    context = LaunchContext()
+    context.launch_configurations.update({"policy": "runs/policy", "num_samples": "4"})
+    module._as_the_policy_needs(context)
+    assert context.launch_configurations["checkpoint"] == "the_forecaster"
+    assert context.launch_configurations["num_samples"] == "4", "what is given wins"
+    assert [node["executable"] for node in module._policy(context)] == ["track_policy_node"]
+    context.launch_configurations["policy"] = ""
+    assert [node["executable"] for node in module._policy(context)] == ["policy_node"]

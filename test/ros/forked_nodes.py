@@ -18,6 +18,7 @@ CONTEXT.set_forkserver_preload(
         "trajforecast_ros.forecast.forecast_node",
         "trajforecast_ros.policy.policy_node",
         "trajforecast_ros.policy.simulator_node",
+        "trajforecast_ros.policy.track_policy_node",
         "trajforecast_ros.recording.record_node",
         "trajforecast_ros.recording.replay_node",
         # What a checkpoint's text encoder imports once it is loaded.

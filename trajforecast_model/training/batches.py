@@ -124,12 +124,15 @@ class EndlessBatchSampler(Sampler[list[int]]):
 
 
 def training_batches(dataset: Dataset, share: BatchShare, seed: int, start: int, workers: int) -> DataLoader:
-    """Endless micro-batches of the windows of `dataset`, beginning with those of step `start`."""
+    """Endless micro-batches of the windows of `dataset`, beginning with those of step `start`.
+
+    A dataset of something else than windows has a `collate` of its own.
+    """
     return DataLoader(
         dataset,
         batch_sampler=EndlessBatchSampler(len(dataset), share, seed, start),
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=getattr(dataset, "collate", collate),
         worker_init_fn=_leave_signals_to_the_run,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,

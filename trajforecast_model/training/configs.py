@@ -9,6 +9,9 @@ from trajforecast_model.files.config import check_at_least
 from trajforecast_model.networks.image_encoder import ImageEncoderConfig
 from trajforecast_model.networks.text_encoder import TextEncoderConfig
 from trajforecast_model.networks.track_vae import TrackVAEConfig
+from trajforecast_model.policy.checkpoint import ExecutionConfig, ForecastingConfig, Tracks
+from trajforecast_model.policy.network import PolicySizeConfig
+from trajforecast_model.policy.tracks import TrackInputConfig
 from trajforecast_model.training.past import PastConfig
 
 
@@ -188,3 +191,41 @@ class Track2ActTrainConfig:
     network: TrackDiffusionConfig = field(default_factory=TrackDiffusionConfig)
     text_encoder: TextEncoderConfig = field(default_factory=TextEncoderConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
+
+
+@dataclass(frozen=True)
+class PolicyDataConfig:
+    folder: str  # written by `trajforecast prepare` from the demos: their pictures and where points really went
+    demos: str  # folder of the HDF5 files that these were: the actions and the joints
+    cache: str  # folder for image tokens and forecasts, made once a demo
+    demos_per_task: int = 10  # the first of each task's training demos
+    workers: int = 0  # loader processes; all is in memory
+
+    def __post_init__(self):
+        check_at_least(1, self, "demos_per_task", group="data.")
+
+
+@dataclass(frozen=True)
+class PolicyTrainConfig:
+    out: str
+    data: PolicyDataConfig
+    optimisation: OptimisationConfig
+    forecaster: str = "libero_object_tiny"  # shipped name or checkpoint folder; it stays as it is
+    tracks: Tracks = (
+        "forecast"  # none: behaviour cloning; swapped, exact: what to compare with, see policy/checkpoint.py
+    )
+    track_input: TrackInputConfig = field(default_factory=TrackInputConfig)
+    forecasting: ForecastingConfig = field(default_factory=ForecastingConfig)
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+    network: PolicySizeConfig = field(default_factory=PolicySizeConfig)
+    chunk: int = 16  # actions that are predicted at once
+    proprioception_noise: float = 0.02  # added in training, in standard deviations of the data
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+
+    def __post_init__(self):
+        check_at_least(1, self, "chunk")
+        check_at_least(0, self, "proprioception_noise")
+        if self.execution.every > self.chunk:
+            raise ValueError(
+                f"execution.every {self.execution.every}: a chunk has {self.chunk} actions; ask for a new one before they end"
+            )

@@ -10,15 +10,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.files.config import to_dict
 from trajforecast_model.runtime.device import slow_in
 from trajforecast_model.training.batches import Batch, BatchShare, loading, training_batches
-from trajforecast_model.training.checks import check_windows
 from trajforecast_model.training.configs import RunConfig
 from trajforecast_model.training.distributed import World
 from trajforecast_model.training.features.frozen import weights_digest
-from trajforecast_model.training.features.kept_features import FrozenNetworks, training_windows
 from trajforecast_model.training.gradients import StepGradients
 from trajforecast_model.training.loader_errors import loader_errors_explained
 from trajforecast_model.training.log import TrainingLog
@@ -26,13 +23,13 @@ from trajforecast_model.training.noise import WindowNoise
 from trajforecast_model.training.run_folder import RunFolder
 from trajforecast_model.training.schedule import learning_rate_factor
 from trajforecast_model.training.state import TrainingState
+from trajforecast_model.training.training_data import PreparedData, StageOfWindows, TrainingData
 
 
-class Stage(FrozenNetworks, Protocol):
+class Stage(StageOfWindows, Protocol):
+    """One that trains on something else than prepared windows has `data: TrainingData` besides."""
+
     model: nn.Module  # what is trained
-    validation: ShardDataset
-    reads_instructions: bool
-    reads_history: bool
     frozen_networks: dict[str, nn.Module]  # what the run uses and does not train, by the name that messages give it
 
     def mean_weight(self, batch: Batch) -> Tensor:
@@ -97,12 +94,10 @@ class _Run:
         self._stage, self._config, self._world, self._folder = stage, config, world, folder
         optimisation = config.optimisation
         self._share = BatchShare(optimisation.batch_size, optimisation.accumulate, world.rank, world.size)
-        self._anchors = (stage.validation.info.anchor,)  # which the stage has taken
-        training = ShardDataset(config.data.folder, "train", history_pictures=False, anchors=self._anchors)
-        self._share.check_enough(len(training))
-        check_windows(training, "train", stage.reads_instructions)
-        check_windows(stage.validation, "val", stage.reads_instructions)
-        self._tell_of_words(training)
+        self._data: TrainingData = getattr(stage, "data", None) or PreparedData(config.data, stage)
+        self._share.check_enough(len(self._data))
+        self._data.check()
+        self._tell_of_words()
         self._divides = optimisation.parallel == "fsdp" and world.size > 1
         # All of a model that is to be divided need not fit a GPU.
         self._model = stage.model.to("cpu" if self._divides else world.device).train()
@@ -119,7 +114,7 @@ class _Run:
         world.check_same(
             settings=settings,
             step=self._state.step,
-            data=(len(training), len(stage.validation)),
+            data=(len(self._data), self._data.num_validation),
             weights=self._state.checksum(),
             other_weights=weights,
             exchange=(
@@ -134,7 +129,7 @@ class _Run:
         self._gradients = StepGradients(self._stage.loss, self._model, optimisation, world)
         if self._divides:
             state.keep_parts(self._model, world.device)
-        windows = training_windows(config.data, self._stage, world, self._stage.reads_history, self._anchors)
+        windows = self._data.windows(world)
         if state.step < optimisation.steps:  # what a validation would meet, it meets before the first step
             with world.lost_ranks_explained(), state.average.whole_model() as model:
                 self._stage.validate(model, world, _REHEARSED)
@@ -162,13 +157,13 @@ class _Run:
                 if state.step % config.logging.checkpoint_every == 0 or state.step == optimisation.steps:
                     self._save()
 
-    def _tell_of_words(self, windows: ShardDataset) -> None:
+    def _tell_of_words(self) -> None:
         """Once, of those that the text encoder cannot tell apart."""
         if (text_encoder := self._stage.frozen_networks.get("text encoder")) is None:
             return
         if not self._world.is_first:
             text_encoder.warn = lambda _line: None
-        text_encoder.check([*windows.rows.instruction, *self._stage.validation.rows.instruction])
+        text_encoder.check(self._data.instructions)
 
     def _step(self, batches: Iterator[Batch]) -> None:
         optimisation, state, world = self._config.optimisation, self._state, self._world

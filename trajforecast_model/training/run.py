@@ -8,6 +8,7 @@ from trajforecast_model.files.config import load, to_dict
 from trajforecast_model.training.configs import (
     ATMTrainConfig,
     DenoiserTrainConfig,
+    PolicyTrainConfig,
     RunConfig,
     StudentTrainConfig,
     Track2ActTrainConfig,
@@ -16,6 +17,7 @@ from trajforecast_model.training.configs import (
 )
 from trajforecast_model.training.distributed import join_world
 from trajforecast_model.training.loop import run_training
+from trajforecast_model.training.policy.stage import PolicyStage
 from trajforecast_model.training.stages.atm import ATMStage
 from trajforecast_model.training.stages.denoiser import DenoiserStage
 from trajforecast_model.training.stages.student import StudentStage
@@ -43,6 +45,7 @@ _STAGES = {
     "denoiser": (DenoiserTrainConfig, DenoiserStage),
     "student": (StudentTrainConfig, StudentStage),
     "visibility": (VisibilityTrainConfig, VisibilityStage),
+    "policy": (PolicyTrainConfig, PolicyStage),
     "atm": (ATMTrainConfig, ATMStage),
     "track2act": (Track2ActTrainConfig, Track2ActStage),
     "trajloom_vae": (TrajloomVAETrainConfig, TrajloomVAEStage),

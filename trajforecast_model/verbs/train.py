@@ -3,7 +3,7 @@
 from trajforecast_model.verbs.arguments import path
 
 _STAGES = (
-    *("vae", "denoiser", "student", "visibility", "atm", "track2act"),
+    *("vae", "denoiser", "student", "visibility", "policy", "atm", "track2act"),
     *("trajloom_vae", "trajloom", "trajloom_visibility"),
 )
 
@@ -11,7 +11,7 @@ _STAGES = (
 def add(verbs) -> None:
     parser = verbs.add_parser(
         "train",
-        help="train the track VAE, the denoiser, a few-step student of one, its visibility head, TrajLoom, or a baseline",
+        help="train the track VAE, the denoiser, a few-step student of one, its visibility head, a policy, TrajLoom, or a baseline",
     )
     parser.add_argument("stage", choices=_STAGES)
     parser.add_argument("--config", required=True, type=path, help="YAML, see config/train/")

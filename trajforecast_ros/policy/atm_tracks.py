@@ -14,6 +14,7 @@ The policy adds the batch, the number of frames it looks back, and the view as o
 
 import numpy as np
 
+from trajforecast_model.policy.tracks import ATM_POINTS as POINTS
 from trajforecast_model.tracks.grid import rescale
 from trajforecast_model.tracks.summary import medoid
 from trajforecast_ros.messages import SummaryArrays, TrackArrays
@@ -21,16 +22,6 @@ from trajforecast_ros.reduction import GridLookup
 
 VIEWS = ("side", "effector")
 STEPS = 16
-POINTS = np.array(
-    [
-        (x, y)
-        for first, last in ((0.05, 0.85), (0.15, 0.95))
-        for x in np.linspace(first, last, 4)
-        for y in np.linspace(first, last, 4)
-    ],
-    dtype=np.float32,
-)  # [32, xy]
-
 # For the forecast node's parameter query_points: it then publishes these points alone, a hundredth of the grid.
 QUERY_POINTS = " ".join(f"{x:.6g},{y:.6g}" for x, y in POINTS)
 

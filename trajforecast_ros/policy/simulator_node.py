@@ -1,4 +1,4 @@
-"""LIBERO in MuJoCo as a robot on ROS: cameras and gripper out, actions in.
+"""LIBERO in MuJoCo as a robot on ROS: cameras, joints and gripper out, actions in.
 
 Time is the simulator's own: every stamp is the number of control steps since the node started, at 20 Hz, and goes on
 over resets. With `lockstep` the world stands still until an action comes, so that a policy as slow as it may be closes
@@ -16,7 +16,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock as ClockMessage
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Bool, Float32MultiArray, Header, String
 from std_srvs.srv import Trigger
 
@@ -70,6 +70,7 @@ class SimulatorNode(Node):
             view: self.create_publisher(Image, f"{view}/image_raw", EVERY_IMAGE) for view in self._view.views
         }
         self._gripper = self.create_publisher(PoseStamped, "gripper_pose", EVERY_IMAGE)
+        self._joints = self.create_publisher(JointState, "joint_states", EVERY_IMAGE)
         self._camera_info = self.create_publisher(CameraInfo, "side/camera_info", LATCHED)
         self._camera_pose = self.create_publisher(PoseStamped, "side/camera_pose", LATCHED)
         self._success = self.create_publisher(Bool, "~/success", LATCHED)
@@ -143,6 +144,10 @@ class SimulatorNode(Node):
             self._clock_publisher.publish(ClockMessage(clock=stamp))
         in_world = Header(stamp=stamp, frame_id=WORLD)
         self._gripper.publish(PoseStamped(header=in_world, pose=_pose_message(self._view.gripper_pose())))
+        names, positions, velocities = self._view.joints()
+        self._joints.publish(
+            JointState(header=in_world, name=names, position=positions.tolist(), velocity=velocities.tolist())
+        )
         self._camera_pose.publish(PoseStamped(header=in_world, pose=_pose_message(self._view.camera_pose("side"))))
         self._success.publish(Bool(data=self._environment.succeeded()))
         # The images come last: whoever answers them has the rest.

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from tiny_policy import write_policy
 
 from trajforecast_ros.closed_loop import Motions, summary_line
 
@@ -31,6 +32,30 @@ def test_both_policies_are_measured(tiny_checkpoint):
     # A forecast each step, of which the last ones' futures are not seen.
     assert follows.startswith("follows the medoid: 3 forecasts")
     assert "went 0.00 px" in nothing
+
+
+@pytest.mark.slow
+def test_whether_a_trained_policy_solves_the_task_is_told(tiny_checkpoint, tmp_path):
+    policy = write_policy(tmp_path / "policy", tiny_checkpoint, tracks="none")
+    result = subprocess.run(
+        [sys.executable, "-m", "trajforecast_ros.closed_loop", "--policy", str(policy), "--task", "7", "--steps", "6"],
+        capture_output=True,
+        text=True,
+    )
+
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "libero_object task 7, seed 0: not solved in 6 steps\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [(["--policy", "nowhere"], "does not exist"), (["--policy", "x", "--samples", "4"], "brings its own")],
+)
+def test_a_policy_that_is_not_there_or_told_what_it_knows_is_refused(arguments, complaint):
+    result = subprocess.run(
+        [sys.executable, "-m", "trajforecast_ros.closed_loop", *arguments], capture_output=True, text=True
+    )
+    assert result.returncode == 2 and complaint in result.stderr and "Traceback" not in result.stderr
 
 
 def test_too_few_steps_are_refused():

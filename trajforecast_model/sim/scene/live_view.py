@@ -13,6 +13,7 @@ from trajforecast_model.sim.scene.rendering import SceneRenderer, camera_id
 from trajforecast_model.tracks.exact_tracks import focal_length
 
 GRIP_SITE = "gripper0_grip_site"
+ARM_JOINTS = 9  # of the Panda, which comes first in LIBERO's scenes: seven and two fingers
 _OPTICAL = np.diag([1.0, -1.0, -1.0])  # MuJoCo's cameras have y up and look along -z
 
 
@@ -55,6 +56,12 @@ class LiveView:
         """Of the point between the fingertips."""
         data = self._environment.data
         return _pose(data.site_xpos[self._grip_site], data.site_xmat[self._grip_site].reshape(3, 3))
+
+    def joints(self) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """Of the arm and its fingers: names, positions (radians, metres) and velocities."""
+        model, data = self._environment.model, self._environment.data
+        names = [model.joint(number).name for number in range(ARM_JOINTS)]
+        return names, data.qpos[:ARM_JOINTS].copy(), data.qvel[:ARM_JOINTS].copy()
 
     def camera_pose(self, view: str) -> Pose:
         """Of the view's optical frame, as ROS has it: x right, y down, z forward."""

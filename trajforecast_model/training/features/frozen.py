@@ -1,24 +1,16 @@
 """Networks that a run uses and does not train: which they are, and what tells their weights from others."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
+from trajforecast_model.checkpoint import weights_digest
+
 
 def is_frozen(network: nn.Module) -> bool:
     return not any(parameter.requires_grad for parameter in network.parameters())
-
-
-def weights_digest(network: nn.Module) -> str:
-    """Of the same weights from another place, the same."""
-    weights = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        weights.update(name.encode())
-        weights.update(tensor.detach().float().cpu().numpy().tobytes())
-    return weights.hexdigest()[:16]
 
 
 def same_network(build: Callable[[Any], nn.Module], ours: Any, theirs: Any) -> bool:

@@ -1,0 +1,178 @@
+"""track_policy_node over DDS: the same actions as in process, and what it does where something is missing."""
+
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+from robot import LATCHED, NODE
+from sensor_msgs.msg import Image, JointState
+from simulated_robot import SIMULATOR, everything_moves
+from std_msgs.msg import Float32MultiArray, Header, String
+from tiny_policy import write_policy
+from trajforecast_msgs.msg import TrackSummary
+
+from trajforecast_model.policy.policy import Policy
+from trajforecast_model.sim.environment import TaskEnvironment, find_task
+from trajforecast_model.sim.mujoco_setup import configure_mujoco
+from trajforecast_ros.images import to_message
+from trajforecast_ros.policy.forecast_parameters import forecast_parameters
+from trajforecast_ros.policy.track_policy_node import LIBERO_JOINTS
+from trajforecast_ros.qos import EVERY_IMAGE, EVERYTHING, RESULT
+
+TRACK_POLICY = "trajforecast_ros.policy.track_policy_node"
+TASK, SEED, STEPS = 7, 100_000, 18  # of chunks that begin at 0, 8 and 16
+WORDS = "pick up the milk and place it in the basket"
+STEP_MS = 50
+
+
+@pytest.fixture(scope="module")
+def policies(tiny_checkpoint, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("policies")
+    return {tracks: write_policy(folder / tracks, tiny_checkpoint, tracks) for tracks in ("forecast", "none")}
+
+
+@pytest.mark.slow
+def test_over_ros_and_in_process_its_actions_are_the_same(policies, start_node, listener):
+    actions = []
+    listener.node.create_subscription(
+        Float32MultiArray, "simulator_node/action", lambda message: actions.append(list(message.data)), EVERYTHING
+    )
+    simulator = {"suite": "libero_object", "task": TASK, "seed": SEED, "lockstep": True, "repeat_period": 2.0}
+    start_node(SIMULATOR, simulator)
+    start_node(NODE, forecast_parameters(str(policies["forecast"])) | {"camera_timeout": 600.0})
+    start_node(TRACK_POLICY, {"policy": policies["forecast"], "lockstep": True})
+    listener.wait_for(lambda: len(actions) >= STEPS, f"{STEPS} actions")
+
+    configure_mujoco()
+    # They import mujoco, which needs configure_mujoco() first.
+    from trajforecast_model.evaluation.rollouts.actors import PolicyActor
+    from trajforecast_model.sim.scene.live_view import LiveView
+
+    environment = TaskEnvironment(find_task("libero_object", TASK))
+    actor = PolicyActor(Policy.from_pretrained(policies["forecast"]), environment, view := LiveView(environment))
+    actor.begin(SEED)
+    environment.reset(SEED)
+    expected = []
+    for step in range(STEPS):
+        # What travels is float32.
+        expected.append(actor.act(step).astype(np.float32))
+        environment.step(expected[-1].astype(np.float64))
+    view.close()
+    environment.close()
+    assert np.std(expected, axis=0)[:6].min() > 0
+    np.testing.assert_allclose(actions[:STEPS], expected, atol=1e-5)
+
+
+class Body:
+    """Cameras, joints and words, at moments that a test chooses."""
+
+    def __init__(self, listener, with_actions: bool = True):
+        node = listener.node
+        self.cameras = {
+            view: node.create_publisher(Image, f"{view}/image_raw", EVERY_IMAGE) for view in ("side", "effector")
+        }
+        self.joints = node.create_publisher(JointState, "joint_states", EVERY_IMAGE)
+        self.words = node.create_publisher(String, "forecast_node/instruction", LATCHED)
+        self.words.publish(String(data=WORDS))
+        self.summaries = node.create_publisher(TrackSummary, "predicted_tracks/summary", RESULT)
+        self.actions = []
+        if with_actions:
+            self.listen(listener)
+        listener.wait_for(self._heard, "the policy")
+
+    def listen(self, listener) -> None:
+        listener.node.create_subscription(
+            Float32MultiArray,
+            "simulator_node/action",
+            lambda message: self.actions.append(list(message.data)),
+            EVERYTHING,
+        )
+
+    def _heard(self) -> bool:
+        return all(said.get_subscription_count() for said in (*self.cameras.values(), self.joints, self.words))
+
+    def feel_and_see(self, step: int, views=("side", "effector"), angle: float = 0.1) -> None:
+        stamp = header(step)
+        self.joints.publish(JointState(header=stamp, name=list(LIBERO_JOINTS), position=[angle] * 9))
+        for number, view in enumerate(views):
+            picture = np.random.default_rng(number).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+            self.cameras[view].publish(to_message(picture, stamp))
+
+
+def header(step: int) -> Header:
+    seconds, rest = divmod(step * STEP_MS, 1000)
+    return Header(stamp=Time(sec=seconds, nanosec=rest * 1_000_000), frame_id="camera")
+
+
+@pytest.mark.slow
+def test_what_it_lacks_is_said_once_and_the_arm_stays(policies, start_node, listener):
+    node = start_node(TRACK_POLICY, {"policy": policies["none"], "silence": 1.0})
+    body = Body(listener, with_actions=False)
+
+    def until(said: str, **moment) -> None:
+        def again() -> bool:
+            until.step += 1
+            body.feel_and_see(until.step, **moment)
+            return node.said(said)
+
+        listener.wait_for(again, said)
+
+    until.step = 100
+    until("nobody listens to /simulator_node/action")
+    body.listen(listener)
+    until("joint_states has values that are not finite", angle=float("nan"))
+    listener.wait_for(lambda: body.actions and not any(body.actions[-1][:6]), "the arm told to stay")
+    until.step += 100
+    until("effector fell silent", views=("side",))
+    count = len(body.actions)
+
+    def acts_again() -> bool:
+        until.step += 1
+        body.feel_and_see(until.step)
+        return len(body.actions) > count and any(body.actions[-1][:6])
+
+    listener.wait_for(acts_again, "an action when all is there again")
+    for complaint in ("nobody listens", "not finite", "effector fell silent"):
+        assert node.output.count(complaint) == 1, node.output
+    assert node.stop() == 0, node.output
+
+
+@pytest.mark.slow
+def test_forecasts_of_another_model_and_old_ones_are_refused(policies, tiny_checkpoint, start_node, listener):
+    node = start_node(TRACK_POLICY, {"policy": policies["forecast"], "silence": 1.0})
+    body = Body(listener)
+    listener.wait_for(body.summaries.get_subscription_count, "the policy")
+
+    def hear(model: str, step: int) -> None:
+        message = everything_moves(header(step), (0.1, 0.0), 128)
+        message.model_id = model
+        body.summaries.publish(message)
+
+    def refused(model: str, said: str) -> None:
+        def again() -> bool:
+            refused.step += 1
+            body.feel_and_see(refused.step)
+            hear(model, refused.step - 20)
+            return node.said(said)
+
+        listener.wait_for(again, said)
+
+    refused.step = 100
+    refused("another", "left out forecasts of 'another'")
+    refused(tiny_checkpoint.name, "s older than the newest")
+    assert not any(any(action[:6]) for action in body.actions)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "complaint"),
+    [
+        ({}, "parameter policy is empty"),
+        ({"policy": "nowhere"}, "does not exist"),
+        ({"policy": "libero_object_tiny"}, "is not a policy"),
+        ({"policy": "x", "joint_names": "[a, b]"}, "joint_names has 2 names"),
+    ],
+)
+def test_wrong_parameters_end_it_with_one_message(start_node, parameters, complaint):
+    node = start_node(TRACK_POLICY, parameters)
+
+    assert node.exit_code() == 2
+    assert complaint in node.output and "Traceback" not in node.output
