@@ -25,11 +25,28 @@ def with_last_motion(past: PastTracks, vae: TrackVAE, std: Tensor, image_tokens:
     """
     config = vae.config
     steps = torch.from_numpy(steps_ahead(config.num_frames, DECAY)).to(vae.anchors)
-    tracks = vae.anchors + steps.view(-1, 1, 1, 1) * last_velocity(past)[:, None]
-    mean, _ = vae.encode(tracks, image_tokens if config.image_conditioned else None)  # [N, T', L, C]
+    seen = (past.visible > 0).any(dim=1, keepdim=True).to(vae.anchors)
+    velocity = _filled(last_velocity(past), seen, config.patch_size)
+    mean, _ = vae.encode(
+        vae.anchors + steps.view(-1, 1, 1, 1) * velocity[:, None], image_tokens if config.image_conditioned else None
+    )  # [N, T', L, C]
     latents = (mean[:, 1:].float() / std).unflatten(2, config.latent_grid).movedim(-1, 2)
-    seen = (past.visible > 0).any(dim=1, keepdim=True).to(latents)
-    return past._replace(last_motion=latents * F.avg_pool2d(seen, config.patch_size)[:, None])
+    return past._replace(last_motion=latents * F.max_pool2d(seen, config.patch_size)[:, None])
+
+
+def _filled(velocity: Tensor, seen: Tensor, patch_size: int) -> Tensor:
+    """Where a point was never seen, the mean velocity of those seen around it: a tracker loses half of what moves.
+
+    Left still, they would make of a cell's motion a slower one.
+    """
+    side = patch_size // 2 * 2 + 1
+
+    def around(values: Tensor) -> Tensor:
+        return F.avg_pool2d(values, side, stride=1, padding=side // 2)
+
+    share = around(seen)
+    mean = torch.where(share > 0, around(velocity * seen) / share.clamp(min=1 / side**2), 0)
+    return torch.where(seen > 0, velocity, mean)
 
 
 def last_velocity(past: PastTracks) -> Tensor:

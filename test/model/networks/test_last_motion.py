@@ -48,6 +48,14 @@ def test_the_velocity_is_that_of_the_newest_frames_in_which_a_point_was_seen():
 
 
 @torch.no_grad()
+def test_points_that_were_lost_do_not_make_the_motion_around_them_slower(vae):
+    even = EVEN._replace(offsets=EVEN.offsets.mean(dim=(3, 4), keepdim=True).expand_as(EVEN.offsets))  # all alike
+    visible = torch.rand(1, 1, 64, 64, generator=GENERATOR).expand(-1, FRAMES, -1, -1) < 0.5
+    lost = with_last_motion(even._replace(visible=visible), vae, STD, None).last_motion
+    torch.testing.assert_close(lost, with_last_motion(even, vae, STD, None).last_motion, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
 def test_of_a_cell_never_seen_there_is_none(vae):
     visible = EVEN.visible.clone()
     visible[:, :, :16] = False
