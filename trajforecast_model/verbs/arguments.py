@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trajforecast_model.files.paths import expanded
-from trajforecast_model.runtime.processes import RunJobs, run_in_processes
+from trajforecast_model.runtime.processes import RunJobs
 
 
 def add_machine(parser: argparse.ArgumentParser, dtype: str = "float32", device: str = "cpu") -> None:
@@ -32,8 +32,8 @@ def add_workers(parser: argparse.ArgumentParser, what: str) -> None:
 @contextmanager
 def workers_of(
     args: argparse.Namespace, out: Path, default: int | None = None, gpu: bool = False
-) -> Iterator[tuple[RunJobs, int]]:
-    """What runs the jobs, and on how many workers at most.
+) -> Iterator[tuple[RunJobs | None, int]]:
+    """What runs the jobs, None for processes of this machine, and on how many workers at most.
 
     Args:
         out: where the workers write; on a cluster the same folder on every node.
@@ -41,7 +41,7 @@ def workers_of(
         gpu: each needs a GPU to itself, where it is one of a cluster.
     """
     if args.ray is None:
-        yield run_in_processes, (default or os.cpu_count() or 1) if args.workers is None else args.workers
+        yield None, (default or os.cpu_count() or 1) if args.workers is None else args.workers
         return
     from trajforecast_model.runtime.ray_jobs import jobs_on_ray
 
