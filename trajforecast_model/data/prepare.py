@@ -28,7 +28,7 @@ from trajforecast_model.data.shards import (
     write_shard,
 )
 from trajforecast_model.data.sources.bags.dry_run import tell_of_bags
-from trajforecast_model.data.sources.find import find_sources
+from trajforecast_model.data.sources.find import demos_of, find_sources
 from trajforecast_model.data.sources.frame_times import check_rates
 from trajforecast_model.data.sources.interface import Source, SourceOptions
 from trajforecast_model.data.sources.orientation import what_is_done
@@ -107,9 +107,7 @@ def prepare(
         raise ValueError("--captions: there are no videos with stored tracks, whose captions it holds; leave it out")
     _check_settings(out, info)
 
-    listed, broken = _list_demos(sources)
-    if not listed:
-        raise ValueError("; ".join(broken))
+    listed, broken = demos_of(sources)
     words = words_of(listed)
     check_words(words, reading.instruction)
     records = {source.task: record_of(source, names) for source, names in listed}
@@ -206,17 +204,6 @@ def _sound(jobs: list[DemoJob], info: DatasetInfo) -> tuple[list[DemoJob], list[
         except ValueError as error:
             problems.append(str(error))
     return sound, problems
-
-
-def _list_demos(sources: list[Source]) -> tuple[list[tuple[Source, list[str]]], list[str]]:
-    """Each source with its demos, and what is wrong with those that cannot be opened."""
-    listed, broken = [], []
-    for source in sources:
-        try:
-            listed.append((source, source.names()))
-        except ValueError as error:
-            broken.append(str(error))
-    return listed, broken
 
 
 def _own_dt(sources: list[Source]) -> float:

@@ -79,6 +79,23 @@ def find_sources(paths: list[Path], options: SourceOptions | None = None) -> lis
     return sorted(_one_a_task(sources), key=lambda source: natural(source.task))
 
 
+def demos_of(sources: list[Source]) -> tuple[list[tuple[Source, list[str]]], list[str]]:
+    """Each source with its demos, and what is wrong with those that cannot be opened.
+
+    Raises:
+        ValueError: where none can.
+    """
+    listed, broken = [], []
+    for source in sources:
+        try:
+            listed.append((source, source.names()))
+        except ValueError as error:
+            broken.append(str(error))
+    if not listed:
+        raise ValueError("; ".join(broken))
+    return listed, broken
+
+
 def is_all_bags(paths: list[Path]) -> bool:
     """Whether bags lie at each path: those hold no simulator states, which exact labels need."""
     return all(bags_at(Path(path)) for path in paths)

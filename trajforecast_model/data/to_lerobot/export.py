@@ -13,7 +13,7 @@ from trajforecast_model.data.labelers.kinds import EXACT, STORED, check_labeler,
 from trajforecast_model.data.labelers.suited import check_suited, usual_labeler
 from trajforecast_model.data.labelers.trackers.interface import TrackerOptions
 from trajforecast_model.data.shards import DatasetInfo
-from trajforecast_model.data.sources.find import find_sources
+from trajforecast_model.data.sources.find import demos_of, find_sources
 from trajforecast_model.data.sources.frame_times import check_rates
 from trajforecast_model.data.sources.interface import Source, SourceOptions
 from trajforecast_model.data.to_lerobot.dataset import DatasetWriter
@@ -73,7 +73,7 @@ def export_lerobot(
         wanted = replace(wanted, dt=wanted.dt or config.dt, num_frames=wanted.num_frames or config.num_frames)
         _check_model(config, wanted.dt, reading)
     sources = find_sources(demos, reading if wanted.dt is None else replace(reading, dt=wanted.dt))
-    listed, broken = _listed(sources)
+    listed, broken = demos_of(sources)
     labeler = labeler or usual_labeler(sources)
     fps = _whole_rate(wanted.dt, listed)
     size = reading.image_size if config is None else config.image_size
@@ -163,18 +163,6 @@ def _check_model(config, dt: float, reading: SourceOptions) -> None:
 def _default_grid(grid: tuple[int, int]) -> tuple[int, int]:
     """The most rows and columns, up to sixteen, that divide a model's."""
     return tuple(max(points for points in range(1, 17) if side % points == 0) for side in grid)
-
-
-def _listed(sources: list[Source]) -> tuple[list[tuple[Source, list[str]]], list[str]]:
-    listed, broken = [], []
-    for source in sources:
-        try:
-            listed.append((source, source.names()))
-        except ValueError as error:
-            broken.append(str(error))
-    if not listed:
-        raise ValueError("; ".join(broken))
-    return listed, broken
 
 
 def _whole_rate(dt: float | None, listed: list[tuple[Source, list[str]]]) -> int:

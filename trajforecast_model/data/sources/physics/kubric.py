@@ -22,8 +22,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from trajforecast_model.data.demo import Demo, SeenGeometry
-from trajforecast_model.data.sources.interface import NobodyIsTold, Outline, SourceOptions, digest_of
-from trajforecast_model.data.sources.names import natural
+from trajforecast_model.data.sources.interface import Outline, SourceOptions, digest_of
+from trajforecast_model.data.sources.physics.trials import Trials
 from trajforecast_model.data.sources.pictures import decode_picture
 from trajforecast_model.files.json_files import read_object
 from trajforecast_model.files.paths import files_below
@@ -34,20 +34,15 @@ _BESIDE = ("rgba_00000.png", "depth_00000.tiff", "segmentation_00000.png")
 _FARTHEST = 1e6  # metres; where nothing is, depth is endless
 
 
-@dataclass(frozen=True)
-class KubricScenes(NobodyIsTold):
+@dataclass(frozen=True, kw_only=True)
+class KubricScenes(Trials):
     """The scenes in a folder, one task and one view."""
 
-    place: Path
     view: str
     fps: float | None
-    image_size: tuple[int, int]
-    spoken: str
-    only: tuple[str, ...] = ()  # scenes, none for all
     kind: str = "Kubric scenes"
-    orientation: str = "upright"
+    called: str = "Kubric scenes"
     because: str = "as Kubric renders them"
-    replayable: bool = False
 
     @classmethod
     def open(cls, place: Path, options: SourceOptions, only: tuple[str, ...] = ()) -> "KubricScenes":
@@ -61,22 +56,17 @@ class KubricScenes(NobodyIsTold):
             raise ValueError(
                 f"{place}: --orientation {options.orientation}: Kubric's pictures are upright; leave it out"
             )
-        return cls(place, view, options.fps, options.image_size, options.instruction, only)
+        return cls(
+            place=place,
+            view=view,
+            fps=options.fps,
+            image_size=options.image_size,
+            spoken=options.instruction,
+            only=only,
+        )
 
-    @property
-    def task(self) -> str:
-        return self.place.name
-
-    def names(self) -> list[str]:
-        if self.only:
-            return list(self.only)
-        scenes = scenes_in(self.place)
-        if not scenes:
-            raise ValueError(f"{self.place} has no Kubric scenes any more")
-        return sorted((scene.relative_to(self.place).as_posix() for scene in scenes), key=natural)
-
-    def instruction(self, name: str) -> str:
-        return self.spoken
+    def _found(self) -> set[str]:
+        return {scene.relative_to(self.place).as_posix() for scene in scenes_in(self.place)}
 
     def outline(self, name: str) -> Outline:
         scene = _Scene(self.place / name)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from trajforecast_model.data.demo import Demo
 from trajforecast_model.data.sources.frame_times import in_step
-from trajforecast_model.data.sources.interface import NobodyIsTold, Outline, SourceOptions, digest_of
-from trajforecast_model.data.sources.names import natural
+from trajforecast_model.data.sources.interface import Outline, SourceOptions, digest_of
 from trajforecast_model.data.sources.orientation import GIVEN, upright
+from trajforecast_model.data.sources.physics.trials import Trials
 from trajforecast_model.data.sources.pictures import VIDEO_ENDS, read_video, video_length_and_fps
 from trajforecast_model.files.paths import files_below
 
@@ -23,20 +23,14 @@ USUAL = "Camera_1"
 _CAMERAS = ("Camera_", "Kinect_RGB_")
 
 
-@dataclass(frozen=True)
-class Physics101Trials(NobodyIsTold):
+@dataclass(frozen=True, kw_only=True)
+class Physics101Trials(Trials):
     """The trials of a scenario."""
 
-    place: Path
     cameras: dict[str, str]  # a video's name without its end, by view
     fps: float | None
-    image_size: tuple[int, int]
-    spoken: str
-    only: tuple[str, ...] = ()  # trials, none for all
-    orientation: str = "upright"
     because: str = "as cameras give them"
     kind: str = "Physics101 trials"
-    replayable: bool = False
 
     @classmethod
     def open(cls, place: Path, options: SourceOptions, only: tuple[str, ...] = ()) -> "Physics101Trials":
@@ -47,23 +41,19 @@ class Physics101Trials(NobodyIsTold):
                 "--view kinect=Kinect_RGB_1"
             )
         cameras = {view: camera or USUAL for view, camera in options.cameras.items()}
-        told = (options.orientation, GIVEN) if options.orientation else (cls.orientation, cls.because)
-        return cls(place, cameras, options.fps, options.image_size, options.instruction, only, *told)
+        return cls(
+            place=place,
+            cameras=cameras,
+            fps=options.fps,
+            image_size=options.image_size,
+            spoken=options.instruction,
+            only=only,
+            orientation=options.orientation or cls.orientation,
+            because=GIVEN if options.orientation else cls.because,
+        )
 
-    @property
-    def task(self) -> str:
-        return self.place.name
-
-    def names(self) -> list[str]:
-        if self.only:
-            return list(self.only)
-        trials = {video.parent for video in videos_of_trials(self.place)}
-        if not trials:
-            raise ValueError(f"{self.place} has no trials any more")
-        return sorted((trial.relative_to(self.place).as_posix() for trial in trials), key=natural)
-
-    def instruction(self, name: str) -> str:
-        return self.spoken
+    def _found(self) -> set[str]:
+        return {video.parent.relative_to(self.place).as_posix() for video in videos_of_trials(self.place)}
 
     def outline(self, name: str) -> Outline:
         told = {view: video_length_and_fps(self._video(name, view)) for view in self.cameras}

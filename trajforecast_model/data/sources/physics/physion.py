@@ -17,9 +17,9 @@ import numpy as np
 
 from trajforecast_model.data.demo import Demo
 from trajforecast_model.data.sources.hdf5_demos import ENDS, opened
-from trajforecast_model.data.sources.interface import NobodyIsTold, Outline, SourceOptions, digest_of
-from trajforecast_model.data.sources.names import natural
+from trajforecast_model.data.sources.interface import Outline, SourceOptions, digest_of
 from trajforecast_model.data.sources.orientation import GIVEN, upright
+from trajforecast_model.data.sources.physics.trials import Trials
 from trajforecast_model.data.sources.pictures import decode_picture
 from trajforecast_model.images import resize_image
 
@@ -29,20 +29,14 @@ _NO_COLOURS = ("_id", "_depth", "_normals", "_flow", "_mask", "_category", "_alb
 _DAMAGE = (OSError, RuntimeError, KeyError, TypeError, AttributeError)
 
 
-@dataclass(frozen=True)
-class PhysionTrials(NobodyIsTold):
+@dataclass(frozen=True, kw_only=True)
+class PhysionTrials(Trials):
     """The trials of a scenario: the files in a folder."""
 
-    place: Path
     cameras: dict[str, str | None]  # the images' name by view, None for the usual one
     fps: float
-    image_size: tuple[int, int]
-    spoken: str
-    only: tuple[str, ...] = ()  # files, none for all
-    orientation: str = "upright"
     because: str = "as the simulator gives them"
     kind: str = "Physion trials"
-    replayable: bool = False
 
     @classmethod
     def open(cls, place: Path, options: SourceOptions, only: tuple[str, ...] = ()) -> "PhysionTrials":
@@ -58,25 +52,19 @@ class PhysionTrials(NobodyIsTold):
                 raise ValueError(
                     f"{place}: --view {view}={camera}: that is no colour picture; expected _img or _img_cam0"
                 )
-        told = (options.orientation, GIVEN) if options.orientation else (cls.orientation, cls.because)
         return cls(
-            place, dict(options.cameras), options.fps or FPS, options.image_size, options.instruction, only, *told
+            place=place,
+            cameras=dict(options.cameras),
+            fps=options.fps or FPS,
+            image_size=options.image_size,
+            spoken=options.instruction,
+            only=only,
+            orientation=options.orientation or cls.orientation,
+            because=GIVEN if options.orientation else cls.because,
         )
 
-    @property
-    def task(self) -> str:
-        return self.place.name
-
-    def names(self) -> list[str]:
-        if self.only:
-            return list(self.only)
-        files = [file for file in self.place.iterdir() if file.suffix in ENDS and holds_frames(file)]
-        if not files:
-            raise ValueError(f"{self.place} has no trials any more")
-        return sorted((file.name for file in files), key=natural)
-
-    def instruction(self, name: str) -> str:
-        return self.spoken
+    def _found(self) -> set[str]:
+        return {file.name for file in self.place.iterdir() if file.suffix in ENDS and holds_frames(file)}
 
     def outline(self, name: str) -> Outline:
         with self._frames(name) as frames:
