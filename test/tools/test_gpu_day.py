@@ -48,7 +48,9 @@ def test_the_rehearsal_of_everything(tmp_path):
     files = list(out.rglob("*"))
     assert len(files) <= MOST_FILES and all(file.stat().st_size <= MOST_BYTES for file in files)
     benches = json.loads((out / "bench.json").read_text())
-    assert benches["reports"].keys() == {"sizes", "official", "training"} and not benches["failed"]
+    assert (
+        benches["reports"].keys() == {"sizes", "official", "training", "shipped", "trajloom"} and not benches["failed"]
+    )
     assert benches["profiles"].keys() == {"forecast", "training"}  # networks without arithmetic are not to be beaten
     assert all("aten::addmm" in profile for profile in benches["profiles"].values())
     figures = json.loads((out / "train.json").read_text())

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from gpu_day.checkpoints import time_shipped, time_trajloom
 from gpu_day.goals import Goal, judge, table
 from gpu_day.kernels import profile_of
 from gpu_day.scale import FULL, TOY, Scale
@@ -86,6 +87,8 @@ def _telling_steps(scale: Scale, official: Path | None) -> Iterator[Step]:
 
 
 def _later_steps(scale: Scale) -> Iterator[Step]:
+    yield "shipped", partial(time_shipped, scale)
+    yield "trajloom", partial(time_trajloom, scale)
     for size in scale.other_sizes:
         yield f"sizes of {size}", partial(_sizes, scale, size, scale.few_evaluations, scale.other_runs)
     for mode in scale.compilers:

@@ -28,6 +28,11 @@ class World:
         """Whether this is the rank that writes, logs and prints."""
         return self.rank == 0
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether torchrun started it, be it with one rank: what several ranks do is then done by one as well."""
+        return dist.is_initialized()
+
     def sum(self, values: Tensor) -> Tensor:
         """Adds `values` of all ranks up, in place: every rank gets the same bits.
 
@@ -71,7 +76,7 @@ class World:
             raise self._lost_ranks(error) from error
 
     def _reduce(self, values: Tensor, operation) -> Tensor:
-        if dist.is_initialized():
+        if self.is_shared:
             try:
                 dist.all_reduce(values, operation)
             except RuntimeError as error:

@@ -56,7 +56,7 @@ class StepGradients:
         self._loss: nn.Module = _LossModule(loss, model)
         self._shared: DistributedDataParallel | None = None
         self._is_divided, self._rehearsals = False, 0
-        if world.size > 1:
+        if world.is_shared:
             if optimisation.compress_gradients and world.device.type == "cpu":
                 raise ValueError(
                     "optimisation.compress_gradients: bf16 is for GPUs, PyTorch does not do it between CPUs; set it to false"

@@ -98,7 +98,7 @@ class _Run:
         self._share.check_enough(len(self._data))
         self._data.check()
         self._tell_of_words()
-        self._divides = optimisation.parallel == "fsdp" and world.size > 1
+        self._divides = optimisation.parallel == "fsdp" and world.is_shared
         # All of a model that is to be divided need not fit a GPU.
         self._model = stage.model.to("cpu" if self._divides else world.device).train()
         weights = {name: weights_digest(network) for name, network in stage.frozen_networks.items()}

@@ -9,13 +9,46 @@ import numpy as np
 import pytest
 import torch
 from stand_in import write_stand_in
+from synthetic_shards import write_synthetic_data
 from tiny_runs import denoiser_config, logged, run, state, vae_config, write_config
 
 from trajforecast_model import Forecaster
 from trajforecast_model.benchmarks.libero_models import libero_config
 from trajforecast_model.benchmarks.training_programs import prepare_ours, prepare_recorded
 from trajforecast_model.benchmarks.training_step import compare_training
+from trajforecast_model.data.shards import DatasetInfo, ShardDataset
+from trajforecast_model.tracks.history import History
 from trajforecast_model.training.stages.vae import load_trained_vae
+
+# A command line that says by which of PyTorch's classes gradients are shared, where, and through what.
+ONE_RANK = """
+import sys
+
+import torch.distributed as dist
+
+from trajforecast_model.cli import main
+from trajforecast_model.training import gradients
+
+
+class Told(gradients.DistributedDataParallel):
+    def __init__(self, module, **settings):
+        super().__init__(module, **settings)
+        tell("ddp", next(module.parameters()).device)
+
+
+def told_shard(root, world, compress):
+    shard(root, world, compress)
+    tell("fsdp", next(root.parameters()).to_local().device)
+
+
+def tell(how, device):
+    print(how, "on", device.type, "by", dist.group.WORLD._get_backend(device).name())
+
+
+shard = gradients.shard
+gradients.DistributedDataParallel, gradients.shard = Told, told_shard
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -54,25 +87,37 @@ def test_a_denoiser_trained_here_forecasts_on_a_cpu_and_goes_on_here(device, dis
     np.testing.assert_allclose(here.tracks, there.tracks, atol=0.1)
 
 
-def test_torchrun_trains_on_one_rank_through_its_backend(device, discs, tmp_path):
+def test_a_past_is_trained_on_and_forecast_from(device, vae_run, tmp_path):
+    info = write_synthetic_data(tmp_path / "data", info=DatasetInfo(labeler="exact", stride=1, history_frames=4))
+    config = small_denoiser(tmp_path / "data", tmp_path / "run", vae_run, steps=2)
+    config["history"] = dict(frames=4, last_motion=True, drift=0.003, swapped=0.5)
+    assert run("denoiser", config, tmp_path) == 0
+    assert np.isfinite(list(logged(tmp_path / "run").values())).all()
+    window = ShardDataset(tmp_path / "data", "val", history=True)[0]
+    past = {window.view: History(window.history_tracks[None], window.history_visibility[None])}
+    here, there = (
+        Forecaster.from_pretrained(tmp_path / "run" / "checkpoint", place).predict(
+            {window.view: window.image}, k=2, history_tracks=past
+        )
+        for place in (device, "cpu")
+    )
+    assert here.tracks.shape[2:] == (info.num_frames, *info.grid, 2)
+    np.testing.assert_allclose(here.tracks, there.tracks, atol=0.1)
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_torchrun_trains_on_one_rank_through_its_backend(device, discs, tmp_path, parallel):
     """NCCL on a GPU, gloo on a CPU: the very calls that several ranks make."""
     script = tmp_path / "one_rank.py"
-    script.write_text(
-        "import sys\n"
-        "import torch.distributed as dist\n"
-        "from trajforecast_model.cli import main\n"
-        "reduce, calls = dist.all_reduce, []\n"
-        "dist.all_reduce = lambda values, *rest: (calls.append(values.device.type), reduce(values, *rest))\n"
-        "code = main(sys.argv[1:])\n"
-        "print('reduced on', *sorted(set(calls)))\n"
-        "sys.exit(code)\n"
-    )
-    path = write_config(vae_config(discs, tmp_path / "run", steps=2), tmp_path)
+    script.write_text(ONE_RANK)
+    config = vae_config(discs, tmp_path / "run", steps=2)
+    config["optimisation"]["parallel"] = parallel
+    path = write_config(config, tmp_path)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=1", str(script)]
     command += ["train", "vae", "--config", str(path)]
     done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert f"reduced on cpu{' cuda' if device == 'cuda' else ''}\n" in done.stdout
+    assert f"{parallel} on {device} by {'nccl' if device == 'cuda' else 'gloo'}\n" in done.stdout
     load_trained_vae(tmp_path / "run" / "checkpoint")
 
 

@@ -5,66 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_shards import DIRECTIONS, window, write_synthetic_data
+from synthetic_shards import DIRECTIONS, write_synthetic_data
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_runs import QUIET, logged, run, same_state, state
+from tiny_trajloom import FRAMES, INFO, generator_config, vae_config, visibility_config, write_discs
 
 from trajforecast_model import Forecaster
-from trajforecast_model.data.shards import DatasetInfo, write_info, write_shard
 from trajforecast_model.training.trajloom.trained_vae import load_trained_vae
-
-FRAMES = 5  # of a past, and of a future
-INFO = DatasetInfo(
-    labeler="exact",
-    stride=1,
-    num_frames=FRAMES + 1,
-    grid=(16, 16),
-    image_size=(128, 128),
-    history_frames=FRAMES - 1,
-    views=("side",),
-)
-OPTIMISATION = dict(
-    batch_size=8, learning_rate=5e-3, warmup_steps=4, precision="float32", weight_decay=0.0, ema_decay=0.9
-)
-
-
-def common(data: Path, out: Path, steps: int) -> dict:
-    return {
-        "out": str(out),
-        "data": {"folder": str(data), "workers": 0},
-        "optimisation": OPTIMISATION | {"steps": steps},
-        "logging": QUIET | {"checkpoint_every": max(1, steps // 2)},
-    }
-
-
-def vae_config(data: Path, out: Path, steps: int = 60, **changes) -> dict:
-    sizes = dict(
-        num_frames=FRAMES, image_size=[128, 128], patch_size=16, dim=32, depth=2, heads=2, latent_channels=4,
-        position_frequencies=4,
-    )  # fmt: skip
-    return common(data, out, steps) | {"vae": sizes, "statistics_windows": 8, "kl_weight": 1e-6} | changes
-
-
-def generator_config(data: Path, out: Path, vae: Path | None, steps: int = 60, **changes) -> dict:
-    size = dict(dim=32, depth=2, heads=2, video_channels=2)
-    return (
-        common(data, out, steps)
-        | {"vae": None if vae is None else str(vae), "generator": size, "sampling_steps": 3}
-        | {"moving_weight": 8.0}
-        | changes
-    )
-
-
-def write_discs(folder: Path, info: DatasetInfo = INFO) -> Path:
-    """Points whose disc goes on as it came; those of the left half are hidden in the future."""
-    write_info(folder, info)
-    for number in range(10):
-        made = window(np.random.default_rng(number), number, "side", info)
-        seen = made.visibility.copy()
-        seen[1:, :, : info.grid[1] // 2] = False
-        split = "train" if number < 8 else "val"
-        write_shard(folder / split / f"discs__demo_{number:04d}.arrow", [replace(made, visibility=seen)], info)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -157,8 +104,7 @@ def test_everything_about_the_past_can_be_left_out_and_captions_taken_in(data, v
 
 
 def test_the_head_learns_what_will_be_seen_and_is_in_the_checkpoint(data, generator, tmp_path):
-    config = common(data, tmp_path / "run", 30) | {"forecaster": str(generator), "dim": 16, "depth": 1}
-    assert run("trajloom_visibility", config, tmp_path) == 0
+    assert run("trajloom_visibility", visibility_config(data, tmp_path / "run", generator), tmp_path) == 0
     assert fell(tmp_path / "run", "train/loss", to=0.8)
     forecaster = Forecaster.from_pretrained(tmp_path / "run")
     tracks = {"side": past(forecaster, "push the disc right")}
