@@ -20,6 +20,7 @@ SIMULATOR = {
     "seed": (int, "0", "Of the first scene; each reset takes the next"),
     "lockstep": (bool, "true", "Step only when an action comes; false runs at 20 Hz by the wall clock"),
     "publish_clock": (bool, "false", "Publish simulated time on /clock"),
+    "depth": (bool, "false", "Publish depth of the side view, by which policy_node follows the whole hand"),
 }
 POLICY = {
     "lookahead": (int, "4", "Steps of the forecast whose motion counts"),

@@ -62,6 +62,10 @@ def run(
         # ctypes, through which MuJoCo reaches OpenGL, wraps a SIGINT that comes while it converts an argument.
         if "KeyboardInterrupt" not in str(error):
             raise
+    except SystemError as error:
+        # numba, in which the simulator's controller computes, chains one behind the other to a SIGINT.
+        if not isinstance(_origin(error), KeyboardInterrupt):
+            raise
     except RCLError:
         # A signal may shut the context down just before the executor waits on it or a callback publishes.
         if rclpy.ok():
@@ -78,6 +82,13 @@ def run(
             close(node)
         rclpy.try_shutdown()
     return 0
+
+
+def _origin(error: BaseException) -> BaseException:
+    """What an exception was raised from, in the end."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _understood(arguments: list[str], command: Command) -> list[str]:

@@ -152,19 +152,19 @@ def _pixels(message: Image) -> np.ndarray:
                 f"encoding {encoding!r} shares colour between four neighbours, so both sides must be even, got "
                 f"{width}x{height}"
             )
-        return _rows(message, height + height // 2, width, step)
+        return rows_of(message, height + height // 2, width, step)
     if encoding == _WHOLE_CHROMA:
-        luma = _rows(message, height, width, step)
-        chroma = _rows(message, height, 2 * width, 2 * step, start=height * step).reshape(height, width, 2)
+        luma = rows_of(message, height, width, step)
+        chroma = rows_of(message, height, 2 * width, 2 * step, start=height * step).reshape(height, width, 2)
         # As UYVY in which each pixel stands twice.
         return np.stack([chroma[..., 0], luma, chroma[..., 1], luma], axis=-1).reshape(height, 2 * width, 2)
-    rows = _rows(message, height, width * channels * bytes_each, step)
+    rows = rows_of(message, height, width * channels * bytes_each, step)
     if bytes_each == 2:
         rows = rows.view(">u2" if message.is_bigendian else "<u2").astype(np.uint16, copy=False)
     return rows.reshape(height, width) if channels == 1 else rows.reshape(height, width, channels)
 
 
-def _rows(message: Image, count: int, row_bytes: int, step: int, start: int = 0) -> np.ndarray:
+def rows_of(message: Image, count: int, row_bytes: int, step: int, start: int = 0) -> np.ndarray:
     """uint8 [count, row_bytes] of the message's data from byte `start` on, its padding left out."""
     width, height, encoding = message.width, message.height, message.encoding
     if step < row_bytes:

@@ -4,6 +4,6 @@ They are decoded by trajforecast_model.image_messages, as those of bags are.
 """
 
 from trajforecast_model.image_messages.raw import ENCODINGS, ImageRefused
-from trajforecast_ros.images.door import to_message, to_rgb
+from trajforecast_ros.images.door import depth_message, to_message, to_rgb
 
-__all__ = ["ENCODINGS", "ImageRefused", "to_message", "to_rgb"]
+__all__ = ["ENCODINGS", "ImageRefused", "depth_message", "to_message", "to_rgb"]

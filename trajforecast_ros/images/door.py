@@ -33,3 +33,12 @@ def to_message(rgb: np.ndarray, header: Header) -> Image:
     # array('B', bytes) is the one assignment that rclpy takes over without looking at each byte.
     message.data = array("B", np.ascontiguousarray(rgb, dtype=np.uint8).tobytes())
     return message
+
+
+def depth_message(metres: np.ndarray, header: Header) -> Image:
+    """A 32FC1 message of float32 [height, width]."""
+    height, width = metres.shape
+    message = Image(header=header, height=height, width=width, encoding="32FC1", step=4 * width)
+    message.is_bigendian = int(sys.byteorder == "big")
+    message.data = array("B", np.ascontiguousarray(metres, dtype=np.float32).tobytes())
+    return message

@@ -1,45 +1,36 @@
-"""Where a camera is and how it projects: between pixels of its image and metres in the robot's world."""
-
-from dataclasses import dataclass
+"""Where a camera is and how it projects, from its messages: between pixels of its image and metres in the robot's world."""
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import CameraInfo
 
+from trajforecast_model.tracks.rigid.pinhole import Pinhole
 
-@dataclass(frozen=True)
-class Calibration:
-    """A pinhole camera without distortion. Its frame is ROS's optical one: x right, y down, z forward.
 
-    focal, centre: [2], pixels, (x, y); (0, 0) is the corner of the top-left pixel.
-    position: [3], metres in the world; rotation: [3, 3], camera to world.
-    """
-
-    focal: np.ndarray
-    centre: np.ndarray
-    position: np.ndarray
-    rotation: np.ndarray
-
+class Calibration(Pinhole):
     @classmethod
     def from_messages(cls, info: CameraInfo, pose: PoseStamped) -> "Calibration":
-        k, position = info.k, pose.pose.position
+        """Raises ValueError for a camera that was never calibrated, whose camera_info has zeros."""
+        focal, centre = intrinsics(info)
+        position = pose.pose.position
         return cls(
-            focal=np.array([k[0], k[4]]),
-            # ROS counts from the centre of the top-left pixel.
-            centre=np.array([k[2], k[5]]) + 0.5,
+            focal=focal,
+            centre=centre,
             position=np.array([position.x, position.y, position.z]),
             rotation=_rotation(pose.pose.orientation),
         )
 
-    def project(self, point: np.ndarray) -> tuple[np.ndarray, float]:
-        """A point [3] of the world to its pixel [2] and its depth in metres, which is negative behind the camera."""
-        x, y, depth = self.rotation.T @ (point - self.position)
-        return self.centre + self.focal * (x, y) / depth, float(depth)
 
-    def lift_motion(self, motion: np.ndarray, depth: float) -> np.ndarray:
-        """The motion [3] in the world, metres, that looks like `motion` [2], pixels, and stays at that depth."""
-        x, y = motion / self.focal * depth
-        return self.rotation @ np.array([x, y, 0.0])
+def intrinsics(info: CameraInfo) -> tuple[np.ndarray, np.ndarray]:
+    """Focal length [2] and centre [2], pixels; (0, 0) is the corner of the top-left pixel. Raises ValueError as above."""
+    k = info.k
+    if not (np.isfinite(k).all() and k[0] > 0 and k[4] > 0):
+        raise ValueError(
+            f"camera_info of {info.header.frame_id or 'a camera'} has the focal lengths {k[0]:g} and {k[4]:g}, so the "
+            "camera is not calibrated; calibrate it"
+        )
+    # ROS counts from the centre of the top-left pixel.
+    return np.array([k[0], k[4]]), np.array([k[2], k[5]]) + 0.5
 
 
 def _rotation(quaternion) -> np.ndarray:

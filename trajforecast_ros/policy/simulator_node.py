@@ -22,7 +22,7 @@ from std_srvs.srv import Trigger
 
 from trajforecast_model.sim.environment import CONTROL_HZ, OPEN_GRIPPER, TaskEnvironment, find_task
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
-from trajforecast_ros.images import to_message
+from trajforecast_ros.images import depth_message, to_message
 from trajforecast_ros.qos import EVERY_IMAGE, LATCHED
 from trajforecast_ros.running import run
 from trajforecast_ros.starting.arguments import Command
@@ -49,6 +49,7 @@ class SimulatorParameters:
     )
     image_size: int = field(default=128, metadata=meaning("Height and width of the images", low=16))
     publish_clock: bool = field(default=False, metadata=meaning("Publish simulated time on /clock"))
+    depth: bool = field(default=False, metadata=meaning("Publish depth of the side view"))
 
 
 class SimulatorNode(Node):
@@ -73,6 +74,10 @@ class SimulatorNode(Node):
         self._joints = self.create_publisher(JointState, "joint_states", EVERY_IMAGE)
         self._camera_info = self.create_publisher(CameraInfo, "side/camera_info", LATCHED)
         self._camera_pose = self.create_publisher(PoseStamped, "side/camera_pose", LATCHED)
+        self._depth = self.create_publisher(Image, "side/depth/image_raw", EVERY_IMAGE) if chosen.depth else None
+        self._depth_info = (
+            self.create_publisher(CameraInfo, "side/depth/camera_info", LATCHED) if chosen.depth else None
+        )
         self._success = self.create_publisher(Bool, "~/success", LATCHED)
         self._instruction = self.create_publisher(String, "forecast_node/instruction", LATCHED)
         self._clock_publisher = self.create_publisher(ClockMessage, "/clock", 10) if chosen.publish_clock else None
@@ -150,6 +155,10 @@ class SimulatorNode(Node):
         )
         self._camera_pose.publish(PoseStamped(header=in_world, pose=_pose_message(self._view.camera_pose("side"))))
         self._success.publish(Bool(data=self._environment.succeeded()))
+        if self._depth is not None:
+            header = Header(stamp=stamp, frame_id="side_camera_optical_frame")
+            self._depth_info.publish(self._camera_info_message(header))
+            self._depth.publish(depth_message(self._view.depth("side"), header))
         # The images come last: whoever answers them has the rest.
         for view, publisher in self._cameras.items():
             header = Header(stamp=stamp, frame_id=f"{view}_camera_optical_frame")

@@ -1,4 +1,4 @@
-"""What is to be seen of a running simulation: both cameras' images, where the side camera is, where the gripper is."""
+"""What is to be seen of a running simulation: both cameras' images and depth, where the side camera is, where the gripper is."""
 
 import copy
 from dataclasses import dataclass
@@ -51,6 +51,10 @@ class LiveView:
     def image(self, view: str) -> np.ndarray:
         """RGB, uint8 [H, W, 3], upright."""
         return self._renderer.image(self._environment.data, view)
+
+    def depth(self, view: str) -> np.ndarray:
+        """Along the optical axis, metres, float32 [H, W]."""
+        return self._renderer.geometry(self._environment.data, view)[0]
 
     def gripper_pose(self) -> Pose:
         """Of the point between the fingertips."""
