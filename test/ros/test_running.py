@@ -45,6 +45,25 @@ def test_a_sigint_inside_of_ctypes_is_a_clean_end(monkeypatch):
         run(lambda: convert(TypeError("a mistake of ours")))
 
 
+def test_a_sigint_inside_of_numba_is_a_clean_end(monkeypatch):
+    """It raises SystemError from SystemError ... from what happened."""
+
+    def compute(happens: BaseException) -> None:
+        try:
+            try:
+                raise happens
+            except BaseException as first:
+                raise SystemError("unpickling returned a result with an exception set") from first
+        except SystemError as second:
+            raise SystemError("a dispatcher returned a result with an exception set") from second
+
+    monkeypatch.setattr("rclpy.init", lambda args: None)
+    monkeypatch.setattr("rclpy.try_shutdown", lambda: None)
+    assert run(lambda: compute(KeyboardInterrupt())) == 0
+    with pytest.raises(SystemError):
+        run(lambda: compute(TypeError("a mistake of ours")))
+
+
 @pytest.mark.parametrize("wrong", [["-p", "speed"], ["--nonsense"], ["--params-file", "/no/such/file.yaml"]])
 def test_arguments_that_ros_does_not_take_are_told_in_one_line(wrong, monkeypatch, capsys):
     # A context of its own: the default one belongs to the other tests of this process.

@@ -94,7 +94,7 @@ class PolicyNode(Node):
         except ValueError as error:
             self.get_logger().warning(f"the arm stays: {error}", once=True)
             return
-        if self._chosen.follow_fingers:
+        if self._chosen.follow_fingers and self._chosen.second_view != WRIST:  # that one would not be on the hand
             self._follow_fingers(forecast, now, end)
         self._actions.publish(Float32MultiArray(data=[*move.tolist(), self._fingers]))
 
@@ -112,6 +112,8 @@ class PolicyNode(Node):
             shift = camera.lift_motion(gripper_motion(forecast, pixel, self._chosen.radius, now, end), depth)
             turn = np.zeros(3)
         a_step = np.concatenate([shift / METRES_PER_STEP, turn / RADIANS_PER_STEP]) / (end - now)
+        if not np.isfinite(a_step).all():
+            raise ValueError("gripper_pose or a camera_pose has values that are not finite")
         return np.clip(self._chosen.gain * a_step, -1, 1)
 
     def _follow_fingers(self, forecast: SummaryArrays, now: int, end: int) -> None:

@@ -1,6 +1,5 @@
 """What a policy knows of its cameras: where they are, how they project, and depth where somebody measures it."""
 
-import numpy as np
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image

@@ -5,14 +5,16 @@ import pytest
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
 from rclpy.qos import qos_profile_sensor_data
 from robot import RELIABLE
-from sensor_msgs.msg import CameraInfo
-from simulated_robot import LOCKSTEP, POLICY, SIMULATOR, Simulation, everything_moves
+from sensor_msgs.msg import CameraInfo, Image
+from simulated_robot import LOCKSTEP, POLICY, SIMULATOR, STEPS, Simulation, everything_moves
 from std_msgs.msg import Float32MultiArray, Header
 from trajforecast_msgs.msg import TrackSummary
 
+from trajforecast_model.tracks.grid import query_points
+from trajforecast_ros.images import depth_message
 from trajforecast_ros.messages import read_summary
 from trajforecast_ros.policy.calibration import Calibration
-from trajforecast_ros.policy.policy_node import METRES_PER_STEP, gripper_motion
+from trajforecast_ros.policy.policy_node import METRES_PER_STEP, RADIANS_PER_STEP, gripper_motion
 from trajforecast_ros.qos import LATCHED
 
 SIZE, FOCAL, DEPTH = 64, 100.0, 1.25
@@ -52,24 +54,44 @@ class Bystander:
         self._pose = node.create_publisher(PoseStamped, "side/camera_pose", qos)
         self._gripper = node.create_publisher(PoseStamped, "gripper_pose", qos)
         self._summaries = node.create_publisher(TrackSummary, "predicted_tracks/summary", RELIABLE)
+        self._depth_info = node.create_publisher(CameraInfo, "side/depth/camera_info", qos)
+        self._depth = node.create_publisher(Image, "side/depth/image_raw", RELIABLE)
         node.create_subscription(Float32MultiArray, "simulator_node/action", self.actions.append, RELIABLE)
         self.calibrate()
 
-    def calibrate(self) -> None:
+    def calibrate(self, focal: float = FOCAL) -> None:
         centre = SIZE / 2 - 0.5
-        self._info.publish(CameraInfo(k=[FOCAL, 0.0, centre, 0.0, FOCAL, centre, 0.0, 0.0, 1.0]))
+        self._info.publish(CameraInfo(k=[focal, 0.0, centre, 0.0, focal, centre, 0.0, 0.0, 1.0]))
         half = Quaternion(x=0.5, y=-0.5, z=0.5, w=-0.5)
         self._pose.publish(PoseStamped(pose=Pose(orientation=half)))
 
+    def measure_depth(self, milliseconds: int, depth: Image) -> None:
+        """Of a camera with half as many pixels a side."""
+        centre = SIZE / 4 - 0.5
+        self._depth_info.publish(CameraInfo(k=[FOCAL / 2, 0.0, centre, 0.0, FOCAL / 2, centre, 0.0, 0.0, 1.0]))
+        depth.header = header(milliseconds)
+        self._depth.publish(depth)
+
     def wait_until_connected(self) -> None:
-        publishers = (self._info, self._pose, self._gripper, self._summaries)
+        publishers = (self._info, self._pose, self._gripper, self._summaries, self._depth, self._depth_info)
         self.listener.wait_for(lambda: all(p.get_subscription_count() for p in publishers), "the policy")
 
+    def hold(self, milliseconds: int, depth: float = DEPTH) -> None:
+        self._gripper.publish(PoseStamped(header=header(milliseconds), pose=Pose(position=Point(x=depth))))
+
     def forecast(self, milliseconds: int, velocity, gripper_at: int | None = None) -> None:
-        self._gripper.publish(
-            PoseStamped(header=header(gripper_at or milliseconds), pose=Pose(position=Point(x=DEPTH)))
-        )
+        self.hold(gripper_at or milliseconds)
         self._summaries.publish(everything_moves(header(milliseconds), velocity, SIZE))
+
+    def forecast_only(self, milliseconds: int) -> None:
+        self._summaries.publish(everything_moves(header(milliseconds), (0.5, 0.0), SIZE))
+
+    def forecast_tracks(self, milliseconds: int, tracks: np.ndarray) -> None:
+        """[T, H, W, 2] pixels."""
+        self.hold(milliseconds)
+        message = everything_moves(header(milliseconds), (0.0, 0.0), SIZE)
+        message.min = tracks.astype(np.float32).ravel().tolist()
+        self._summaries.publish(message)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +127,95 @@ def test_the_action_goes_where_the_forecast_goes(start_node, listener, qos):
     assert node.stop() == 0, node.output
 
 
-@pytest.mark.parametrize(("parameter", "value"), [("lookahead", 0), ("gain", -1.0), ("radius", "wide")])
+def as_millimetres(metres: np.ndarray) -> Image:
+    height, width = metres.shape
+    data = (1000 * metres).round().astype("<u2")
+    return Image(height=height, width=width, encoding="16UC1", step=2 * width, data=data.tobytes())
+
+
+def as_metres(metres: np.ndarray) -> Image:
+    return depth_message(metres, Header())
+
+
+@pytest.mark.parametrize("as_message", [as_millimetres, as_metres])
+def test_with_depth_the_arm_turns_and_goes_along_the_line_of_sight(start_node, listener, as_message):
+    node = start_node(POLICY, {"radius": 0.25})
+    bystander = Bystander(listener)
+    bystander.wait_until_connected()
+    # A hand as a plane before the camera comes 4 mm nearer each step and turns about the line of sight by 0.02.
+    start = query_points((32, 32), (SIZE, SIZE)) - SIZE / 2
+    steps = np.arange(STEPS).reshape(-1, 1, 1)
+    x, y = np.moveaxis(start, -1, 0)
+    angle, nearer = 0.02 * steps, DEPTH / (DEPTH - 0.004 * steps)
+    turned = [x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)]
+    tracks = np.stack(turned, axis=-1) * nearer[..., None] + SIZE / 2
+    milliseconds = 1000
+
+    def acts(condition) -> bool:
+        nonlocal milliseconds
+        milliseconds += 50
+        bystander.measure_depth(milliseconds, as_message(np.full((SIZE // 2, SIZE // 2), DEPTH, np.float32)))
+        bystander.forecast_tracks(milliseconds, tracks)
+        return bool(bystander.actions) and condition(bystander.actions[-1].data)
+
+    listener.wait_for(lambda: acts(lambda action: any(action[3:6])), "an action that turns")
+    # The camera looks along the world's x.
+    np.testing.assert_allclose(
+        bystander.actions[-1].data, [-0.004 / METRES_PER_STEP, 0, 0, 0.02 / RADIANS_PER_STEP, 0, 0, -1], atol=5e-3
+    )
+    # Depth that stops is left out, and one view tells what it can.
+    stopped = milliseconds
+
+    def goes_on() -> bool:
+        nonlocal milliseconds
+        milliseconds += 50
+        bystander.forecast_tracks(milliseconds, tracks)
+        return milliseconds > stopped + 200 and not any(bystander.actions[-1].data[3:6])
+
+    listener.wait_for(goes_on, "an action without depth")
+    assert node.said("left out depth of side")
+    assert node.stop() == 0, node.output
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (lambda robot, at: robot.calibrate(focal=0.0), "not calibrated"),
+        (lambda robot, at: robot.hold(at, float("nan")), "not finite"),
+        (lambda robot, at: robot.measure_depth(at, Image(encoding="mono8", height=1, width=1)), "'mono8' is not depth"),
+    ],
+    ids=["no calibration", "no position", "no depth"],
+)
+def test_what_cannot_be_used_is_said_once_and_the_arm_stays(start_node, listener, spoil, complaint):
+    node = start_node(POLICY, {})
+    bystander = Bystander(listener)
+    bystander.wait_until_connected()
+    milliseconds = 1000
+
+    def forecast_until(condition, spoiled: bool) -> None:
+        def again() -> bool:
+            nonlocal milliseconds
+            milliseconds += 50
+            bystander.hold(milliseconds)
+            if spoiled:
+                spoil(bystander, milliseconds)
+            bystander.forecast_only(milliseconds)
+            return condition()
+
+        listener.wait_for(again, complaint)
+
+    forecast_until(lambda: node.said(complaint), spoiled=True)
+    bystander.actions.clear()
+    bystander.calibrate()
+    milliseconds += 1000  # the depth is old then
+    forecast_until(lambda: bool(bystander.actions), spoiled=False)
+    assert node.output.count(complaint) == 1 and np.isfinite(bystander.actions[-1].data).all()
+    assert node.stop() == 0, node.output
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"), [("second_view", "side"), ("lookahead", 0), ("gain", -1.0), ("radius", "wide")]
+)
 def test_wrong_parameters_end_it_with_one_message(start_node, parameter, value):
     node = start_node(POLICY, {parameter: value})
 
