@@ -10,6 +10,7 @@ from trajforecast_msgs.msg import TrackSummary
 from trajforecast_model.forecaster import Forecast
 from trajforecast_model.tracks.grid import query_points
 from trajforecast_ros.messages import Circumstances, Source, nanoseconds, summary_message
+from trajforecast_ros.policy.calibration import rotation_matrix
 from trajforecast_ros.qos import EVERYTHING
 
 SIMULATOR, POLICY = "trajforecast_ros.policy.simulator_node", "trajforecast_ros.policy.policy_node"
@@ -41,6 +42,10 @@ class Simulation:
     def position(self) -> np.ndarray:
         position = self.grippers[-1].pose.position
         return np.array([position.x, position.y, position.z])
+
+    def rotation(self) -> np.ndarray:
+        """Of the gripper, [3, 3], to the world."""
+        return rotation_matrix(self.grippers[-1].pose.orientation)
 
     def wait_until_there(self, node) -> None:
         def there() -> bool:

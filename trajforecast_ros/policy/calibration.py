@@ -17,7 +17,7 @@ class Calibration(Pinhole):
             focal=focal,
             centre=centre,
             position=np.array([position.x, position.y, position.z]),
-            rotation=_rotation(pose.pose.orientation),
+            rotation=rotation_matrix(pose.pose.orientation),
         )
 
 
@@ -33,7 +33,7 @@ def intrinsics(info: CameraInfo) -> tuple[np.ndarray, np.ndarray]:
     return np.array([k[0], k[4]]), np.array([k[2], k[5]]) + 0.5
 
 
-def _rotation(quaternion) -> np.ndarray:
+def rotation_matrix(quaternion) -> np.ndarray:
     """Matrix [3, 3] of a geometry_msgs/Quaternion of length 1."""
     vector = np.array([quaternion.x, quaternion.y, quaternion.z])
     cross = np.cross(vector, np.eye(3)).T

@@ -11,6 +11,7 @@ from std_msgs.msg import Float32MultiArray, Header
 from trajforecast_msgs.msg import TrackSummary
 
 from trajforecast_model.tracks.grid import query_points
+from trajforecast_model.tracks.rigid.rigid_motion import RigidMotion
 from trajforecast_ros.images import depth_message
 from trajforecast_ros.messages import read_summary
 from trajforecast_ros.policy.calibration import Calibration
@@ -245,3 +246,31 @@ def test_in_the_closed_loop_the_arm_follows_the_forecast(start_node, listener):
     went = camera.project(simulation.position())[0] - camera.project(position)[0]
     assert went @ (0.4, 0.2) / np.linalg.norm(went) / np.linalg.norm((0.4, 0.2)) > 0.95
     assert 0.5 < np.linalg.norm(went) / np.linalg.norm((4.0, 2.0)) < 1.5
+
+
+@pytest.mark.slow
+def test_in_the_closed_loop_with_depth_the_hand_follows_a_turn(start_node, listener):
+    simulator = start_node(SIMULATOR, LOCKSTEP | {"depth": True})
+    policy = start_node(POLICY, {"radius": 0.12})
+    simulation = Simulation(listener)
+    summaries = listener.node.create_publisher(TrackSummary, "predicted_tracks/summary", RELIABLE)
+    simulation.wait_until_there(simulator)
+    listener.wait_for(lambda: summaries.get_subscription_count() and simulation.infos, "the policy")
+    camera = Calibration.from_messages(simulation.infos[-1], simulation.camera_poses[-1])
+    start, before = simulation.stamp(), simulation.rotation()
+    size, angle = LOCKSTEP["image_size"], 0.03 * np.arange(STEPS).reshape(-1, 1, 1)
+
+    def ten_steps_later() -> bool:
+        assert policy.process.poll() is None, policy.output
+        pixel = camera.project(simulation.position())[0]
+        x, y = np.moveaxis(query_points((32, 32), (size, size)) - pixel, -1, 0)
+        turned = np.stack([x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)], axis=-1)
+        message = everything_moves(simulation.images["side"][-1].header, (0.0, 0.0), size)
+        message.min = (turned + pixel).astype(np.float32).ravel().tolist()
+        summaries.publish(message)
+        return simulation.stamp() >= start + 10 * 50_000_000
+
+    listener.wait_for(ten_steps_later, "ten steps of the closed loop")
+    turn = RigidMotion(simulation.rotation() @ before.T, np.zeros(3), np.zeros(3)).turn
+    about = turn @ camera.rotation[:, 2]
+    assert 0.15 < about < 0.45 and about / np.linalg.norm(turn) > 0.9

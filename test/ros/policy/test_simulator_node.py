@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 from robot import LATCHED
 from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image
 from simulated_robot import LOCKSTEP, SIMULATOR, Simulation
 from std_msgs.msg import Bool, Float32MultiArray, String
 from std_srvs.srv import Trigger
 
+from trajforecast_model.image_messages.depth import to_metres
 from trajforecast_model.sim import mujoco_setup
 from trajforecast_ros.images import to_rgb
 from trajforecast_ros.messages import nanoseconds
 from trajforecast_ros.policy.calibration import Calibration
 from trajforecast_ros.policy.simulator_node import SimulatorNode
+from trajforecast_ros.qos import EVERYTHING
 
 PERIOD = 50_000_000  # nanoseconds
 STAY = [0.0] * 6 + [-1.0]
@@ -22,7 +25,7 @@ STAY = [0.0] * 6 + [-1.0]
 
 @pytest.fixture(scope="module")
 def simulator(start_module_node):
-    return start_module_node(SIMULATOR, LOCKSTEP)
+    return start_module_node(SIMULATOR, LOCKSTEP | {"depth": True})
 
 
 @pytest.fixture
@@ -34,10 +37,13 @@ def simulation(listener, simulator) -> Simulation:
 
 @pytest.mark.slow
 def test_what_it_shows(simulation, listener):
-    instructions, successes = [], []
+    instructions, successes, depths, depth_infos = [], [], [], []
+    listener.node.create_subscription(Image, "side/depth/image_raw", depths.append, EVERYTHING)
+    listener.node.create_subscription(CameraInfo, "side/depth/camera_info", depth_infos.append, LATCHED)
     listener.node.create_subscription(String, "forecast_node/instruction", instructions.append, LATCHED)
     listener.node.create_subscription(Bool, "simulator_node/success", successes.append, LATCHED)
-    listener.wait_for(lambda: instructions and successes and simulation.infos, "what is said once")
+    said = (instructions, successes, simulation.infos, depths, depth_infos)
+    listener.wait_for(lambda: all(said), "what is said once, and depth")
 
     assert instructions[0].data == "pick up the alphabet soup and place it in the basket"
     assert not successes[0].data
@@ -49,6 +55,14 @@ def test_what_it_shows(simulation, listener):
     camera = Calibration.from_messages(simulation.infos[-1], simulation.camera_poses[-1])
     pixel, depth = camera.project(simulation.position())
     assert (pixel > 10).all() and (pixel < 54).all() and 0.5 < depth < 2
+    # The hand is over the point between the fingertips, the floor behind it.
+    metres, (x, y) = to_metres(depths[-1]), pixel.astype(int)
+    assert (
+        metres.shape == (64, 64)
+        and abs(metres[y - 4 : y + 1, x - 2 : x + 3].min() - depth) < 0.1 < metres.max() - depth
+    )
+    assert depth_infos[-1].k.tolist() == simulation.infos[-1].k.tolist()
+    assert depths[-1].header.frame_id == "side_camera_optical_frame"
 
 
 @pytest.mark.slow
