@@ -25,11 +25,14 @@ class BlendedChunks:
         self._chunks.clear()
 
     def action(self, step: int) -> np.ndarray | None:
-        """float64 [7] in [-1, 1], fingers told to open or to close and nothing between; None where no chunk reaches `step`."""
+        """float64 [7] in [-1, 1], fingers told to open or to close and nothing between; None where no chunk reaches `step`.
+
+        Its numbers are float32's, as which actions travel over ROS: so they are the same there and in process.
+        """
         said = [chunk[step - first] for first, chunk in self._chunks if first <= step < first + len(chunk)]
         if not said:
             return None
         weights = self._blend ** np.arange(len(said) - 1, -1, -1.0)  # the newest has 1
         action = np.clip(weights @ np.array(said, np.float64) / weights.sum(), -1, 1)
         action[GRIPPER] = 1.0 if action[GRIPPER] > 0 else -1.0
-        return action
+        return action.astype(np.float32).astype(np.float64)

@@ -1,4 +1,4 @@
-"""LIBERO-PRO's perturbed tasks (Zhou et al. 2025): the same task where something is otherwise than in training."""
+"""LIBERO-PRO's perturbed tasks, from the installed package: where something is otherwise than in training."""
 
 import dataclasses
 import re
@@ -9,7 +9,7 @@ from trajforecast_model.sim.environment import Task
 # Name, which is the end of LIBERO-PRO's suite, and what is otherwise.
 PERTURBATIONS = {
     "swap": "the thing to pick up stands where another one stood, and that one in its place",
-    "object": "the things look otherwise: other colours, sizes, kinds",
+    "object": "the things look otherwise",
     "lan": "the instruction is put into other words",
     "task": "another thing of the same scene is asked for",
 }

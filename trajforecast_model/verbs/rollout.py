@@ -3,6 +3,7 @@
 import argparse
 
 from trajforecast_model.files.outputs import ready_file
+from trajforecast_model.sim.perturbations import PERTURBATIONS
 from trajforecast_model.verbs.arguments import checkpoint, integers, path
 
 
@@ -22,6 +23,11 @@ def add(verbs) -> None:
     parser.add_argument("-k", "--samples", type=int, help="futures of a forecast (default: the policy's)")
     parser.add_argument("--steps", type=int, help="network evaluations of a forecast (default: the policy's)")
     parser.add_argument(
+        "--perturb",
+        choices=PERTURBATIONS,
+        help="LIBERO-PRO's: " + "; ".join(f"{name}, {what}" for name, what in PERTURBATIONS.items()),
+    )
+    parser.add_argument(
         "--film", type=_episode, action="append", default=[], metavar="TASK:SEED", help="MP4 beside --out"
     )
     parser.add_argument("--against", type=path, help="report of another policy, compared on the scenes of both")
@@ -35,7 +41,7 @@ def add(verbs) -> None:
         settings = RolloutSettings(
             policy=args.policy, suite=args.suite, tasks=tuple(args.tasks), resets=args.resets, seed=args.seed,
             horizon=args.horizon, swapped=args.swapped, every=args.every, blend=args.blend,
-            samples=args.samples, steps=args.steps,
+            samples=args.samples, steps=args.steps, perturb=args.perturb,
         )  # fmt: skip
         rollout(settings, args.out, args.workers, tuple(args.film), args.against)
 

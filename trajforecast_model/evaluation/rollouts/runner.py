@@ -24,6 +24,7 @@ from trajforecast_model.policy.checkpoint import ExecutionConfig, ForecastingCon
 from trajforecast_model.runtime.processes import run_in_processes
 from trajforecast_model.sim.environment import Task, TaskEnvironment, find_task
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
+from trajforecast_model.sim.perturbations import perturbed
 
 EXPERT = "expert"
 
@@ -43,6 +44,7 @@ class RolloutSettings:
     blend: float | None = None
     samples: int | None = None  # k of a forecast
     steps: int | None = None  # network evaluations of a forecast
+    perturb: str | None = None  # a name of PERTURBATIONS: what is otherwise than in training
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -84,6 +86,8 @@ def rollout(
         raise ValueError(f"--workers {workers}: expected at least 1")
     configure_mujoco()
     tasks = [find_task(settings.suite, number) for number in dict.fromkeys(settings.tasks)]
+    if settings.perturb is not None:
+        tasks = [perturbed(task, settings.perturb) for task in tasks]
     if not tasks:
         raise ValueError(f"--tasks is empty: say which tasks of {settings.suite}, e.g. --tasks 0,1,2")
     told = _told_settings(settings)

@@ -54,6 +54,27 @@ def test_a_policy_acts_the_same_whatever_was_simulated_before(tiny_checkpoint, t
     assert (worker._environment.state() != ends).any()
 
 
+@pytest.mark.slow
+def test_two_processes_report_what_one_does(tiny_checkpoint, tmp_path, capsys):
+    policy, out = write_policy(tmp_path / "policy", tiny_checkpoint, "none"), tmp_path / "r.json"
+    command = ["--policy", policy, "--tasks", f"0,{MILK}", "--perturb", "object", "--horizon", 8, "--out", out]
+    assert roll_out(*command, "--resets", 2, "--workers", 2) == 0
+    report = json.loads(out.read_text())
+    assert report["complete"] and report["settings"]["perturb"] == "object"
+    assert {name: row["of"] for name, row in report["per_task"].items()} == {
+        runner.find_task("libero_object", number).name: 2 for number in (0, MILK)
+    }
+    assert [episode["seed"] for episode in report["episodes"]] == [SEED, SEED + 1] * 2
+
+    assert roll_out(*command, "--resets", 2, "--workers", 1) == 0, "nothing is left to do"
+    assert json.loads(out.read_text())["episodes"] == report["episodes"]
+    out.unlink()
+    assert roll_out(*command[:3], MILK, *command[4:], "--resets", 1) == 0
+    assert json.loads(out.read_text())["episodes"] == [report["episodes"][2]]
+    assert roll_out(*command[:-4], "--out", out) == 2
+    assert "choose another --out" in capsys.readouterr().err
+
+
 def test_a_report_that_another_run_writes_is_refused(tmp_path, capsys):
     with runner._owned(tmp_path / "r.json"):
         assert roll_out("--policy", "expert", "--tasks", 0, "--out", tmp_path / "r.json") == 2
@@ -70,6 +91,7 @@ def test_a_report_that_another_run_writes_is_refused(tmp_path, capsys):
         (["--tasks", "0", "--film", "1:100000"], "not among those"),
         (["--tasks", "0", "--every", "4"], "expert would ignore"),
         (["--tasks", "0", "--against", "nothing.json"], "does not exist"),
+        (["--suite", "libero_90", "--tasks", "0", "--perturb", "swap"], "LIBERO-PRO has no 'swap' of libero_90 task 0"),
     ],
 )
 def test_what_cannot_be_rolled_out_is_refused_before_the_work(tmp_path, capsys, arguments, complaint):
