@@ -4,10 +4,10 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 
 import rclpy
-from rclpy._rclpy_pybind11 import RCLError
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -16,6 +16,8 @@ from trajforecast_ros.memory import keep_freed_memory
 from trajforecast_ros.resources import dds_settings
 from trajforecast_ros.starting import ros
 from trajforecast_ros.starting.arguments import Command, help_wanted, understand, usage
+
+_MOMENT = 1.0  # seconds in which a signal has shut the context down
 
 
 def run(
@@ -66,9 +68,10 @@ def run(
         # numba, in which the simulator's controller computes, chains one behind the other to a SIGINT.
         if not isinstance(_origin(error), KeyboardInterrupt):
             raise
-    except RCLError:
-        # A signal may shut the context down just before the executor waits on it or a callback publishes.
-        if rclpy.ok():
+    except RuntimeError:
+        # A signal may shut the context down just before the executor waits on it or a callback publishes (RCLError), or
+        # come while pybind11 converts a message, which then fails, and the context goes down a moment later.
+        if not _goes_down():
             raise
     except (ValueError, OSError, ParameterException) as error:
         if node is not None:
@@ -82,6 +85,14 @@ def run(
             close(node)
         rclpy.try_shutdown()
     return 0
+
+
+def _goes_down() -> bool:
+    """Whether the context is shut down by now, or will be in a moment."""
+    deadline = time.monotonic() + _MOMENT
+    while rclpy.ok() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not rclpy.ok()
 
 
 def _origin(error: BaseException) -> BaseException:

@@ -61,18 +61,20 @@ class Simulation:
         self.listener.wait_for(lambda: self.stamp() > before, "a step of the simulation")
 
 
-def everything_moves(header: Header, velocity: tuple[float, float], size: int) -> TrackSummary:
-    """The forecast that in the side view everything goes with a velocity, pixels a step."""
+def everything_moves(
+    header: Header, velocity: tuple[float, float], size: int, views: tuple[str, ...] = ("side",)
+) -> TrackSummary:
+    """The forecast that everything goes with a velocity, pixels a step."""
     start = query_points((32, 32), (size, size))
     track = start + np.arange(STEPS).reshape(-1, 1, 1, 1) * np.array(velocity)  # [T, H, W, 2]
     track = track.astype(np.float32)
     forecast = Forecast(
-        views=("side",),
-        tracks=track[None, None],
+        views=views,
+        tracks=np.stack([track[None]] * len(views)),
         visibility=None,
         steps=1,
         seed=0,
         dt=0.05,
     )
-    sources = [Source("side", header, width=size, height=size)]
+    sources = [Source(view, header, width=size, height=size) for view in views]
     return summary_message(forecast, Circumstances(sources, "go", "none", 0.0))

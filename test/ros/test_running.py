@@ -64,6 +64,23 @@ def test_a_sigint_inside_of_numba_is_a_clean_end(monkeypatch):
         run(lambda: compute(TypeError("a mistake of ours")))
 
 
+def test_a_sigint_while_a_message_is_converted_is_a_clean_end(monkeypatch):
+    """The context goes down after the conversion failed; where it stays up, the error is one of ours."""
+    answers = iter([True, True, False])
+    monkeypatch.setattr("rclpy.init", lambda args: None)
+    monkeypatch.setattr("rclpy.try_shutdown", lambda: None)
+    monkeypatch.setattr("rclpy.ok", lambda: next(answers, False))
+
+    def convert_message():
+        raise RuntimeError("Unable to convert call argument '0' to Python object")
+
+    assert run(convert_message) == 0
+    monkeypatch.setattr("rclpy.ok", lambda: True)
+    monkeypatch.setattr("trajforecast_ros.running._MOMENT", 0.0)
+    with pytest.raises(RuntimeError, match="Unable to convert"):
+        run(convert_message)
+
+
 @pytest.mark.parametrize("wrong", [["-p", "speed"], ["--nonsense"], ["--params-file", "/no/such/file.yaml"]])
 def test_arguments_that_ros_does_not_take_are_told_in_one_line(wrong, monkeypatch, capsys):
     # A context of its own: the default one belongs to the other tests of this process.

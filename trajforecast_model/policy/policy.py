@@ -96,13 +96,15 @@ class Policy:
             told: what `told` makes of a forecast of these images; not read by a policy without tracks.
 
         Raises:
-            ValueError: for a view that is missing, and for readings that are not finite numbers.
+            ValueError: for a view that is missing, and for readings or tracks that are not finite numbers.
         """
         if missing := [view for view in self.config.views if view not in images]:
             raise ValueError(f"no image of {' and '.join(missing)}; the policy looks at {', '.join(self.config.views)}")
         body = np.concatenate([joints, fingers]).astype(np.float32)
         if body.shape != (JOINTS + FINGERS,) or not np.isfinite(body).all():
             raise ValueError(f"joints and fingers: expected {JOINTS} and {FINGERS} finite numbers, got {body.tolist()}")
+        if self.needs_tracks and not np.isfinite(told).all():
+            raise ValueError("the forecast's tracks have values that are not finite numbers")
         device = self.forecaster.device
         tokens = self.forecaster.encode_images([images[view] for view in self.config.views])
         actions = self._network(

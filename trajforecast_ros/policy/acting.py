@@ -63,7 +63,7 @@ class Acting:
             return "a forecast came before any images and joints"
         age = (max(self._moments) - stamp) / 1e9
         if age > self._max_age:
-            return f"a forecast is of images {age:.2f} s older than the newest, more than {self._max_age:g} s"
+            return f"a forecast is of images more than {self._max_age:g} s older than the newest"
         if stamp not in self._moments:
             return "a forecast is of images that were not seen together with the joints"
         if missing := [view for view in self._policy.config.views if view not in futures]:

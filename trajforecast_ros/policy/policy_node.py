@@ -63,6 +63,7 @@ class PolicyNode(Node):
         self._fingers = chosen.gripper
         self._gripper: PoseStamped | None = None
         self._answered = None  # the newest forecast's stamp
+        self._said: set[str] = set()
         self._actions = self.create_publisher(Float32MultiArray, "simulator_node/action", RESULT)
         self._sight = Sight(self, (VIEW, chosen.second_view) if chosen.second_view else (VIEW,))
         EveryPublisher(self, PoseStamped, "gripper_pose", self._on_gripper)
@@ -77,7 +78,11 @@ class PolicyNode(Node):
             return
         if nanoseconds(message.header) == self._answered:  # the same images, forecast again
             return
-        forecast = read_summary(message)
+        try:
+            forecast = read_summary(message)
+        except ValueError as error:
+            self._say_once(f"left out a forecast that cannot be read: {error}")
+            return
         taken = dict(zip(forecast.views, forecast.stamps, strict=True)).get(VIEW, forecast.stamp)
         age = nanoseconds(self._gripper.header) / 1e9 - taken
         now = max(0, round(age / forecast.dt))  # the step of the forecast that the robot is at
@@ -92,11 +97,18 @@ class PolicyNode(Node):
         try:
             move = self._move(forecast, now, end)
         except ValueError as error:
-            self.get_logger().warning(f"the arm stays: {error}", once=True)
+            self._say_once(f"the arm stays: {error}")
             return
         if self._chosen.follow_fingers and self._chosen.second_view != WRIST:  # that one would not be on the hand
             self._follow_fingers(forecast, now, end)
+        if self._actions.get_subscription_count() == 0:
+            self._say_once(f"nobody listens to {self._actions.topic_name}, so nothing moves")
         self._actions.publish(Float32MultiArray(data=[*move.tolist(), self._fingers]))
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self.get_logger().warning(text)
 
     def _move(self, forecast: SummaryArrays, now: int, end: int) -> np.ndarray:
         """[6] in [-1, 1]: how the arm is to go and to turn."""

@@ -18,7 +18,7 @@ from trajforecast_msgs.msg import TrackSummary
 
 from trajforecast_model.policy.policy import FINGERS, JOINTS, Futures, Policy
 from trajforecast_ros.every_publisher import EveryPublisher
-from trajforecast_ros.images import to_rgb
+from trajforecast_ros.images import ImageRefused, to_rgb
 from trajforecast_ros.messages import nanoseconds, read_summary
 from trajforecast_ros.policy.acting import Acting, Moment
 from trajforecast_ros.qos import EVERY_IMAGE, RESULT
@@ -114,7 +114,11 @@ class TrackPolicyNode(Node):
         if message.model_id != known:
             self._say_once(f"left out forecasts of {message.model_id!r}: the policy was trained with {known!r}")
             return
-        forecast = read_summary(message)
+        try:
+            forecast = read_summary(message)
+        except ValueError as error:
+            self._say_once(f"left out a forecast that cannot be read: {error}")
+            return
         futures = {
             view: Futures(medoid, mean, size)
             for view, medoid, mean, size in zip(
@@ -144,9 +148,19 @@ class TrackPolicyNode(Node):
         if joints is None or stamp - min(stamps) > skew or abs(nanoseconds(joints.header) - stamp) > skew:
             return
         body = self._body(joints)
-        if body is not None:
-            images = {view: to_rgb(image) for view, image in zip(self._images, newest, strict=True)}
+        images = self._pictures(newest)
+        if body is not None and images is not None:
             self._acting.see(Moment(stamp, images, body[:JOINTS], body[JOINTS:]))
+
+    def _pictures(self, newest: list[Image]) -> dict[str, np.ndarray] | None:
+        pictures = {}
+        for view, image in zip(self._images, newest, strict=True):
+            try:
+                pictures[view] = to_rgb(image)
+            except ImageRefused as error:
+                self._say_once(f"the arm stays: the image of {view} cannot be used: {error}")
+                return None
+        return pictures
 
     def _body(self, joints: JointState) -> np.ndarray | None:
         """[9] by the names that were asked for."""
@@ -203,7 +217,9 @@ class TrackPolicyNode(Node):
         newest = {view: nanoseconds(images[-1].header) for view, images in self._images.items()}
         newest["joint_states"] = nanoseconds(self._joints[-1].header)
         behind = [name for name, stamp in newest.items() if max(newest.values()) - stamp > self._chosen.max_skew * 1e9]
-        return f"{' and '.join(behind)} fell silent" if behind else "no new images, or no fresh forecast of them"
+        if behind:
+            return f"{' and '.join(behind)} fell silent"
+        return "no new images that can be used, or no fresh forecast of them"
 
     def _say_once(self, text: str) -> None:
         """Until all is well again."""

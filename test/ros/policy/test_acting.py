@@ -90,7 +90,7 @@ def test_stale_and_unknown_forecasts_are_refused():
     assert "before any images" in arm.hear(0, FUTURES)
     for step in range(6):
         arm.see(moment(step))
-    assert "0.25 s older" in arm.hear(0, FUTURES)
+    assert "more than 0.2 s older" in arm.hear(0, FUTURES)
     assert "not seen" in arm.hear(3 * STEP + 1, FUTURES)
     assert "lacks the view side" in arm.hear(5 * STEP, {})
     assert arm.action("go") is None and not policy.asked

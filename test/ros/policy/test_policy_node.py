@@ -47,7 +47,7 @@ class Bystander:
     """A camera that looks along the world's x, with image right = world -y and image down = world -z; a gripper in
     front of it; and a forecaster."""
 
-    def __init__(self, listener, qos=LATCHED):
+    def __init__(self, listener, qos=LATCHED, with_actions: bool = True):
         node = listener.node
         self.listener = listener
         self.actions = []
@@ -57,7 +57,8 @@ class Bystander:
         self._summaries = node.create_publisher(TrackSummary, "predicted_tracks/summary", RELIABLE)
         self._depth_info = node.create_publisher(CameraInfo, "side/depth/camera_info", qos)
         self._depth = node.create_publisher(Image, "side/depth/image_raw", RELIABLE)
-        node.create_subscription(Float32MultiArray, "simulator_node/action", self.actions.append, RELIABLE)
+        if with_actions:
+            node.create_subscription(Float32MultiArray, "simulator_node/action", self.actions.append, RELIABLE)
         self.calibrate()
 
     def calibrate(self, focal: float = FOCAL) -> None:
@@ -86,6 +87,11 @@ class Bystander:
 
     def forecast_only(self, milliseconds: int) -> None:
         self._summaries.publish(everything_moves(header(milliseconds), (0.5, 0.0), SIZE))
+
+    def forecast_unreadable(self, milliseconds: int) -> None:
+        message = everything_moves(header(milliseconds), (0.5, 0.0), SIZE)
+        message.num_steps += 1
+        self._summaries.publish(message)
 
     def forecast_tracks(self, milliseconds: int, tracks: np.ndarray) -> None:
         """[T, H, W, 2] pixels."""
@@ -138,6 +144,22 @@ def as_metres(metres: np.ndarray) -> Image:
     return depth_message(metres, Header())
 
 
+def test_that_nobody_listens_is_said_once(start_node, listener):
+    node = start_node(POLICY, {})
+    bystander = Bystander(listener, with_actions=False)
+    bystander.wait_until_connected()
+    milliseconds = 1000
+
+    def said() -> bool:
+        nonlocal milliseconds
+        milliseconds += 50
+        bystander.forecast(milliseconds, (0.5, 0.0))
+        return node.said("nobody listens to /simulator_node/action") and milliseconds > 2000
+
+    listener.wait_for(said, "that nobody listens")
+    assert node.output.count("nobody listens") == 1 and node.stop() == 0
+
+
 @pytest.mark.parametrize("as_message", [as_millimetres, as_metres])
 def test_with_depth_the_arm_turns_and_goes_along_the_line_of_sight(start_node, listener, as_message):
     node = start_node(POLICY, {"radius": 0.25})
@@ -183,9 +205,10 @@ def test_with_depth_the_arm_turns_and_goes_along_the_line_of_sight(start_node, l
     [
         (lambda robot, at: robot.calibrate(focal=0.0), "not calibrated"),
         (lambda robot, at: robot.hold(at, float("nan")), "not finite"),
+        (lambda robot, at: robot.forecast_unreadable(at), "left out a forecast that cannot be read"),
         (lambda robot, at: robot.measure_depth(at, Image(encoding="mono8", height=1, width=1)), "'mono8' is not depth"),
     ],
-    ids=["no calibration", "no position", "no depth"],
+    ids=["no calibration", "no position", "no forecast", "no depth"],
 )
 def test_what_cannot_be_used_is_said_once_and_the_arm_stays(start_node, listener, spoil, complaint):
     node = start_node(POLICY, {})

@@ -107,12 +107,14 @@ class Body:
     def _heard(self) -> bool:
         return all(said.get_subscription_count() for said in (*self.cameras.values(), self.joints, self.words))
 
-    def feel_and_see(self, step: int, views=("side", "effector"), angle: float = 0.1) -> None:
+    def feel_and_see(self, step: int, views=("side", "effector"), angle: float = 0.1, encoding: str = "rgb8") -> None:
         stamp = header(step)
         self.joints.publish(JointState(header=stamp, name=list(LIBERO_JOINTS), position=[angle] * 9))
         for number, view in enumerate(views):
             picture = np.random.default_rng(number).integers(0, 256, (128, 128, 3), dtype=np.uint8)
-            self.cameras[view].publish(to_message(picture, stamp))
+            message = to_message(picture, stamp)
+            message.encoding = encoding
+            self.cameras[view].publish(message)
 
 
 def header(step: int) -> Header:
@@ -138,6 +140,7 @@ def test_what_it_lacks_is_said_once_and_the_arm_stays(policies, start_node, list
     body.listen(listener)
     until("joint_states has values that are not finite", angle=float("nan"))
     listener.wait_for(lambda: body.actions and not any(body.actions[-1][:6]), "the arm told to stay")
+    until("the image of side cannot be used: encoding '16UC1'", encoding="16UC1")
     until.step += 100
     until("effector fell silent", views=("side",))
     count = len(body.actions)
@@ -148,7 +151,7 @@ def test_what_it_lacks_is_said_once_and_the_arm_stays(policies, start_node, list
         return len(body.actions) > count and any(body.actions[-1][:6])
 
     listener.wait_for(acts_again, "an action when all is there again")
-    for complaint in ("nobody listens", "not finite", "effector fell silent"):
+    for complaint in ("nobody listens", "not finite", "'16UC1'", "effector fell silent"):
         assert node.output.count(complaint) == 1, node.output
     assert node.stop() == 0, node.output
 
@@ -175,8 +178,85 @@ def test_forecasts_of_another_model_and_old_ones_are_refused(policies, tiny_chec
 
     refused.step = 100
     refused("another", "left out forecasts of 'another'")
-    refused(tiny_checkpoint.name, "s older than the newest")
+    refused(tiny_checkpoint.name, "more than 0.5 s older than the newest")
+    for _ in range(5):  # older still, and no word more
+        refused.step += 7
+        body.feel_and_see(refused.step)
+        hear(tiny_checkpoint.name, refused.step - 30)
+    refused("a third", "left out forecasts of 'a third'")
+    assert node.output.count("older than the newest") == node.output.count("'another'") == 1, node.output
     assert not any(any(action[:6]) for action in body.actions)
+
+
+def unreadable(message: TrackSummary) -> None:
+    message.num_steps += 1
+
+
+def of_another_grid(message: TrackSummary) -> None:
+    """Whose 30 x 32 points do not divide into 8 x 8 cells."""
+    message.grid_height = 30
+    for name, channels in (("min", 2), ("mean_t", 2), ("spread", 1)):
+        numbers = np.array(getattr(message, name), np.float32).reshape(2, 16, 32, 32, channels)[:, :, :30]
+        setattr(message, name, numbers.ravel().tolist())
+
+
+def short(message: TrackSummary) -> None:
+    """Of 12 steps."""
+    message.num_steps = 12
+    for name, channels in (("min", 2), ("mean_t", 2), ("spread", 1)):
+        numbers = np.array(getattr(message, name), np.float32).reshape(2, 16, 32, 32, channels)[:, :12]
+        setattr(message, name, numbers.ravel().tolist())
+
+
+def not_finite(message: TrackSummary) -> None:
+    message.min[7] = float("nan")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (unreadable, "left out a forecast that cannot be read"),
+        (of_another_grid, "do not divide the forecast's grid of [30, 32] points"),
+        (short, "the forecast's last step is 11"),
+        (not_finite, "tracks have values that are not finite numbers"),
+    ],
+)
+def test_a_forecast_of_another_geometry_moves_nothing_until_one_fits(
+    policies, tiny_checkpoint, start_node, listener, spoil, complaint
+):
+    node = start_node(TRACK_POLICY, {"policy": policies["forecast"], "silence": 1.0})
+    body = Body(listener)
+    listener.wait_for(body.summaries.get_subscription_count, "the policy")
+    step = 100
+
+    def forecast_until(condition, spoiled: bool) -> None:
+        def again() -> bool:
+            nonlocal step
+            step += 1
+            body.feel_and_see(step)
+            message = everything_moves(header(step), (0.1, 0.0), 128, views=("side", "effector"))
+            message.model_id = tiny_checkpoint.name
+            if spoiled:
+                spoil(message)
+            body.summaries.publish(message)
+            return condition()
+
+        listener.wait_for(again, complaint)
+
+    forecast_until(lambda: node.said(complaint), spoiled=True)
+    forecast_until(lambda: node.said("no action for 1 s"), spoiled=True)
+    assert not any(any(action[:6]) for action in body.actions)
+    forecast_until(lambda: any(any(action[:6]) for action in body.actions), spoiled=False)
+    assert node.output.count(complaint) == 1, node.output
+    assert node.stop() == 0, node.output
+
+
+@pytest.mark.slow
+def test_a_policy_beside_another_forecaster_than_its_own_does_not_start(policies, start_node):
+    node = start_node(TRACK_POLICY, {"policy": policies["none"], "forecaster": "libero_object_tiny"})
+    assert node.exit_code() == 2
+    assert "the policy was trained with the forecaster" in node.output and "Traceback" not in node.output
 
 
 @pytest.mark.parametrize(
