@@ -4,9 +4,9 @@
 
 With a trained policy: does it solve the task?
 
-    python -m trajforecast_ros.closed_loop --policy DIR --task 3 --seed 100000
+    python -m trajforecast_ros.closed_loop --policy DIR --task 3 --seed 100000 [--real-time]
 
-Simulator in lockstep, forecast node and policy run as processes of their own; this one listens. Of each forecast it
+Simulator, in lockstep unless real time is asked for, forecast node and policy run as processes of their own; this one listens. Of each forecast it
 takes the motion of the gripper in the side view over the next steps, as the policy does, and compares it with how the
 gripper then really moved in that image. Beside it stands the same for an arm that does nothing.
 """
@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from trajforecast_model.sim.environment import CONTROL_HZ
 from trajforecast_ros.domains import reserve_domain
 from trajforecast_ros.processes import NodeFailed, Nodes
 from trajforecast_ros.resources import dds_settings
@@ -50,10 +51,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the scene")
     parser.add_argument("--steps", type=int, help="control steps, 20 a second (default: 40; with --policy at most 300)")
     parser.add_argument("--samples", type=int, help="k, futures sampled in a forecast (default: 8)")
+    parser.add_argument(
+        "--real-time", action="store_true", help="with --policy: the world goes on at 20 Hz and waits for nobody"
+    )
+    parser.add_argument("--latency-budget", type=float, help="with --policy: seconds that a forecast may take")
     parser.add_argument("--lookahead", type=int, default=4, help="steps of the forecast that count")
     args = parser.parse_args(arguments)
     if args.policy is not None and (args.checkpoint or args.samples):
         parser.error("--checkpoint and --samples: the policy brings its own; leave them out")
+    if args.policy is None and (args.real_time or args.latency_budget is not None):
+        parser.error("--real-time and --latency-budget: they are of a trained policy; give --policy")
     args.steps = args.steps or (40 if args.policy is None else 300)
     args.checkpoint, args.samples = args.checkpoint or "libero_object_tiny", args.samples or 8
     if args.policy is None and args.steps <= args.lookahead:
@@ -81,7 +88,10 @@ def _simulated(args) -> Iterator[Nodes]:
     domain = reserve_domain()
     os.environ.update(dds_settings(), ROS_DOMAIN_ID=str(domain), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
     with tempfile.TemporaryDirectory(prefix="trajforecast_closed_loop_") as logs, Nodes(Path(logs), domain) as nodes:
-        nodes.start("simulator_node", {"suite": args.suite, "task": args.task, "seed": args.seed, "lockstep": True})
+        nodes.start(
+            "simulator_node",
+            {"suite": args.suite, "task": args.task, "seed": args.seed, "lockstep": not args.real_time},
+        )
         yield nodes
 
 
@@ -92,35 +102,51 @@ def _solved_line(args) -> str:
     with _simulated(args) as nodes:
         started = ["simulator_node", "track_policy_node"]
         if forecast:
-            nodes.start("forecast_node", forecast | {"camera_timeout": 10.0})
+            budget = {} if args.latency_budget is None else {"latency_budget": args.latency_budget}
+            nodes.start("forecast_node", forecast | budget | {"camera_timeout": 10.0})
             started.append("forecast_node")
-        nodes.start("track_policy_node", {"policy": args.policy, "lockstep": True})
-        steps, solved = _watch(nodes, started, args.steps)
-    scene = f"{args.suite} task {args.task}, seed {args.seed}"
+        nodes.start("track_policy_node", {"policy": args.policy, "lockstep": not args.real_time})
+        steps, solved = _watch(nodes, started, args.steps, args.real_time)
+    scene = f"{args.suite} task {args.task}, seed {args.seed}{', in real time' if args.real_time else ''}"
     return f"{scene}: solved after {steps} steps" if solved else f"{scene}: not solved in {steps} steps"
 
 
-def _watch(nodes: Nodes, started: list[str], limit: int) -> tuple[int, bool]:
-    """Control steps until the simulator says that the task is solved, or the limit; and whether it is."""
+def _watch(nodes: Nodes, started: list[str], limit: int, real_time: bool) -> tuple[int, bool]:
+    """Control steps until the simulator says that the task is solved, or the limit; and whether it is.
+
+    In lockstep each action is a step. In real time the world's clock counts them, from the first action on.
+    """
     # After the environment is set: rclpy reads it when it is imported.
     import rclpy
+    from geometry_msgs.msg import PoseStamped
     from rclpy.node import Node
     from std_msgs.msg import Bool, Float32MultiArray
 
+    from trajforecast_ros.messages import nanoseconds
     from trajforecast_ros.qos import EVERYTHING
 
     rclpy.init()
-    node, actions, solved = Node("closed_loop"), [], []
+    node, actions, solved, moments = Node("closed_loop"), [], [], []
+
+    def on_moment(message: PoseStamped) -> None:
+        if actions:
+            moments.append(nanoseconds(message.header))
+
+    def steps() -> int:
+        if not real_time:
+            return len(actions)
+        return round((moments[-1] - moments[0]) / 1e9 * CONTROL_HZ) if moments else 0
+
+    node.create_subscription(PoseStamped, "gripper_pose", on_moment, EVERYTHING)
     node.create_subscription(Float32MultiArray, "simulator_node/action", actions.append, EVERYTHING)
     node.create_subscription(Bool, "simulator_node/success", lambda said: said.data and solved.append(True), EVERYTHING)
     try:
         deadline = time.monotonic() + START_SECONDS
         with tqdm(total=limit, unit="step", disable=not sys.stderr.isatty()) as progress:
-            while len(actions) < limit and not solved:
-                seen = len(actions)
+            while (seen := steps()) < limit and not solved:
                 rclpy.spin_once(node, timeout_sec=0.1)
-                if len(actions) > seen:
-                    progress.update(len(actions) - seen)
+                if steps() > seen:
+                    progress.update(steps() - seen)
                     deadline = time.monotonic() + STEP_SECONDS
                 for name in started:
                     nodes.check_running(name)
@@ -130,7 +156,7 @@ def _watch(nodes: Nodes, started: list[str], limit: int) -> tuple[int, bool]:
     finally:
         node.destroy_node()
         rclpy.try_shutdown()
-    return len(actions), bool(solved)
+    return steps(), bool(solved)
 
 
 def _measure(args, gain: float) -> Motions:
