@@ -177,9 +177,10 @@ def _listen(nodes: Nodes, args) -> Motions:
     from sensor_msgs.msg import CameraInfo
     from trajforecast_msgs.msg import TrackSummary
 
+    from trajforecast_model.policy.follower import RADIUS, SIDE
+    from trajforecast_model.tracks.rigid.hand import ViewTracks, gripper_motion
     from trajforecast_ros.messages import nanoseconds, read_summary
     from trajforecast_ros.policy.calibration import Calibration
-    from trajforecast_ros.policy.policy_node import RADIUS, VIEW, gripper_motion
     from trajforecast_ros.qos import EVERYTHING, LATCHED
 
     rclpy.init()
@@ -187,8 +188,8 @@ def _listen(nodes: Nodes, args) -> Motions:
     calibration: dict[str, object] = {}
     grippers: dict[int, np.ndarray] = {}  # position by stamp, nanoseconds
     summaries: dict[int, TrackSummary] = {}
-    node.create_subscription(CameraInfo, f"{VIEW}/camera_info", lambda m: calibration.update(info=m), LATCHED)
-    node.create_subscription(PoseStamped, f"{VIEW}/camera_pose", lambda m: calibration.update(pose=m), LATCHED)
+    node.create_subscription(CameraInfo, f"{SIDE}/camera_info", lambda m: calibration.update(info=m), LATCHED)
+    node.create_subscription(PoseStamped, f"{SIDE}/camera_pose", lambda m: calibration.update(pose=m), LATCHED)
 
     def on_gripper(message: PoseStamped) -> None:
         position = message.pose.position
@@ -224,8 +225,10 @@ def _listen(nodes: Nodes, args) -> Motions:
     for stamp, summary in sorted(summaries.items()):
         arrays = read_summary(summary)
         later = stamp + round(args.lookahead * arrays.dt * 1e9)
-        if stamp in pixels and later in pixels and VIEW in arrays.views:
-            forecast.append(gripper_motion(arrays, pixels[stamp], RADIUS, 0, args.lookahead))
+        if stamp in pixels and later in pixels and SIDE in arrays.views:
+            index = arrays.view_index(SIDE)
+            future = ViewTracks(arrays.min[index], arrays.image_sizes[index])
+            forecast.append(gripper_motion(future, pixels[stamp], 0, args.lookahead, RADIUS))
             followed.append(pixels[later] - pixels[stamp])
     return Motions(np.array(forecast).reshape(-1, 2), np.array(followed).reshape(-1, 2))
 

@@ -5,10 +5,10 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 
 from trajforecast_model.image_messages.depth import to_metres
+from trajforecast_model.tracks.rigid.hand import DepthImage, SeenView
 from trajforecast_ros.every_publisher import EveryPublisher
 from trajforecast_ros.messages import nanoseconds
 from trajforecast_ros.policy.calibration import Calibration, intrinsics
-from trajforecast_ros.policy.hand import DepthImage, SeenView
 from trajforecast_ros.qos import NEWEST_IMAGE
 
 DEPTH_AGE = 0.1  # seconds that depth may be older or newer than the moment that is looked at

@@ -10,12 +10,11 @@ from simulated_robot import LOCKSTEP, POLICY, SIMULATOR, STEPS, Simulation, ever
 from std_msgs.msg import Float32MultiArray, Header
 from trajforecast_msgs.msg import TrackSummary
 
+from trajforecast_model.policy.follower import METRES_PER_STEP, RADIANS_PER_STEP
 from trajforecast_model.tracks.grid import query_points
 from trajforecast_model.tracks.rigid.rigid_motion import RigidMotion
 from trajforecast_ros.images import depth_message
-from trajforecast_ros.messages import read_summary
 from trajforecast_ros.policy.calibration import Calibration
-from trajforecast_ros.policy.policy_node import METRES_PER_STEP, RADIANS_PER_STEP, gripper_motion
 from trajforecast_ros.qos import LATCHED
 
 SIZE, FOCAL, DEPTH = 64, 100.0, 1.25
@@ -26,21 +25,6 @@ def header(milliseconds: int) -> Header:
     message.stamp.sec, rest = divmod(milliseconds, 1000)
     message.stamp.nanosec = rest * 1_000_000
     return message
-
-
-def test_the_motion_is_that_of_what_moves_around_the_gripper():
-    message = everything_moves(header(1000), (0.0, 0.0), SIZE)
-    tracks = np.array(message.min, dtype=np.float32).reshape(16, 32, 32, 2)
-    tracks[:, 10:13, 10:13, 0] += 2 * np.arange(16).reshape(-1, 1, 1)  # 9 points around the gripper go right
-    tracks[:, 20:, 20:, 1] += 5 * np.arange(16).reshape(-1, 1, 1)  # others, elsewhere, down
-    message.min = tracks.ravel().tolist()
-    gripper = tracks[0, 11, 11]
-
-    # The region holds 13 points of the grid, 2 pixels apart; the median of the 9 that move is theirs.
-    motion = gripper_motion(read_summary(message), gripper, 4.1 / SIZE, 0, 4)
-
-    np.testing.assert_allclose(motion, [8, 0])
-    assert not gripper_motion(read_summary(message), np.array([-100.0, 0.0]), 0.05, 0, 4).any()
 
 
 class Bystander:

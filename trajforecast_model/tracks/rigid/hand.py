@@ -1,4 +1,4 @@
-"""How a forecast moves the hand in the world, as far as the cameras tell it.
+"""How a forecast moves a hand in the world, as far as the cameras tell it.
 
 known                            told
 the depth of a view's points     where the hand goes and how it turns
@@ -7,12 +7,12 @@ the wrist view                   whether the fingers open or close
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from trajforecast_model.tracks.rigid.pinhole import Pinhole
 from trajforecast_model.tracks.rigid.rigid_motion import RigidMotion, SeenPoints, rigid_motion
-from trajforecast_ros.messages import SummaryArrays
 
 _APART = 0.25  # sine of the angle between two lines of sight that are two
 
@@ -37,6 +37,18 @@ class DepthImage:
         return np.where(inside, self.metres[row.clip(0, height - 1), column.clip(0, width - 1)], np.nan)
 
 
+class ViewTracks(NamedTuple):
+    """One future of a view: tracks [T, H, W, 2], pixels of an image of this size (height, width)."""
+
+    tracks: np.ndarray
+    image_size: tuple[int, int]
+
+    def between(self, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+        """The points [N, 2] at both steps."""
+        now, then = self.tracks[[start, end]].reshape(2, -1, 2).astype(np.float64)
+        return now, then
+
+
 @dataclass(frozen=True)
 class SeenView:
     camera: Pinhole
@@ -44,45 +56,52 @@ class SeenView:
 
 
 def hand_motion(
-    forecast: SummaryArrays, views: dict[str, SeenView], gripper: np.ndarray, start: int, end: int, radius: float
+    futures: dict[str, ViewTracks], views: dict[str, SeenView], gripper: np.ndarray, start: int, end: int, radius: float
 ) -> RigidMotion | None:
-    """How the medoid moves the hand between two steps.
+    """How the hand moves between two steps.
 
     Args:
-        views: of cameras that stand still, by name.
+        futures, views: by name; the views' cameras stand still.
         gripper: [3], where it is at step `start`, metres in the world.
         radius: of the region around it, in widths of the image.
 
     Returns:
         None where it cannot be told: neither depth nor two views, or too few points.
     """
-    seen = {
-        name: _points(forecast, name, view, gripper, start, end, radius)
-        for name, view in views.items()
-        if name in forecast.views
-    }
-    with_depth = [points for name, points in seen.items() if views[name].depth is not None]
+    known = [name for name in views if name in futures]
+    with_depth = [
+        _points(futures[name], views[name], gripper, start, end, radius)
+        for name in known
+        if views[name].depth is not None
+    ]
     motion = rigid_motion(with_depth, gripper) if with_depth else None
-    if motion is not None or len(seen) < 2:
+    if motion is not None or len(known) < 2:
         return motion
-    sights = np.array([gripper - of.camera.position for of in seen.values()])
+    sights = np.array([gripper - views[name].camera.position for name in known[:2]])
     sights /= np.linalg.norm(sights, axis=1, keepdims=True)
-    if np.linalg.norm(np.cross(sights[0], sights[1:]), axis=-1).max() < _APART:
+    if np.linalg.norm(np.cross(*sights)) < _APART:
         return None
-    flat = {name: SeenView(view.camera) for name, view in views.items()}
-    return rigid_motion(
-        [_points(forecast, name, flat[name], gripper, start, end, radius) for name in seen], gripper, axes=sights[:2]
-    )
+    flat = [_points(futures[name], SeenView(views[name].camera), gripper, start, end, radius) for name in known[:2]]
+    return rigid_motion(flat, gripper, axes=sights)
 
 
-def _points(
-    forecast: SummaryArrays, name: str, view: SeenView, gripper: np.ndarray, start: int, end: int, radius: float
-) -> SeenPoints:
+def gripper_motion(future: ViewTracks, pixel: np.ndarray, start: int, end: int, radius: float) -> np.ndarray:
+    """How the gripper moves in a view between two steps, [2] pixels: the median of what moves around it.
+
+    Args:
+        pixel: [2], where it is at step `start`.
+        radius: of the region around it, in widths of the image.
+    """
+    now, then = future.between(start, end)
+    moving = farthest_half(now, then, np.linalg.norm(now - pixel, axis=-1) < radius * future.image_size[1])
+    return np.median((then - now)[moving], axis=0) if moving.any() else np.zeros(2)
+
+
+def _points(future: ViewTracks, view: SeenView, gripper: np.ndarray, start: int, end: int, radius: float) -> SeenPoints:
     """Those of the hand: near it, in depth too where that is known (else all are as deep as the gripper), that move."""
-    index = forecast.view_index(name)
-    now, then = forecast.min[index, [start, end]].reshape(2, -1, 2).astype(np.float64)
+    now, then = future.between(start, end)
     pixel, depth = view.camera.project(gripper)
-    pixels = radius * forecast.image_sizes[index][1]
+    pixels = radius * future.image_size[1]
     if view.depth is not None:
         points = view.camera.lift(now, view.depth.at(now, view.camera))
         near = np.linalg.norm(points - gripper, axis=-1) < pixels / view.camera.focal[0] * depth
@@ -99,9 +118,7 @@ def farthest_half(now: np.ndarray, then: np.ndarray, near: np.ndarray) -> np.nda
     return near & (length >= np.median(length[near])) if near.any() else near
 
 
-def opening(
-    forecast: SummaryArrays, view: str, places: np.ndarray, start: int, end: int, radius: float
-) -> float | None:
+def opening(future: ViewTracks, places: np.ndarray, start: int, end: int, radius: float) -> float | None:
     """How much farther apart the fingers are at step `end`, in widths of the wrist view's image.
 
     Args:
@@ -109,18 +126,15 @@ def opening(
         radius: around each, in widths.
 
     Returns:
-        None where the forecast lacks the view, or no points are there.
+        None where no points are there.
     """
-    if view not in forecast.views:
-        return None
-    index = forecast.view_index(view)
-    height, width = forecast.image_sizes[index]
-    now, then = forecast.min[index, [start, end]].reshape(2, -1, 2)
+    height, width = future.image_size
+    now, then = future.between(start, end)
     tips = []
     for place in np.asarray(places) * (width, height):
         near = np.linalg.norm(now - place, axis=-1) < radius * width
         if not near.any():
             return None
         tips.append([np.median(points[near], axis=0) for points in (now, then)])
-    (before, after) = (np.linalg.norm(tips[1][step] - tips[0][step]) for step in (0, 1))
+    before, after = (np.linalg.norm(tips[1][step] - tips[0][step]) for step in (0, 1))
     return float(after - before) / width

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from trajforecast_model.data.episode import Episode
+from trajforecast_model.policy.follower import FINGER_MOTION, FINGERTIP_RADIUS, FINGERTIPS, RADIUS
 from trajforecast_model.tracks.grid import query_points
+from trajforecast_model.tracks.rigid.hand import DepthImage, SeenView, ViewTracks, gripper_motion, hand_motion, opening
 from trajforecast_model.tracks.rigid.pinhole import Pinhole
 from trajforecast_model.tracks.rigid.rigid_motion import RigidMotion
-from trajforecast_ros.messages import SummaryArrays
-from trajforecast_ros.policy.hand import DepthImage, SeenView, hand_motion, opening
-from trajforecast_ros.policy.policy_node import FINGER_MOTION, FINGERTIP_RADIUS, FINGERTIPS, RADIUS
 
 EPISODE = Path(__file__).parents[3] / "trajforecast_ros/episodes/libero_object_milk.npz"
 OPTICAL = np.diag([1.0, -1.0, -1.0])  # MuJoCo's cameras have y up and look along -z
@@ -25,14 +24,8 @@ def episode() -> Episode:
     return Episode.load(EPISODE)
 
 
-def exact_forecast(episode: Episode, start: int) -> SummaryArrays:
-    tracks = np.stack([episode.truth(view, start)[0] for view in ("side", "effector")])
-    return summary(("side", "effector"), tracks)
-
-
-def summary(views: tuple[str, ...], tracks: np.ndarray) -> SummaryArrays:
-    sizes = ((SIZE, SIZE),) * len(views)
-    return SummaryArrays(views, 0.0, (0.0,) * len(views), 0.05, sizes, None, tracks, None, None)
+def exact_futures(episode: Episode, start: int) -> dict[str, ViewTracks]:
+    return {view: ViewTracks(episode.truth(view, start)[0], (SIZE, SIZE)) for view in ("side", "effector")}
 
 
 def fingertips(episode: Episode, frame: int) -> np.ndarray:
@@ -64,7 +57,7 @@ def test_with_depth_it_is_the_hand_s_own_to_a_millimetre(episode, start):
     turned = RigidMotion(rotations[start + LOOKAHEAD] @ rotations[start].T, np.zeros(3), went).turn
 
     found = hand_motion(
-        exact_forecast(episode, start), {"side": side_view(episode, start)}, fingertips(episode, start), 0, LOOKAHEAD, RADIUS
+        exact_futures(episode, start), {"side": side_view(episode, start)}, fingertips(episode, start), 0, LOOKAHEAD, RADIUS
     )  # fmt: skip
 
     np.testing.assert_allclose(found.shift, went, atol=1e-3)
@@ -73,18 +66,18 @@ def test_with_depth_it_is_the_hand_s_own_to_a_millimetre(episode, start):
 
 def test_without_depth_and_a_second_view_it_cannot_be_told(episode):
     view = SeenView(side_view(episode, 48).camera)
-    forecast = exact_forecast(episode, 48)
-    assert hand_motion(forecast, {"side": view}, fingertips(episode, 48), 0, LOOKAHEAD, RADIUS) is None
+    futures = exact_futures(episode, 48)
+    assert hand_motion(futures, {"side": view}, fingertips(episode, 48), 0, LOOKAHEAD, RADIUS) is None
     # A second view from the same place tells nothing new, and one that the forecast lacks nothing at all.
-    assert hand_motion(forecast, {"side": view, "effector": view}, fingertips(episode, 48), 0, 4, RADIUS) is None
-    assert hand_motion(forecast, {"side": view, "front": view}, fingertips(episode, 48), 0, 4, RADIUS) is None
+    assert hand_motion(futures, {"side": view, "effector": view}, fingertips(episode, 48), 0, 4, RADIUS) is None
+    assert hand_motion(futures, {"side": view, "front": view}, fingertips(episode, 48), 0, 4, RADIUS) is None
 
 
 def test_depth_without_a_measurement_on_the_hand_is_no_depth(episode):
     view = side_view(episode, 48)
     blind = DepthImage(np.full_like(view.depth.metres, np.nan), view.depth.focal, view.depth.centre)
     views = {"side": SeenView(view.camera, blind)}
-    assert hand_motion(exact_forecast(episode, 48), views, fingertips(episode, 48), 0, LOOKAHEAD, RADIUS) is None
+    assert hand_motion(exact_futures(episode, 48), views, fingertips(episode, 48), 0, LOOKAHEAD, RADIUS) is None
 
 
 HAND = np.array([0.0, 0.1, 0.3])
@@ -115,9 +108,9 @@ def test_two_views_tell_where_it_goes_and_how_it_turns_about_their_lines_of_sigh
     turning = np.eye(3) + np.sin(0.15) * cross + (1 - np.cos(0.15)) * cross @ cross
     motion = RigidMotion(turning, HAND, np.array([0.03, -0.02, 0.025]))
     rng = np.random.default_rng(0)
-    forecast = summary(tuple(cameras), np.stack([bumpy_tracks(camera, motion, rng) for camera in cameras.values()]))
+    futures = {name: ViewTracks(bumpy_tracks(camera, motion, rng), (SIZE, SIZE)) for name, camera in cameras.items()}
 
-    found = hand_motion(forecast, {name: SeenView(camera) for name, camera in cameras.items()}, HAND, 0, 1, RADIUS)
+    found = hand_motion(futures, {name: SeenView(camera) for name, camera in cameras.items()}, HAND, 0, 1, RADIUS)
 
     np.testing.assert_allclose(found.shift, motion.shift, atol=2e-3)
     assert found.turn @ axis == pytest.approx(0.15, abs=0.03)
@@ -128,9 +121,7 @@ def test_the_fingers_close_where_they_closed(episode):
     """From frame 40 on they close around the milk; before, and while it is carried, they do not."""
 
     def told(start: int, fingers: float) -> float:
-        change = opening(
-            exact_forecast(episode, start), "effector", FINGERTIPS[fingers], 0, LOOKAHEAD, FINGERTIP_RADIUS
-        )
+        change = opening(exact_futures(episode, start)["effector"], FINGERTIPS[fingers], 0, LOOKAHEAD, FINGERTIP_RADIUS)
         return 0.0 if abs(change) < FINGER_MOTION else -np.sign(change)
 
     assert told(40, -1.0) == 1.0
@@ -139,6 +130,16 @@ def test_the_fingers_close_where_they_closed(episode):
 
 
 def test_fingers_that_are_not_seen_tell_nothing(episode):
-    forecast = exact_forecast(episode, 40)
-    assert opening(forecast, "wrist", FINGERTIPS[1.0], 0, LOOKAHEAD, FINGERTIP_RADIUS) is None
-    assert opening(forecast, "effector", FINGERTIPS[1.0] + 5, 0, LOOKAHEAD, FINGERTIP_RADIUS) is None
+    future = exact_futures(episode, 40)["effector"]
+    assert opening(future, FINGERTIPS[1.0] + 5, 0, LOOKAHEAD, FINGERTIP_RADIUS) is None
+
+
+def test_in_pixels_the_motion_is_that_of_what_moves_around_the_gripper():
+    tracks = np.tile(query_points((32, 32), (64, 64)), (16, 1, 1, 1))
+    tracks[:, 10:13, 10:13, 0] += 2 * np.arange(16).reshape(-1, 1, 1)  # 9 points around the gripper go right
+    tracks[:, 20:, 20:, 1] += 5 * np.arange(16).reshape(-1, 1, 1)  # others, elsewhere, down
+    future = ViewTracks(tracks, (64, 64))
+
+    # The region holds 13 points of the grid, 2 pixels apart; the median of the 9 that move is theirs.
+    np.testing.assert_allclose(gripper_motion(future, tracks[0, 11, 11], 0, 4, 4.1 / 64), [8, 0])
+    assert not gripper_motion(future, np.array([-100.0, 0.0]), 0, 4, 0.05).any()
