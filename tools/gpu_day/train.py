@@ -32,7 +32,7 @@ from trajforecast_model.training.pack.pack import LATENTS, TEXTS, VAE
 from trajforecast_model.training.pack.parts import unpack
 from trajforecast_model.training.run import train
 
-EVALUATION_SECONDS = 30  # kept for it
+EVALUATION_SECONDS = 15  # kept for it
 SAVE_EVERY = 45  # seconds
 POINTS = 60  # of the loss curve
 SPEED_KEPT = 0.93  # of what was measured, beside validation and checkpoints

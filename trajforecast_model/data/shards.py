@@ -28,7 +28,7 @@ INFO_FILE = "dataset.json"
 FORMAT_VERSION = 1
 SPLITS = ("train", "val")
 _REMEDY = "delete it and prepare again"
-COMPRESSION, SMALLEST = "zstd", pa.Codec("zstd", 19)  # to read and write often; to travel
+COMPRESSION, SMALLEST = "zstd", pa.Codec("zstd", 9)  # to read and write often; to travel
 
 _SCHEMA = pa.schema(
     {
