@@ -10,8 +10,9 @@ from trajforecast_model.verbs.arguments import checkpoint, integers, path
 def add(verbs) -> None:
     parser = verbs.add_parser("rollout", help="success of a policy in the simulator, over tasks and scenes")
     parser.add_argument(
-        "--policy", required=True, type=checkpoint, help="folder of `train policy`, shipped name, expert"
+        "--policy", required=True, type=checkpoint, help="folder of `train policy`, shipped name, expert, follower"
     )
+    parser.add_argument("--forecaster", type=checkpoint, help="of the follower, which only follows forecasts")
     parser.add_argument("--suite", default="libero_object")
     parser.add_argument("--tasks", required=True, type=integers, help="task ids of the suite, e.g. 0,1,2")
     parser.add_argument("--resets", type=int, default=20, help="scenes a task")
@@ -42,6 +43,7 @@ def add(verbs) -> None:
             policy=args.policy, suite=args.suite, tasks=tuple(args.tasks), resets=args.resets, seed=args.seed,
             horizon=args.horizon, swapped=args.swapped, every=args.every, blend=args.blend,
             samples=args.samples, steps=args.steps, perturb=args.perturb,
+            forecaster=args.forecaster,
         )  # fmt: skip
         rollout(settings, args.out, args.workers, tuple(args.film), args.against)
 

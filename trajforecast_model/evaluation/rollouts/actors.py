@@ -1,14 +1,17 @@
-"""Who acts in an episode: a trained policy, or the scripted expert."""
+"""Who acts in an episode: a trained policy, one that only follows forecasts, or the scripted expert."""
 
 from typing import Protocol
 
 import numpy as np
 
+from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.policy.chunks import BlendedChunks
+from trajforecast_model.policy.follower import LOOKAHEAD, SIDE, Follower
 from trajforecast_model.policy.policy import FINGERS, JOINTS, Policy
 from trajforecast_model.sim.environment import TaskEnvironment
 from trajforecast_model.sim.expert.pick_and_place import PickAndPlace
 from trajforecast_model.sim.scene.live_view import LiveView
+from trajforecast_model.tracks.rigid.hand import DepthImage, SeenView, ViewTracks
 
 SEED = 0  # of every forecast, the forecast node's own default: over ROS the actions are the same
 _OTHER_EPISODE = 500_000  # added to a seed, of whose scene a swapped forecast is
@@ -38,6 +41,49 @@ class ExpertActor:
                 self._environment, self._environment.goals()[0], np.random.default_rng(self._seed)
             )
         return np.zeros(7) if self._expert.done else self._expert.act()
+
+
+class FollowerActor:
+    """Goes where the forecast says that the hand goes, as policy_node does with depth; it never saw an action.
+
+    Args:
+        every: control steps between two forecasts.
+        samples, steps: of a forecast; steps None for the checkpoint's own.
+    """
+
+    def __init__(
+        self,
+        forecaster: Forecaster,
+        environment: TaskEnvironment,
+        view: LiveView,
+        every: int,
+        samples: int,
+        steps: int | None,
+    ):
+        self._forecaster, self._environment, self._view = forecaster, environment, view
+        self._every, self._samples, self._steps = every, samples, steps
+
+    def begin(self, seed: int) -> None:
+        self._follower = Follower()
+        self._futures: dict[str, ViewTracks] = {}
+
+    def act(self, step: int) -> np.ndarray:
+        now = step % self._every
+        if now == 0:
+            self._futures = self._forecast()
+        camera = self._view.camera(SIDE)
+        seen = SeenView(camera, DepthImage(self._view.depth(SIDE), camera.focal, camera.centre))
+        gripper = self._view.gripper_pose().position
+        return self._follower.action(self._futures, {SIDE: seen}, gripper, now, now + LOOKAHEAD)
+
+    def _forecast(self) -> dict[str, ViewTracks]:
+        images = {view: self._view.image(view) for view in self._view.views}
+        instruction = self._environment.task.instruction
+        forecast = self._forecaster.predict(images, instruction, self._samples, self._steps, SEED)
+        return {
+            view: ViewTracks(samples[best], images[view].shape[:2])
+            for view, samples, best in zip(forecast.views, forecast.tracks, forecast.medoid, strict=True)
+        }
 
 
 class PolicyActor:

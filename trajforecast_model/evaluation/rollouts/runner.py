@@ -20,18 +20,27 @@ from trajforecast_model.evaluation.rollouts.report import Episode, figures, pair
 from trajforecast_model.files.atomic import remove_leftovers, write_atomically
 from trajforecast_model.files.json_files import read_object
 from trajforecast_model.files.owner import owning
-from trajforecast_model.policy.checkpoint import ExecutionConfig, ForecastingConfig, PolicyConfig, load_policy
+from trajforecast_model.policy.checkpoint import (
+    ExecutionConfig,
+    ForecastingConfig,
+    PolicyConfig,
+    forecaster_digest,
+    load_policy,
+)
 from trajforecast_model.runtime.processes import run_in_processes
 from trajforecast_model.sim.environment import Task, TaskEnvironment, find_task
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
 from trajforecast_model.sim.perturbations import perturbed
 
-EXPERT = "expert"
+EXPERT, FOLLOWER = "expert", "follower"
+# What the follower does unless it is told otherwise.
+_FOLLOWER_FORECASTER = "libero_object_tiny_2step"
+_FOLLOWER_EVERY, _FOLLOWER_SAMPLES = 4, 4
 
 
 @dataclass(frozen=True)
 class RolloutSettings:
-    """policy: a checkpoint's folder, a shipped one's name, or "expert". What is None is as the policy has it."""
+    """policy: a checkpoint's folder, a shipped one's name, "expert" or "follower". What is None is as the policy has it."""
 
     policy: str
     suite: str = "libero_object"
@@ -44,6 +53,7 @@ class RolloutSettings:
     blend: float | None = None
     samples: int | None = None  # k of a forecast
     steps: int | None = None  # network evaluations of a forecast
+    forecaster: str | None = None  # of the follower; a trained policy brings its own
     perturb: str | None = None  # a name of PERTURBATIONS: what is otherwise than in training
 
     @property
@@ -149,18 +159,20 @@ class RolloutWorker:
 
         torch.set_num_threads(1)  # a process a core
         self._settings = settings
-        self._policy = None
-        if settings.policy != EXPERT:
-            config, network = load_policy(settings.policy)
-            from trajforecast_model.forecaster import Forecaster
+        self._policy = self._forecaster = None
+        from trajforecast_model.forecaster import Forecaster
 
+        if settings.policy == FOLLOWER:
+            self._forecaster = Forecaster.from_pretrained(settings.forecaster or _FOLLOWER_FORECASTER)
+        elif settings.policy != EXPERT:
+            config, network = load_policy(settings.policy)
             self._policy = Policy(
                 _as_executed(config, settings), network, Forecaster.from_pretrained(config.forecaster)
             )
         self._environment: TaskEnvironment | None = None
 
     def __call__(self, job: EpisodeJob) -> dict[str, Any]:
-        from trajforecast_model.evaluation.rollouts.actors import ExpertActor, PolicyActor
+        from trajforecast_model.evaluation.rollouts.actors import ExpertActor, FollowerActor, PolicyActor
         from trajforecast_model.evaluation.rollouts.episode import roll_out
         from trajforecast_model.evaluation.rollouts.film import filming
         from trajforecast_model.sim.scene.live_view import LiveView
@@ -172,7 +184,10 @@ class RolloutWorker:
             self._environment = TaskEnvironment(job.task)
             self._view = LiveView(self._environment)
         environment, view, settings = self._environment, self._view, self._settings
-        if self._policy is None:
+        if self._forecaster is not None:
+            every, samples = settings.every or _FOLLOWER_EVERY, settings.samples or _FOLLOWER_SAMPLES
+            actor = FollowerActor(self._forecaster, environment, view, every, samples, settings.steps)
+        elif self._policy is None:
             actor = ExpertActor(environment)
         else:
             swapped = settings.swapped or self._policy.config.tracks == "swapped"
@@ -210,11 +225,16 @@ def _told_settings(settings: RolloutSettings) -> dict[str, Any]:
     """What makes a report this one and no other, in the report; more tasks and resets may be added to it."""
     told = {name: value for name, value in asdict(settings).items() if name not in ("tasks", "resets", "seed")}
     if settings.policy == EXPERT:
-        if settings.swapped or settings.changes:
+        if settings.swapped or settings.changes or settings.forecaster is not None:
             raise ValueError(
-                "--swapped, --every, --blend, --samples and --steps: the expert would ignore them; leave them out"
+                "--swapped, --every, --blend, --samples, --steps and --forecaster: the expert would ignore them; leave "
+                "them out"
             )
         return told
+    if settings.policy == FOLLOWER:
+        return told | _of_follower(settings)
+    if settings.forecaster is not None:
+        raise ValueError("--forecaster: a trained policy brings its own; leave it out")
     config, network = load_policy(settings.policy)
     executed = _as_executed(config, settings)
     return told | {
@@ -224,6 +244,29 @@ def _told_settings(settings: RolloutSettings) -> dict[str, Any]:
         "forecaster": config.forecaster,
         **asdict(executed.execution),
         **({} if config.tracks == "none" else asdict(executed.forecasting)),
+    }
+
+
+def _of_follower(settings: RolloutSettings) -> dict[str, Any]:
+    """What its report tells of it. Raises ValueError for what it cannot do."""
+    if settings.swapped or settings.blend is not None:
+        raise ValueError("--swapped and --blend: the follower would ignore them; leave them out")
+    from trajforecast_model.forecaster import Forecaster
+    from trajforecast_model.policy.follower import LOOKAHEAD
+
+    source = settings.forecaster or _FOLLOWER_FORECASTER
+    forecaster = Forecaster.from_pretrained(source)
+    every = _FOLLOWER_EVERY if settings.every is None else settings.every
+    ForecastingConfig(settings.samples if settings.samples is not None else _FOLLOWER_SAMPLES, settings.steps)
+    last = forecaster.config.num_frames - 1 - LOOKAHEAD
+    if not 1 <= every <= last + 1:
+        raise ValueError(f"--every {every}: expected 1 to {last + 1}, as far as the follower looks ahead in a forecast")
+    return {
+        "forecaster": source,
+        "weights": forecaster_digest(forecaster, with_tracks=True),
+        "every": every,
+        "samples": settings.samples or _FOLLOWER_SAMPLES,
+        "steps": settings.steps,
     }
 
 

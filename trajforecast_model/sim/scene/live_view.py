@@ -11,6 +11,7 @@ from trajforecast_model.sim.environment import TaskEnvironment
 from trajforecast_model.sim.scene.mesh_thinning import thin_for_rendering
 from trajforecast_model.sim.scene.rendering import SceneRenderer, camera_id
 from trajforecast_model.tracks.exact_tracks import focal_length
+from trajforecast_model.tracks.rigid.pinhole import Pinhole
 
 GRIP_SITE = "gripper0_grip_site"
 ARM_JOINTS = 9  # of the Panda, which comes first in LIBERO's scenes: seven and two fingers
@@ -71,6 +72,16 @@ class LiveView:
         """Of the view's optical frame, as ROS has it: x right, y down, z forward."""
         camera, data = camera_id(self._environment.model, view), self._environment.data
         return _pose(data.cam_xpos[camera], data.cam_xmat[camera].reshape(3, 3) @ _OPTICAL)
+
+    def camera(self, view: str) -> Pinhole:
+        """The view's camera as it stands now."""
+        number, data = camera_id(self._environment.model, view), self._environment.data
+        return Pinhole(
+            focal=np.full(2, self.focal_length(view)),
+            centre=np.full(2, self.image_size / 2),
+            position=data.cam_xpos[number].copy(),
+            rotation=data.cam_xmat[number].reshape(3, 3) @ _OPTICAL,
+        )
 
     def focal_length(self, view: str) -> float:
         """In pixels; the same for x and y."""

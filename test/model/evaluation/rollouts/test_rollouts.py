@@ -75,6 +75,35 @@ def test_two_processes_report_what_one_does(tiny_checkpoint, tmp_path, capsys):
     assert "choose another --out" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_the_follower_needs_a_forecaster_alone(tiny_checkpoint, tmp_path, capsys):
+    command = ["--policy", "follower", "--tasks", MILK, "--resets", 1, "--horizon", 6, "--out", tmp_path / "r.json"]
+    assert roll_out(*command, "--forecaster", tiny_checkpoint, "--every", 2, "-k", 2) == 0
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["episodes"][0]["steps"] == 6
+    told = report["settings"]
+    assert (told["policy"], told["every"], told["samples"]) == ("follower", 2, 2)
+    assert roll_out(*command, "--forecaster", tiny_checkpoint, "--every", 2, "-k", 4) == 2
+    assert "choose another --out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--swapped"], "follower would ignore"),
+        (["--blend", "0.5"], "follower would ignore"),
+        (["--every", "13"], "expected 1 to 12"),
+        (["--every", "0"], "expected 1 to 12"),
+        (["-k", "0"], "forecasting.samples"),
+        (["--forecaster", "nowhere"], "nowhere"),
+    ],
+)
+def test_what_the_follower_cannot_do_is_refused(tiny_checkpoint, tmp_path, capsys, arguments, complaint):
+    given = arguments if "--forecaster" in arguments else ["--forecaster", tiny_checkpoint, *arguments]
+    assert roll_out("--policy", "follower", "--tasks", 0, *given, "--out", tmp_path / "r.json") == 2
+    assert complaint in capsys.readouterr().err
+
+
 def test_a_report_that_another_run_writes_is_refused(tmp_path, capsys):
     with runner._owned(tmp_path / "r.json"):
         assert roll_out("--policy", "expert", "--tasks", 0, "--out", tmp_path / "r.json") == 2
@@ -90,6 +119,7 @@ def test_a_report_that_another_run_writes_is_refused(tmp_path, capsys):
         (["--tasks", "0", "--workers", "0"], "--workers 0"),
         (["--tasks", "0", "--film", "1:100000"], "not among those"),
         (["--tasks", "0", "--every", "4"], "expert would ignore"),
+        (["--tasks", "0", "--forecaster", "libero_object_tiny"], "expert would ignore"),
         (["--tasks", "0", "--against", "nothing.json"], "does not exist"),
         (["--suite", "libero_90", "--tasks", "0", "--perturb", "swap"], "LIBERO-PRO has no 'swap' of libero_90 task 0"),
     ],
@@ -109,6 +139,7 @@ def test_what_cannot_be_rolled_out_is_refused_before_the_work(tmp_path, capsys, 
         ("forecast", ["--every", "17"], "expected 1 to 16"),
         ("forecast", ["--blend", "1.5"], "execution.blend"),
         ("exact", [], "does not know"),
+        ("forecast", ["--forecaster", "libero_object_tiny"], "brings its own"),
     ],
 )
 def test_what_a_policy_cannot_do_is_refused(tiny_checkpoint, tmp_path, capsys, tracks, arguments, complaint):
