@@ -121,7 +121,7 @@ def test_the_steps_of_a_forecast_are_those_of_its_parts(forecaster):
         mean, std = forecaster.vae.encode(normalised)
         assert mean.shape == std.shape == (1, 3, ROWS * COLUMNS, 4)
         history = (mean - forecaster.latent_mean) / forecaster.latent_std
-        noise = forecaster._sampler.noise(history, 1, 3, ["front"])[:, 0]
+        noise = forecaster._sampler.noise(history, 1, [3], ["front"])[:, 0]
         torch.testing.assert_close(noise[0, 0] - history[0, -1], 0.1 * _drawn(3)[0], rtol=1e-4, atol=1e-5)
         z = noise
         for step in range(5):

@@ -36,7 +36,7 @@ def forecast_errors(
     """
     sampler = TrajloomSampler(config, networks, past.positions.device, torch.float32)
     history = sampler.encode_history(past.positions)
-    noise = torch.cat([sampler.noise(history[i : i + 1], k, seed, ["validation"]) for i, seed in enumerate(seeds)])
+    noise = sampler.noise(history, k, seeds, ["validation"] * len(seeds))
     seen = past.seen.flatten(2) if told_what_was_seen else None
     latents = sampler.sample_latents_with_history(history, noise, seen, text=text)
     decoded = sampler.decode(latents)  # [B, k, T, 2, rows, columns]
