@@ -121,6 +121,19 @@ class Forecaster(LoadedModel):
             allow_download=allow_download,
         )
 
+    @classmethod
+    def of_pictures(
+        cls, source: str | Path, device: str = "cpu", dtype: str = "float32", *, allow_download: bool = False
+    ) -> "Forecaster":
+        """As `from_pretrained`, for those who show it pictures alone. Raises ValueError for a checkpoint of TrajLoom, too."""
+        loaded = cls.from_pretrained(source, device, dtype, allow_download=allow_download)
+        if loaded.needs_history:
+            raise ValueError(
+                f"checkpoint {source} is of TrajLoom, which forecasts from the past alone; take one that forecasts from a "
+                "picture"
+            )
+        return loaded
+
     def predict(
         self,
         images: dict[str, np.ndarray],

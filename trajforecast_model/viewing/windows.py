@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from trajforecast_model.data.shards import ShardDataset
-from trajforecast_model.evaluation.forecasters.points import predict_windows
+from trajforecast_model.evaluation.forecasters.points import check_views, predict_windows
 from trajforecast_model.evaluation.reports.names import distinct_names
 from trajforecast_model.evaluation.windows import stable_number
 from trajforecast_model.forecaster import Forecaster
+from trajforecast_model.trajloom.forecaster import TrajloomForecaster
 from trajforecast_model.viewing.scenes import Scene, SeenView
 
 
@@ -36,6 +37,8 @@ def scenes_of_windows(
     names = distinct_names(checkpoints, lambda path: path.name) if checkpoints else []
     for name, checkpoint in zip(names, checkpoints, strict=True):
         forecaster = Forecaster.from_pretrained(checkpoint, device=device, dtype=dtype)
+        if not isinstance(forecaster, TrajloomForecaster):
+            check_views(data.info, forecaster.config.views)
         for of_models, (_, views) in zip(forecasts, windows, strict=True):
             seeds = [stable_number(window) for window in views]
             tracks, _ = predict_windows(forecaster, views, k, None, seeds)

@@ -7,21 +7,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from tiny_trajloom_networks import write_trajloom
 
 from trajforecast_model import Forecaster
 from trajforecast_model.checkpoint import load_config
 from trajforecast_model.flow.noise import sample_noise
 from trajforecast_model.networks.text_encoder import TextEncoderConfig, build_text_encoder
-from trajforecast_model.networks.trajloom.generator import Generator, GeneratorConfig
-from trajforecast_model.networks.trajloom.track_vae import TrajloomVAE, TrajloomVAEConfig
-from trajforecast_model.networks.trajloom.visibility import VisibilityHead, VisibilityHeadConfig
-from trajforecast_model.trajloom.checkpoint import (
-    LatentStatistics,
-    TrajloomConfig,
-    TrajloomNetworks,
-    fingerprint,
-    save_trajloom,
-)
 from trajforecast_model.trajloom.forecaster import TrajloomForecaster
 from trajforecast_model.trajloom.past import followed_past, future_in_pixels
 
@@ -29,41 +20,9 @@ FRAMES, ROWS, COLUMNS = 9, 3, 5
 SIZE = (48, 80)
 
 
-def randomised(module: torch.nn.Module) -> torch.nn.Module:
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
-    return module
-
-
-def write_checkpoint(folder: Path, visibility: bool = True) -> Path:
-    torch.manual_seed(0)
-    vae_config = TrajloomVAEConfig(
-        num_frames=FRAMES, image_size=SIZE, patch_size=16, dim=32, depth=2, heads=2, latent_channels=4, position_frequencies=4
-    )  # fmt: skip
-    generator_config = GeneratorConfig(
-        num_frames=FRAMES, cells=ROWS * COLUMNS, channels=4, video_channels=3, text_dim=384, dim=32, depth=2, heads=2
-    )  # fmt: skip
-    head_config = VisibilityHeadConfig(channels=4, dim=8) if visibility else None
-    vae = randomised(TrajloomVAE(vae_config))
-    config = TrajloomConfig(
-        vae=vae_config,
-        generator=generator_config,
-        latents=LatentStatistics((0.1,) * 4, (0.5,) * 4, fingerprint(vae)),
-        visibility=head_config,
-        text_encoder=TextEncoderConfig(source="minilm", pooling="mean", dim=384),
-        steps=2,
-    )
-    head = randomised(VisibilityHead(head_config)) if visibility else None
-    folder.mkdir(exist_ok=True)
-    save_trajloom(config, TrajloomNetworks(vae, randomised(Generator(generator_config)), head), folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("trajloom"))
+    return write_trajloom(tmp_path_factory.mktemp("trajloom"), frames=FRAMES, size=SIZE)
 
 
 @pytest.fixture
@@ -246,7 +205,7 @@ def test_a_caption_is_the_mean_over_what_umt5_makes_of_its_tokens(tmp_path):
 
 
 def test_a_caption_without_its_encoder_is_left_out(tmp_path):
-    folder = write_checkpoint(tmp_path / "checkpoint")
+    folder = write_trajloom(tmp_path / "checkpoint")
     config = (folder / "config.json").read_text()
     (folder / "config.json").write_text(config.replace('"minilm"', '"somewhere/umt5"'))
     forecaster, said = Forecaster.from_pretrained(folder), []
@@ -258,7 +217,7 @@ def test_a_caption_without_its_encoder_is_left_out(tmp_path):
 
 
 def test_without_a_visibility_head_there_is_none(tmp_path):
-    forecaster = Forecaster.from_pretrained(write_checkpoint(tmp_path / "checkpoint", visibility=False))
+    forecaster = Forecaster.from_pretrained(write_trajloom(tmp_path / "checkpoint", visibility=False))
     assert forecaster.predict_from_history({"front": moving(forecaster)}, k=1).visibility is None
     assert forecaster.visibility_head is None
 

@@ -151,7 +151,7 @@ class RolloutWorker:
             from trajforecast_model.forecaster import Forecaster
 
             self._policy = Policy(
-                _as_executed(config, settings), network, Forecaster.from_pretrained(config.forecaster)
+                _as_executed(config, settings), network, Forecaster.of_pictures(config.forecaster)
             )
         self._environment: TaskEnvironment | None = None
 
