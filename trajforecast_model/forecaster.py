@@ -243,6 +243,11 @@ class Forecaster(LoadedModel):
             past = past_tracks(history, images.shape[1:3], self.config.denoiser.history)
         return self._forecast(list(images), instructions, k, steps, seeds, [""] * len(images), solver, past)
 
+    def warm_up(self, views: list[str], k: int = 8, steps: int | None = None) -> None:
+        """Makes a forecast of nothing in particular: the first one is slow (allocation, kernel choice, compiling)."""
+        gray = np.full((*self.config.image_size, 3), 128, dtype=np.uint8)
+        self.predict(dict.fromkeys(views, gray), "warm up", k=k, steps=steps, seed=0)
+
     def release(self) -> None:
         """Gives the networks' memory back; nothing can be forecast afterwards."""
         self._encoders = None

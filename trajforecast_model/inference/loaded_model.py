@@ -58,10 +58,6 @@ class LoadedModel:
         self._sampler.compile(mode, backend)
         self._deadlines.compiled()
 
-    def warm_up(self, num_views: int, k: int = 8, steps: int | None = None) -> None:
-        """Makes a forecast of nothing in particular: the first one is slow (allocation, kernel choice, compiling)."""
-        self._forecast_nothing(num_views, self._effort(steps, k), None)
-
     def calibrate(self, num_views: int, k: int = 8, steps: int | None = None, solver: str | None = None) -> None:
         """Measures what forecasts cost on this machine, for `predict` with a deadline: nine of nothing in particular.
 

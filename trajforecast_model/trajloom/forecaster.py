@@ -221,6 +221,10 @@ class TrajloomForecaster(LoadedModel):
             points.take(*self._forecast(pasts, streams, effort, seeds, solver, None, text))
         return points.forecast()
 
+    def warm_up(self, views: list[str], k: int = 8, steps: int | None = None) -> None:
+        """See `Forecaster.warm_up`."""
+        self._forecast_nothing(len(views), self._effort(steps, k), None)
+
     @property
     def history_frames(self) -> int:
         """The past frames that a forecast is made from, without the present one."""

@@ -150,9 +150,7 @@ class RolloutWorker:
             config, network = load_policy(settings.policy)
             from trajforecast_model.forecaster import Forecaster
 
-            self._policy = Policy(
-                _as_executed(config, settings), network, Forecaster.of_pictures(config.forecaster)
-            )
+            self._policy = Policy(_as_executed(config, settings), network, Forecaster.of_pictures(config.forecaster))
         self._environment: TaskEnvironment | None = None
 
     def __call__(self, job: EpisodeJob) -> dict[str, Any]:
