@@ -70,17 +70,17 @@ class PastPictures:
         times = np.array([picture.time for picture in pictures], dtype=np.int64)
         if not len(times) or np.abs(times - time).min() > self._step / 2:
             return None
-        first, last = int(np.abs(times - steps[0]).argmin()), int(np.abs(times - time).argmin())
-        if first == 0 and times[0] > steps[0] + self._step / 2:
+        if times[0] > steps[0] + self._step / 2:
             return None
-        if not self._from_first and times[first] > steps[0]:
-            first = max(first - 1, 0)
+        first, last = max(np.searchsorted(times, steps[0], "right") - 1, 0), np.abs(times - time).argmin()
         tracks, found = self._followed([picture.gray for picture in pictures[first : last + 1]])
         index = np.interp(steps, times[first : last + 1], np.arange(len(tracks)))
         before = np.floor(index).astype(int)
         after = np.minimum(before + 1, len(tracks) - 1)
         share = (index - before)[:, None, None].astype(np.float32)
         between = (1 - share) * tracks[before] + share * tracks[after]
+        if self._from_first:  # they were there a little before, and what is there at the first step moves as they do
+            between += self._points.reshape(-1, 2) - between[0]
         seen = found[before] & (found[after] | (share[..., 0] == 0))
         shape = (1, len(steps), *self._points.shape[:2])
         return History(between.reshape(*shape, 2), seen.reshape(shape))
