@@ -32,7 +32,8 @@ class PointsOfCells:
         check_reach(0 if history is None else history.tracks.shape[1], config)
         grid = history.tracks.shape[2:4]
         check_history(history, images[0], grid)
-        self._points = check_points(grid, images[1:], config)
+        check_points(grid, images[1:], config)
+        self._turns = turns(grid, config)
         self._config, self._size = config, images[1:]
         now = query_points(grid, self._size)
         present = np.broadcast_to(now, (images[0], 1, *now.shape))
@@ -42,7 +43,7 @@ class PointsOfCells:
 
     def in_turn(self) -> Iterator[list[Past]]:
         """The pasts of one point a cell after the other; `take` is told of each what was forecast."""
-        for rows, columns in self._turns():
+        for rows, columns in self._turns:
             yield [
                 checked_past("", tracks[..., rows, columns, :], seen[..., rows, columns], self._size, self._config)
                 for tracks, seen in zip(self._tracks, self._seen, strict=True)
@@ -60,7 +61,7 @@ class PointsOfCells:
         shape = (*first.shape[:3], *self._tracks.shape[2:])
         tracks = np.empty(shape, np.float32)
         visibility = None if seen is None else np.empty(shape[:-1], np.float32)
-        for (rows, columns), (of_turn, seen_of_turn) in zip(self._turns(), self._parts, strict=True):
+        for (rows, columns), (of_turn, seen_of_turn) in zip(self._turns, self._parts, strict=True):
             tracks[..., rows, columns, :] = of_turn
             if visibility is not None:
                 visibility[..., rows, columns] = seen_of_turn
@@ -69,16 +70,17 @@ class PointsOfCells:
     def _as_their_cell_moves(
         self, tracks: np.ndarray, visibility: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        p, q = self._points
+        p, q = check_grid(self._tracks.shape[2:4], self._config)
         moved = (tracks - tracks[:, :, :1]).repeat(p, axis=3).repeat(q, axis=4)
         dense = self._tracks[:, None, -1:] + moved
         return dense, None if visibility is None else visibility.repeat(p, axis=3).repeat(q, axis=4)
 
-    def _turns(self) -> list[tuple[slice, slice]]:
-        """Rows and columns of every cell's first point, of its second one, and so on: of those that are forecast."""
-        p, q = self._points
-        turns = [(i, j) for i in range(p) for j in range(q)] if self._config.any_point else [(0, 0)]
-        return [(slice(i, None, p), slice(j, None, q)) for i, j in turns]
+
+def turns(grid: tuple[int, int], config: TrajloomConfig) -> list[tuple[slice, slice]]:
+    """Rows and columns of every cell's first point, of its second one, and so on: of those that the network knows."""
+    p, q = check_grid(grid, config)
+    places = [(i, j) for i in range(p) for j in range(q)] if config.any_point else [(0, 0)]
+    return [(slice(i, None, p), slice(j, None, q)) for i, j in places]
 
 
 def check_reach(frames: int, config: TrajloomConfig) -> None:
@@ -91,22 +93,24 @@ def check_reach(frames: int, config: TrajloomConfig) -> None:
         )
 
 
-def check_points(grid: tuple[int, int], size: tuple[int, int], config: TrajloomConfig) -> tuple[int, int]:
-    """How many rows and columns of the points of a present grid, over pictures of `size`, lie in a cell.
-
-    Raises:
-        ValueError: where that is no whole number, or the network was trained on other points.
-    """
-    if config.anchor != "present":
-        raise ValueError(
-            "the checkpoint's points are on the grid in the first frame of the past, the data's in the present one; take a "
-            "checkpoint that was trained on data prepared with --anchor present"
-        )
+def check_grid(grid: tuple[int, int], config: TrajloomConfig) -> tuple[int, int]:
+    """How many of a grid's rows and columns of points lie in a cell. Raises ValueError where that is no whole number."""
     if any(points % cells for points, cells in zip(grid, config.grid, strict=True)):
         raise ValueError(
             f"the data has {grid[0]} x {grid[1]} points, the checkpoint {config.grid[0]} x {config.grid[1]} cells, which do "
             "not divide them; prepare the data with the checkpoint's --grid, or a multiple of it"
         )
+    return grid[0] // config.grid[0], grid[1] // config.grid[1]
+
+
+def check_points(grid: tuple[int, int], size: tuple[int, int], config: TrajloomConfig) -> None:
+    """Raises ValueError for points of a present grid, over pictures of `size`, that the network was not trained on."""
+    if config.anchor != "present":
+        raise ValueError(
+            "the checkpoint's points are on the grid in the first frame of the past, the data's in the present one; take a "
+            "checkpoint that was trained on data prepared with --anchor present"
+        )
+    check_grid(grid, config)
     x, y = point_in_cell(query_points(grid, size)[0, 0], size, config.image_size)
     if not config.any_point and max(abs(x - config.point[0]), abs(y - config.point[1])) > _SAME_PLACE:
         raise ValueError(
@@ -114,4 +118,3 @@ def check_points(grid: tuple[int, int], size: tuple[int, int], config: TrajloomC
             f"trained on points at {config.point[0]:g} and {config.point[1]:g} alone; evaluate it on data like its own, or "
             "train it with `points: any`"
         )
-    return grid[0] // config.grid[0], grid[1] // config.grid[1]

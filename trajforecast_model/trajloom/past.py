@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trajforecast_model.inference.past import at_steps, check_frames
-from trajforecast_model.tracks.grid import normalise, rescale
+from trajforecast_model.tracks.grid import denormalise, normalise, rescale
 from trajforecast_model.tracks.history import History
 from trajforecast_model.tracks.optical_flow import follow
 from trajforecast_model.trajloom.checkpoint import TrajloomConfig
@@ -79,8 +79,8 @@ def checked_past(
             f"history of view {view!r}: {gaps.sum()} positions are not finite and {said}; mark them not visible"
         )
     if visible is not None:
-        in_pixels = rescale(tracks, (height, width), config.image_size) - _FIRST_CENTRE
-        visible = visible & _inside(in_pixels, config.image_size)
+        pixels = rescale(tracks, (height, width), config.image_size) - _FIRST_CENTRE
+        visible = visible & _inside(pixels, config.image_size)
     start = query_points(config, (height, width))
     return Past(tracks if finite.all() else _without_gaps(tracks, finite, start), visible, (height, width))
 
@@ -172,6 +172,11 @@ def normalised_past(past: Past, config: TrajloomConfig) -> Tensor:
 def normalised(tracks, image_size: tuple[int, int], model_size: tuple[int, int]):
     """Pixels [..., 2] of an image of `image_size` (height, width) to TrajLoom's coordinates; numpy or torch."""
     return normalise(rescale(tracks, image_size, model_size) - _FIRST_CENTRE, model_size)
+
+
+def in_pixels(tracks, image_size: tuple[int, int], model_size: tuple[int, int]):
+    """TrajLoom's coordinates [..., 2] to pixels of an image of `image_size` (height, width); undoes `normalised`."""
+    return rescale(denormalise(tracks, model_size) + _FIRST_CENTRE, model_size, image_size)
 
 
 def future_in_pixels(tracks: Tensor, image_size: tuple[int, int], config: TrajloomConfig) -> tuple[Tensor, Tensor]:

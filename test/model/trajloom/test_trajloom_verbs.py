@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from layouts import write_video
 from moving_data import TASK, prepared
 from tiny_trajloom_networks import write_trajloom
@@ -16,6 +17,8 @@ from trajforecast_model.cli import main
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset, Window
 from trajforecast_model.evaluation.protocol import evaluate
 from trajforecast_model.evaluation.trajloom.benchmark import evaluate_checkpoint
+from trajforecast_model.evaluation.trajloom.models import RECONSTRUCTION
+from trajforecast_model.evaluation.trajloom.reconstruction import reconstructed
 from trajforecast_model.tracks.grid import query_points
 from trajforecast_model.tracks.history import History
 from trajforecast_model.viewing.windows import scenes_of_windows
@@ -137,9 +140,22 @@ def test_a_model_of_one_point_a_cell_moves_the_others_along(data, corner, tmp_pa
     assert evaluate(corner, data, [1], tmp_path / "r.json")["views"]["effector"]["n_windows"] == 2
 
 
-def test_trajlooms_benchmark_takes_prepared_data_and_a_checkpoint(data, corner, tmp_path):
+def test_trajlooms_benchmark_takes_prepared_data_and_a_checkpoint(data, corner, any_point, tmp_path):
     report = evaluate_checkpoint(corner, data, tmp_path / "r.json")
     assert set(report["views"]) == {"side", "effector"} and "corner" in report["model"]
+    assert RECONSTRUCTION not in json.dumps(report), "its VAE knows one point a cell"
+    assert RECONSTRUCTION in json.dumps(evaluate_checkpoint(any_point, data, tmp_path / "any.json"))
+
+
+def test_what_the_vae_makes_of_the_future_is_that_of_its_points_in_turn(data, any_point):
+    forecaster, made = Forecaster.from_pretrained(any_point), ShardDataset(data, "val")[0]
+    again = reconstructed(forecaster, [made])
+    assert again.shape == (1, 16, 8, 8, 2) and np.array_equal(again[0, 0], made.tracks[0])
+    future = torch.from_numpy(made.tracks[1:, 1::2, ::2] - 0.5).movedim(-1, 1)[None] / 64 - 1
+    with torch.inference_mode():
+        decoded = forecaster.vae.decode(forecaster.vae.encode(future)[0])
+    expected = 64 * (decoded[0].movedim(1, -1).numpy() + 1) + 0.5
+    np.testing.assert_allclose(again[0, 1:, 1::2, ::2], expected, atol=1e-3)
 
 
 def test_prepared_data_is_looked_at_with_the_past_of_its_windows(data, corner):
