@@ -256,9 +256,9 @@ class ForecastThread:
                 waiting_for = "a subscriber"
             elif late:
                 waiting_for = "images from " + " and ".join(f"{view} ({silence[view]})" for view in late)
-            lacking = {} if self._following is None else self._lacking()
-            if waiting_for is None and heard and all(view in lacking for view in heard if view not in silence):
-                waiting_for = _said(lacking)
+            lacking, speaking = self._lacking(), [view for view in heard if view not in silence]
+            if waiting_for is None and speaking and all(view in lacking for view in speaking):
+                waiting_for = "the past: " + _said({view: lacking[view] for view in speaking})
             refusals = {view: f"refused, {why}" for view, why in self._usage.refused.items()}
             working_on, working_for = self._usage.working(now)
             rate = self._settings.max_rate
@@ -441,7 +441,8 @@ class ForecastThread:
             fitted, past = ({view: of[view] for view in of if view not in lacking} for of in (fitted, past))
             self._count_dropped(job, "waiting for the past", len(lacking))
         if not fitted:
-            return _failure(f"the forecast waits for {_said(self._lacking() or dict.fromkeys(lacking, 'not ready'))}")
+            held = {view: self._lacking().get(view, "its past not ready in time") for view in lacking}
+            return _failure(f"the forecast waits for the past: {_said(held)}")
         forecast = self._forecaster.predict(
             {view: part.picture for view, part in fitted.items()},
             job.instruction or None,
@@ -489,12 +490,13 @@ class ForecastThread:
 
     def _lacking(self) -> dict[str, str]:
         """How much past there is and how much is wanted, by view, of the views that have less than the model needs."""
-        if not self._forecaster.needs_history:
+        following = self._following
+        if following is None or not self._forecaster.needs_history:
             return {}
         wanted, dt = self._forecaster.history_frames, self._forecaster.config.dt
         return {
             view: f"{steps} of {wanted} frames of its past, {dt:g} s apart"
-            for view, steps in self._following.steps().items()
+            for view, steps in following.steps().items()
             if steps < wanted
         }
 
@@ -531,7 +533,7 @@ class ForecastThread:
 
 
 def _said(lacking: dict[str, str]) -> str:
-    return "the past: " + ", ".join(f"{view} has {what}" for view, what in lacking.items())
+    return ", ".join(f"{view} has {what}" for view, what in lacking.items())
 
 
 def _failure(message: str) -> Predict.Response:

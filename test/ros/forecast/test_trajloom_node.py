@@ -1,6 +1,8 @@
 """A node whose checkpoint is TrajLoom's: it waits for its past, says how much is there, and forecasts from it."""
 
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,11 +13,15 @@ from robot import NODE, Robot, settings
 from std_msgs.msg import Header
 from test_forecasting import Caller
 from tiny_trajloom_networks import write_trajloom
+from waiting import LIMIT_SECONDS
 
 from trajforecast_model import Forecaster
+from trajforecast_ros.forecast.history import following
+from trajforecast_ros.forecast.observing import Observer
 from trajforecast_ros.forecast.pairing import Frame
 from trajforecast_ros.images import to_message
 from trajforecast_ros.messages import nanoseconds, read_summary, read_tracks
+from trajforecast_ros.viewing.markers import track_marker
 
 PAST, DT = 8, 0.05  # frames before the present one, and seconds between them
 SIZE = (48, 80)  # height, width: the checkpoint's, and the cameras'
@@ -167,3 +173,57 @@ def test_no_instruction_is_waited_for(caller):
     assert not calls.thread.lacks_instruction(calls._settings)
     calls.show(*VIEWS, until=PAST + 1)
     assert calls.call().success
+
+
+def test_a_past_that_is_not_ready_in_time_is_waited_for(caller, monkeypatch):
+    calls = caller()
+    calls.show(*VIEWS, until=PAST + 1)
+    assert calls.call().success
+    go_on, to_rgb = threading.Event(), following.to_rgb
+    monkeypatch.setattr(following, "to_rgb", lambda message: go_on.wait(LIMIT_SECONDS) and to_rgb(message))
+    calls.thread._following.budget = 1.0
+    calls.show(*VIEWS, start=PAST + 1, until=PAST + 2)
+    answer = calls.call()
+    go_on.set()
+    assert not answer.success and "side has its past not ready in time" in answer.message
+    calls.thread._following.budget = 0.0
+    assert calls.call().success
+
+
+def test_where_all_cameras_have_fallen_silent_it_is_images_that_are_waited_for(caller):
+    calls = caller()
+    calls.listened = True
+    calls.show(*VIEWS, until=3)
+    assert calls.thread.standing().waiting_for.startswith("the past: side has")
+    calls.thread.update(replace(calls._settings, camera_timeout=0.05))
+    deadline = time.monotonic() + LIMIT_SECONDS
+
+    def waiting_for() -> str:
+        calls.thread.look_around(judge_silence=True)
+        return calls.thread.standing().waiting_for or ""
+
+    while "the past" in waiting_for():
+        assert time.monotonic() < deadline
+    assert waiting_for().startswith("images")
+
+
+def test_a_forecast_is_scored_and_drawn(caller):
+    scores = []
+    observer = Observer(scores.append, lambda error: pytest.fail(error))
+    calls = caller()
+    calls.show(*VIEWS, until=PAST + 1)
+    assert calls.call().success
+    [result] = calls.results
+    for view in VIEWS:
+        observer.add_image(result.job.frames[view])
+    observer.add_forecast(result)
+    for index in range(PAST + 1, 2 * PAST + 3):
+        for view in VIEWS:
+            message = to_message(shown(index), header(index))
+            observer.add_image(Frame(view, message, nanoseconds(message.header), time.monotonic()))
+        while observer.busy:
+            pass
+    observer.close()
+    assert not observer.given_up and len(scores) == 1 and scores[0].num_steps == PAST + 2
+    samples = result.forecast.tracks[0]
+    assert track_marker(samples, result.forecast.mean_track[0], result.circumstances.sources[0], lifetime=1.0).points
