@@ -37,8 +37,9 @@ class PointsOfCells:
         self._config, self._size = config, images[1:]
         now = query_points(grid, self._size)
         present = np.broadcast_to(now, (images[0], 1, *now.shape))
-        self._tracks = np.concatenate([history.tracks[:, -before:], present], axis=1)
+        tracks = np.concatenate([history.tracks[:, -before:], present], axis=1)
         self._seen = np.pad(history.visible[:, -before:], ((0, 0), (0, 1), (0, 0), (0, 0)), constant_values=True)
+        self._tracks = _without_what_is_not_shown(tracks, self._seen)
         self._parts: list[tuple[np.ndarray, np.ndarray | None]] = []
 
     def in_turn(self) -> Iterator[list[Past]]:
@@ -74,6 +75,14 @@ class PointsOfCells:
         moved = (tracks - tracks[:, :, :1]).repeat(p, axis=3).repeat(q, axis=4)
         dense = self._tracks[:, None, -1:] + moved
         return dense, None if visibility is None else visibility.repeat(p, axis=3).repeat(q, axis=4)
+
+
+def _without_what_is_not_shown(tracks: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Before the first frame in which anything is seen, points stay where they are in it, as before a demo's beginning."""
+    shown = np.maximum.accumulate(seen.any(axis=(2, 3)), axis=1)  # [B, frames]
+    first = shown.argmax(axis=1)
+    frames = np.maximum(np.arange(seen.shape[1]), first[:, None])  # [B, frames]
+    return np.take_along_axis(tracks, frames[..., None, None, None], axis=1)
 
 
 def turns(grid: tuple[int, int], config: TrajloomConfig) -> list[tuple[slice, slice]]:

@@ -15,10 +15,12 @@ from tiny_trajloom_networks import write_trajloom
 from trajforecast_model import Forecaster
 from trajforecast_model.cli import main
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset, Window
+from trajforecast_model.evaluation.forecasters.points import predict_windows
 from trajforecast_model.evaluation.protocol import evaluate
 from trajforecast_model.evaluation.trajloom.benchmark import evaluate_checkpoint
 from trajforecast_model.evaluation.trajloom.models import RECONSTRUCTION
 from trajforecast_model.evaluation.trajloom.reconstruction import reconstructed
+from trajforecast_model.evaluation.windows import with_newest_history
 from trajforecast_model.tracks.grid import query_points
 from trajforecast_model.tracks.history import History
 from trajforecast_model.viewing.windows import scenes_of_windows
@@ -126,6 +128,22 @@ def test_points_in_turn_are_those_of_forecasts_of_one_point_a_cell(data, any_poi
     first, _ = forecaster.forecast_batch(made.image[None], ["go"], 2, None, [3], history=past)
     np.testing.assert_allclose(tracks[..., ::2, ::2, :], first[..., ::2, ::2, :], atol=1e-3)
     assert np.abs(tracks[..., 1::2, 1::2, :] - first[..., 1::2, 1::2, :]).max() > 1e-2, "the others have their own"
+
+
+@pytest.mark.parametrize("frames", [0, 4])
+def test_of_the_past_that_is_not_shown_nothing_is_known(data, corner, tmp_path, frames):
+    """Neither where points were nor that they were seen; it is as at a demo's beginning."""
+    forecaster, made = Forecaster.from_pretrained(corner), ShardDataset(data, "val")[0]
+    forecasts = []
+    for drifted in (0.0, 5.0):
+        tracks = made.history_tracks.copy()
+        tracks[: PAST - frames] += drifted
+        less = with_newest_history(replace(made, history_tracks=tracks), frames)
+        forecasts.append(predict_windows(forecaster, [less], 1, None, [3])[0])
+    whole = predict_windows(forecaster, [made], 1, None, [3])[0]
+    assert np.array_equal(*forecasts) and np.abs(forecasts[0] - whole).max() > 1e-3
+    report = evaluate(corner, data, [1], tmp_path / "r.json", history=frames)
+    assert report["convention"]["history_frames"] == frames
 
 
 def test_a_model_of_one_point_a_cell_moves_the_others_along(data, corner, tmp_path):
