@@ -268,6 +268,15 @@ class Forecaster(LoadedModel):
     def needs_instruction(self) -> bool:
         return self.config.text_encoder is not None
 
+    @property
+    def temperature(self) -> float:
+        """Standard deviation of the noise that samples start from: above 1 they differ more. The checkpoint's, unless set."""
+        return self._sampler.temperature
+
+    @temperature.setter
+    def temperature(self, temperature: float) -> None:
+        self._sampler.temperature = temperature
+
     # The networks behind it, for those who need them.
 
     @property
