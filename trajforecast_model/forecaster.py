@@ -6,7 +6,6 @@ forecast.tracks  # float32 [V, k, T, H, W, 2], pixels of each view's image
 """
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,30 +24,36 @@ from trajforecast_model.checkpoint import (
     load_config,
     load_weights,
 )
+from trajforecast_model.flow.noise import check_seed
 from trajforecast_model.forecast import Forecast
-from trajforecast_model.images import check_image
+from trajforecast_model.images import check_image, check_views
 from trajforecast_model.inference import budget
 from trajforecast_model.inference.budget import Effort
-from trajforecast_model.inference.effort import Deadlines, checked_effort
 from trajforecast_model.inference.encoding import Encoders
-from trajforecast_model.inference.past import at_steps, check_frames, check_history, followed_back, joined, past_tracks
+from trajforecast_model.inference.loaded_model import LoadedModel
+from trajforecast_model.inference.past import (
+    at_steps,
+    check_frames,
+    check_history,
+    check_views_of_past,
+    followed_back,
+    joined,
+    past_tracks,
+)
 from trajforecast_model.inference.sampling import Sampler, to_pixels
 from trajforecast_model.networks.denoiser import Denoiser
 from trajforecast_model.networks.history_encoder import PastTracks
 from trajforecast_model.networks.image_encoder import build_image_encoder
-from trajforecast_model.networks.text_encoder import TextEncoder, warn_on_stderr
+from trajforecast_model.networks.text_encoder import TextEncoder
 from trajforecast_model.networks.track_vae import TrackVAE
 from trajforecast_model.networks.visibility_head import VisibilityHead
-from trajforecast_model.runtime.device import checked_device, slow_in
 from trajforecast_model.tracks.grid import query_points, rescale
 from trajforecast_model.tracks.history import History
 from trajforecast_model.trajloom.checkpoint import is_trajloom
 from trajforecast_model.trajloom.forecaster import TrajloomForecaster
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
-
-class Forecaster:
+class Forecaster(LoadedModel):
     """A loaded model. Not safe for use from several threads at once. `warn` is told of words that it does not understand.
 
     Raises:
@@ -57,7 +62,6 @@ class Forecaster:
 
     generates = "tracks"
     sampler = Sampler
-    warn: Callable[[str], None] = staticmethod(warn_on_stderr)
 
     def __init__(
         self,
@@ -73,22 +77,15 @@ class Forecaster:
         dtype: str = "float32",
         allow_download: bool = False,
     ):
-        if dtype not in DTYPES:
-            raise ValueError(f"dtype: got {dtype!r}, expected one of {', '.join(DTYPES)}")
+        super().__init__(model_id, device, dtype)
         if config.generates != self.generates:
             raise ValueError(
                 f"the checkpoint generates {config.generates}, not {self.generates}: it is an ablation for `trajforecast "
                 "evaluate` alone"
             )
         self.config = config
-        self.model_id = model_id
-        self.device = checked_device(device)
-        self.dtype = DTYPES[dtype]
-        if (slow := slow_in(self.dtype, self.device)) is not None:
-            self.warn(f"dtype bfloat16: {slow}")
         self._encoders = Encoders(config, self.device, self.dtype, image_encoder, text_encoder, allow_download)
         self._sampler = self.sampler(config, denoiser, vae, self.device, self.dtype, visibility_head)
-        self._deadlines = Deadlines()
 
     @classmethod
     def from_pretrained(
@@ -123,6 +120,19 @@ class Forecaster:
             dtype=dtype,
             allow_download=allow_download,
         )
+
+    @classmethod
+    def of_pictures(
+        cls, source: str | Path, device: str = "cpu", dtype: str = "float32", *, allow_download: bool = False
+    ) -> "Forecaster":
+        """As `from_pretrained`, for those who show it pictures alone. Raises ValueError for a checkpoint of TrajLoom, too."""
+        loaded = cls.from_pretrained(source, device, dtype, allow_download=allow_download)
+        if loaded.needs_history:
+            raise ValueError(
+                f"checkpoint {source} is of TrajLoom, which forecasts from the past alone; take one that forecasts from a "
+                "picture"
+            )
+        return loaded
 
     def predict(
         self,
@@ -162,9 +172,9 @@ class Forecaster:
             ValueError: for what cannot be forecast, saying what to change.
         """
         started = budget.clock()
-        self._check_views(images)
+        check_views(images, self.config.views)
         views = tuple(images)
-        effort = checked_effort(self.config.steps if steps is None else steps, k)
+        effort = self._effort(steps, k)
         if deadline_ms is not None:
             effort = self._effort_within(deadline_ms, started, effort, len(views), instruction, solver)
         past = self._past(images, history or {}, history_stamps or {}, history_tracks or {})
@@ -193,37 +203,6 @@ class Forecaster:
             seconds=ended - started,
             deadline_ms=deadline_ms,
         )
-
-    def compile(self, mode: str = "default", backend: str | Callable = "inductor") -> None:
-        """Has torch.compile fuse the solver's network and the decoder, which pays on a GPU.
-
-        The first forecast of each number of views and samples then waits for the compiler (minutes), so that a deadline
-        takes solver steps away and no samples. What it made is kept in TORCHINDUCTOR_CACHE_DIR for the next start; a CPU
-        needs a C++ compiler.
-
-        Args:
-            mode, backend: see `compilation.compiled`.
-
-        Raises:
-            ValueError: for a mode that there is not.
-        """
-        self._sampler.compile(mode, backend)
-        self._deadlines.compiled()
-
-    def calibrate(self, num_views: int, k: int = 8, steps: int | None = None, solver: str | None = None) -> None:
-        """Measures what forecasts cost on this machine, for `predict` with a deadline: nine forecasts of blank images.
-
-        Args:
-            k, steps: the most that will be asked for. Compiled networks are measured, by five forecasts, for this k alone.
-        """
-        blank = [np.zeros((*self.config.image_size, 3), dtype=np.uint8)] * num_views
-
-        def forecast(effort: Effort) -> None:
-            self._forecast(
-                blank, ["stay"] * num_views, effort.k, effort.steps, [0] * num_views, [""] * num_views, solver
-            )
-
-        self._deadlines.measure(num_views, checked_effort(self.config.steps if steps is None else steps, k), forecast)
 
     def predict_batch(
         self,
@@ -264,15 +243,15 @@ class Forecaster:
             past = past_tracks(history, images.shape[1:3], self.config.denoiser.history)
         return self._forecast(list(images), instructions, k, steps, seeds, [""] * len(images), solver, past)
 
-    def device_memory(self) -> int | None:
-        """Bytes that PyTorch holds on the GPU; None on a CPU, where they are the process's."""
-        return torch.cuda.memory_allocated(self.device) if self.device.type == "cuda" else None
+    def warm_up(self, views: list[str], k: int = 8, steps: int | None = None) -> None:
+        """Makes a forecast of nothing in particular: the first one is slow (allocation, kernel choice, compiling)."""
+        gray = np.full((*self.config.image_size, 3), 128, dtype=np.uint8)
+        self.predict(dict.fromkeys(views, gray), "warm up", k=k, steps=steps, seed=0)
 
     def release(self) -> None:
         """Gives the networks' memory back; nothing can be forecast afterwards."""
-        self._encoders = self._sampler = None
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._encoders = None
+        super().release()
 
     @property
     def history_frames(self) -> int:
@@ -281,17 +260,13 @@ class Forecaster:
         return 0 if history is None else history.frames
 
     @property
-    def is_compiled(self) -> bool:
-        return self._deadlines.is_compiled
+    def needs_history(self) -> bool:
+        """Whether nothing is forecast of a view without all of its past."""
+        return False
 
     @property
-    def before_step(self) -> Callable[[], None] | None:
-        """Called before every solver step: what it raises ends the forecast, and it may make another one meanwhile."""
-        return self._sampler.before_step
-
-    @before_step.setter
-    def before_step(self, call: Callable[[], None] | None) -> None:
-        self._sampler.before_step = call
+    def needs_instruction(self) -> bool:
+        return self.config.text_encoder is not None
 
     @property
     def temperature(self) -> float:
@@ -364,10 +339,9 @@ class Forecaster:
         """float32 [B, k, T, H, W, 2], each image's in its own pixels, and [B, k, T, H, W], see `Forecast`."""
         for stream, image in zip(streams, images, strict=True):
             check_image(image, stream or "image")
-        effort = checked_effort(self.config.steps if steps is None else steps, k)
+        effort = self._effort(steps, k)
         for seed in seeds:
-            if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-                raise ValueError(f"seed: got {seed!r}, expected a whole number of at least 0")
+            check_seed(seed)
         text = self.encode_text(instructions)
         image_tokens = self.encode_images(images)
         known = self._sampler.known_frame(images, image_tokens)
@@ -380,30 +354,15 @@ class Forecaster:
         if self.config.anchor_first_frame:
             for samples, size in zip(tracks, sizes, strict=True):
                 samples[:, 0] = _query_points_at(self.config.grid, self.config.image_size, size)
-        if not is_finite:
-            raise ValueError(
-                f"the forecast of model {self.model_id!r} has values that are not finite; its weights are damaged, or "
-                "overflow in this dtype: try float32"
-            )
+        self._check_finite(is_finite)
         return tracks, None if seen is None else seen.cpu().numpy()
 
-    def _effort_within(
-        self,
-        deadline_ms: float,
-        started: float,
-        wanted: Effort,
-        num_views: int,
-        instruction: str | None,
-        solver: str | None,
-    ) -> Effort:
-        if not deadline_ms > 0:
-            raise ValueError(f"deadline_ms: got {deadline_ms!r}, expected milliseconds above 0")
-        if (solver or self.config.solver) == "dopri5":
-            raise ValueError("deadline_ms: dopri5 chooses its own steps and keeps no deadline; take another solver")
-        self.encode_text([instruction])  # once an instruction: not among the costs, but among this call's time
-        if not self._deadlines.are_known(num_views, wanted.k):
-            self.calibrate(num_views, wanted.k, wanted.steps, solver)
-        return self._deadlines.choose(num_views, wanted, deadline_ms / 1000 - (budget.clock() - started))
+    def _forecast_nothing(self, num_views: int, effort: Effort, solver: str | None) -> None:
+        blank = [np.zeros((*self.config.image_size, 3), dtype=np.uint8)] * num_views
+        self._forecast(blank, ["stay"] * num_views, effort.k, effort.steps, [0] * num_views, [""] * num_views, solver)
+
+    def _encode_instruction(self, instruction: str | None) -> None:
+        self.encode_text([instruction])
 
     def _past(
         self,
@@ -413,14 +372,7 @@ class Forecaster:
         tracks: dict[str, History],
     ) -> PastTracks | None:
         """Of every view, one of which nothing is seen where none is given; None where none is given at all."""
-        for name, given, among in (
-            ("history", history, images), ("history_tracks", tracks, images), ("history_stamps", stamps, history),
-        ):  # fmt: skip
-            if unknown := sorted(given.keys() - among.keys()):
-                wanted = "views that have an image" if among is images else "views that have a history"
-                raise ValueError(f"{name}: got {unknown}, expected only {wanted}, {sorted(among)}")
-        if both := sorted(history.keys() & tracks.keys()):
-            raise ValueError(f"history and history_tracks: both are given for {both}; give one of them")
+        check_views_of_past(images, history, stamps, tracks)
         if not history and not tracks:
             return None
         self._check_takes_history()
@@ -453,18 +405,6 @@ class Forecaster:
                 f"history: the model {self.model_id!r} sees the present alone; leave the history out, or load a model with "
                 "history"
             )
-
-    def _check_views(self, images: dict[str, np.ndarray]) -> None:
-        if not isinstance(images, dict):
-            raise ValueError(
-                f"images: got a {type(images).__name__}, expected a dict of one image a view, such as "
-                f"{{{self.config.views[0]!r}: image}}"
-            )
-        if not images:
-            raise ValueError(f"no image given; expected one or more of the views {', '.join(self.config.views)}")
-        for view in images:
-            if view not in self.config.views:
-                raise ValueError(f"view {view!r} is unknown; this model's views are {', '.join(self.config.views)}")
 
 
 @lru_cache(8)  # a forecast would take 0.1 ms to compute them again, for each view

@@ -16,6 +16,25 @@ def check_image(image: np.ndarray, name: str) -> None:
         raise ValueError(f"image {name!r}: is empty, its shape is {list(image.shape)}")
 
 
+def check_views(images: dict[str, np.ndarray], known: tuple[str, ...] | None = None) -> None:
+    """Raises ValueError unless that is a dict of images by view, of one view at least.
+
+    Args:
+        known: the views that a model was trained on; None where it knows no views apart.
+    """
+    example = known[0] if known else "side"
+    if not isinstance(images, dict):
+        raise ValueError(
+            f"images: got a {type(images).__name__}, expected a dict of one image a view, such as {{{example!r}: image}}"
+        )
+    if not images:
+        wanted = f"of the views {', '.join(known)}" if known else f"by view, such as {{{example!r}: image}}"
+        raise ValueError(f"no image given; expected one or more {wanted}")
+    for view in images:
+        if known and view not in known:
+            raise ValueError(f"view {view!r} is unknown; this model's views are {', '.join(known)}")
+
+
 def decode_rgb(data: bytes) -> np.ndarray | None:
     """An encoded picture as uint8 RGB [H, W, 3]; None where it is none, is damaged, or claims to be too large.
 

@@ -18,7 +18,7 @@ from trajforecast_model.benchmarks.official import OfficialForecaster
 from trajforecast_model.benchmarks.report import environment, finish
 from trajforecast_model.benchmarks.timing import interleaved, peak_memory_of, ratios, span
 from trajforecast_model.checkpoint import ForecastConfig
-from trajforecast_model.forecaster import DTYPES
+from trajforecast_model.inference.loaded_model import DTYPES
 
 
 def compare_with_official(

@@ -37,7 +37,7 @@ def bench(
     """
     if runs < 1:
         raise ValueError(f"runs: got {runs}, expected at least 1")
-    forecaster = Forecaster.from_pretrained(checkpoint, device=device, dtype=dtype)
+    forecaster = Forecaster.of_pictures(checkpoint, device=device, dtype=dtype)
     known = forecaster.config.views
     if not 1 <= num_views <= len(known):
         raise ValueError(f"views: got {num_views}, expected 1 to {len(known)}, the views of the checkpoint")

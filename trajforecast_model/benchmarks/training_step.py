@@ -25,7 +25,7 @@ from trajforecast_model.benchmarks.training_programs import (
     prepare_recorded,
 )
 from trajforecast_model.data.shards import ShardDataset
-from trajforecast_model.forecaster import DTYPES
+from trajforecast_model.inference.loaded_model import DTYPES
 from trajforecast_model.runtime.device import checked_device
 from trajforecast_model.training.batches import BatchShare, training_batches
 

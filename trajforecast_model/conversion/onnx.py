@@ -46,7 +46,7 @@ def export_onnx(checkpoint: str | Path, out: Path, *, views: int = 2, k: int = 8
         if value < 1:
             raise ValueError(f"{name}: got {value}, expected at least 1")
     with new_folder(out) as folder:
-        forecaster = Forecaster.from_pretrained(checkpoint)
+        forecaster = Forecaster.of_pictures(checkpoint)
         for name, (network, inputs, output) in _networks(forecaster, views, k).items():
             _export(network, inputs, output, folder / f"{name}.onnx")
         save_config(forecaster.config, folder)

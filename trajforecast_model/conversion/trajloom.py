@@ -4,17 +4,23 @@ Sizes are read off the tensors: the picture's off the field of anchors, frames a
 not in the weights, and have 64 channels in all of TrajLoom.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from trajforecast_model.conversion.official_weights import (
+    HEAD_DIM,
+    depth_of,
+    filled,
+    is_same_table,
+    read_network,
+    tensor_of,
+)
 from trajforecast_model.conversion.trajloom_keys import generator_weights, vae_weights, visibility_weights
 from trajforecast_model.files.atomic import new_folder
 from trajforecast_model.files.json_files import read_object
-from trajforecast_model.files.state_dicts import read_state_dict
 from trajforecast_model.networks.positions import sincos_1d, sincos_2d
 from trajforecast_model.networks.trajloom.frames import latent_steps
 from trajforecast_model.networks.trajloom.generator import Generator, GeneratorConfig
@@ -30,10 +36,8 @@ from trajforecast_model.trajloom.checkpoint import (
 )
 
 OFFICIAL_STATISTICS = Path(__file__).with_name("trajloom_latent_stats.json")
-HEAD_DIM = 64
 _STRIDE = 4  # frames between the latent steps of the released weights
 _SIGNS = {"VAE": "to_latents.weight", "generator": "track_fusion_gate_logit", "visibility": "temporal_net.0.weight"}
-_TABLE_ERROR = 1e-2  # of a table in half precision; those of two grids differ by about 1
 
 
 def convert_trajloom(
@@ -67,7 +71,7 @@ def convert_trajloom(
             generator_config, num_frames=vae_config.num_frames, temporal_stride=vae_config.temporal_stride
         )
         visibility_config = None if official_visibility is None else _visibility_config(official_visibility)
-        vae = _filled(lambda: TrajloomVAE(vae_config), vae_weights(official_vae), vae_file)
+        vae = filled(lambda: TrajloomVAE(vae_config), vae_weights(official_vae), vae_file)
         config = TrajloomConfig(
             vae=vae_config,
             generator=generator_config,
@@ -80,10 +84,10 @@ def convert_trajloom(
                 f"{statistics_file}: the latent statistics are of another VAE (encoder {of_vae}) than {vae_file} (encoder "
                 f"{config.latents.vae}); give those of this one by --latent-stats"
             )
-        generator = _filled(lambda: Generator(generator_config), generator_weights(official_generator), generator_file)
+        generator = filled(lambda: Generator(generator_config), generator_weights(official_generator), generator_file)
         head = None
         if official_visibility is not None:
-            head = _filled(
+            head = filled(
                 lambda: VisibilityHead(visibility_config), visibility_weights(official_visibility), visibility_file
             )
         save_trajloom(config, TrajloomNetworks(vae, generator, head), folder)
@@ -138,7 +142,7 @@ def _vae_config(official: dict[str, Tensor], latent_frames: int) -> TrajloomVAEC
         temporal_stride=_stride(num_frames, latent_frames),
         temporal_kernel=_tensor(official, "temp_compressor.conv.weight", "VAE").shape[2],
         dim=dim,
-        depth=_depth(official, "encoder_blocks"),
+        depth=depth_of(official, "encoder_blocks"),
         heads=dim // HEAD_DIM,
         latent_channels=_tensor(official, "from_latents.weight", "VAE").shape[1],
         position_frequencies=len(_tensor(official, "patch_pos_lff.w", "VAE")),
@@ -149,13 +153,13 @@ def _vae_config(official: dict[str, Tensor], latent_frames: int) -> TrajloomVAEC
         "offset_anchor_grid": config.cells.anchors(),
     }
     for name, expected in tables.items():
-        table = _tensor(official, name, "VAE").float()
+        table = _tensor(official, name, "VAE")
         if table.numel() != expected.numel():
             raise ValueError(
                 f"the VAE's {name} has shape {list(table.shape)}, expected {list(expected.shape)} for pictures of {height} x "
                 f"{width} in cells of {patch_size} pixels and {num_frames} frames"
             )
-        if table.any() and not torch.allclose(table.reshape(expected.shape), expected, atol=_TABLE_ERROR):
+        if table.any() and not is_same_table(table, expected):
             raise ValueError(f"the VAE's {name} is not the official table; it cannot be converted")
     return config
 
@@ -173,7 +177,7 @@ def _generator_config(official: dict[str, Tensor]) -> GeneratorConfig:
         video_channels=_tensor(official, "hist_video_proj.weight", "generator").shape[1],
         text_dim=_tensor(official, "text_proj.weight", "generator").shape[1],
         dim=dim,
-        depth=_depth(official, "blocks"),
+        depth=depth_of(official, "blocks"),
         heads=dim // HEAD_DIM,
     )
 
@@ -197,27 +201,8 @@ def _stride(num_frames: int, latent_frames: int) -> int:
 
 
 def _read(path: Path, network: str, choice: str | None) -> dict[str, Tensor]:
-    found = read_state_dict(path, choice, _SIGNS[network], "choose one by --weights NAME")
-    print(f"{network}: {path}, {found}")
-    return found.tensors
-
-
-def _depth(state: dict[str, Tensor], prefix: str) -> int:
-    return 1 + max((int(key.split(".")[1]) for key in state if key.startswith(f"{prefix}.")), default=-1)
+    return read_network(path, network, choice, _SIGNS[network])
 
 
 def _tensor(state: dict[str, Tensor], key: str, network: str) -> Tensor:
-    if key not in state:
-        raise ValueError(f"the {network} file has no tensor {key!r}: it is no official {network} of TrajLoom")
-    return state[key]
-
-
-def _filled(make: Callable[[], nn.Module], weights: dict[str, Tensor], path: Path) -> nn.Module:
-    with torch.device("meta"):
-        module = make()
-    try:
-        module.load_state_dict(weights, assign=True)
-    except RuntimeError as error:
-        what = " ".join(str(error).split())[:300]
-        raise ValueError(f"{path} does not fit the official layout: {what}") from error
-    return module
+    return tensor_of(state, key, network, f"{network} of TrajLoom")

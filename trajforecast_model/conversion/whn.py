@@ -11,6 +11,14 @@ import torch
 from torch import Tensor
 
 from trajforecast_model.checkpoint import ForecastConfig, save_config, save_weights
+from trajforecast_model.conversion.official_weights import (
+    HEAD_DIM,
+    depth_of,
+    filled,
+    is_same_table,
+    read_network,
+    tensor_of,
+)
 from trajforecast_model.conversion.whn_keys import denoiser_weights, vae_weights
 from trajforecast_model.conversion.whn_releases import (
     LIBERO,
@@ -23,17 +31,14 @@ from trajforecast_model.conversion.whn_releases import (
 )
 from trajforecast_model.files.atomic import new_folder
 from trajforecast_model.files.config import load
-from trajforecast_model.files.state_dicts import StateDict, read_state_dict
 from trajforecast_model.networks.denoiser import Denoiser, DenoiserConfig
 from trajforecast_model.networks.image_encoder import ImageEncoderConfig
 from trajforecast_model.networks.positions import sincos_1d, sincos_2d
 from trajforecast_model.networks.text_encoder import TextEncoderConfig
 from trajforecast_model.networks.track_vae import TrackVAE, TrackVAEConfig
 
-HEAD_DIM = 64  # of every published size
 _DINOV2 = {384: "facebook/dinov2-small", 768: "facebook/dinov2-base", 1024: "facebook/dinov2-large"}
 _SIGNS = {"denoiser": "t_embedder.mlp.0.weight", "VAE": "to_latents.weight"}  # a key that the other has not
-_TABLE_ERROR = 1e-2  # of a table in half precision; those of two grids differ by about 1
 
 
 @dataclass(frozen=True)
@@ -85,16 +90,14 @@ def convert_whn(
         vae_state = None if official_vae is None else vae_weights(official_vae)
         # Grids do not matter for the weights, and whether these are a denoiser's comes before what has to be asked for.
         grids = (sizes.tokens * sizes.patch_size, sizes.patch_size), (sizes.image_tokens, 1)
-        with torch.device("meta"):
-            denoiser = Denoiser(_denoiser_config(official_denoiser, sizes, *grids))
-        _fill(denoiser, denoiser_state, denoiser_file)
+        denoiser = filled(
+            lambda: Denoiser(_denoiser_config(official_denoiser, sizes, *grids)), denoiser_state, denoiser_file
+        )
         preset = _preset(sizes, settings) if release is None else _released(sizes, settings, release)
         _check_pair(official_denoiser, official_vae, sizes)
         config = _config(official_denoiser, official_vae, sizes, settings, preset)
         if vae_state is not None:
-            with torch.device("meta"):
-                vae = TrackVAE(config.vae)
-            _fill(vae, vae_state, vae_file)
+            vae = filled(lambda: TrackVAE(config.vae), vae_state, vae_file)
             save_weights(vae, folder / "vae.safetensors")
         save_weights(denoiser, folder / "denoiser.safetensors")
         save_config(config, folder)
@@ -226,7 +229,7 @@ def _config(
             image_size=image_size,
             patch_size=sizes.vae_patch,
             dim=vae_dim,
-            depth=_depth(vae, "encoder_blocks"),
+            depth=depth_of(vae, "encoder_blocks"),
             heads=settings.heads or vae_dim // HEAD_DIM,
             latent_channels=sizes.channels,
             image_grid=_image_positions(vae["frame_embed"], encoder.grid),
@@ -260,7 +263,7 @@ def _denoiser_config(
         channels=sizes.channels,
         patch_size=sizes.patch_size,
         dim=sizes.dim,
-        depth=_depth(denoiser, "blocks"),
+        depth=depth_of(denoiser, "blocks"),
         heads=1,
         image_grid=image_grid,
         image_dim=sizes.image_dim,
@@ -329,36 +332,21 @@ def _grid_of(table: Tensor, given: tuple[int, int] | None, name: str) -> tuple[i
 
 
 def _is_table_of(table: Tensor, grid: tuple[int, int]) -> bool:
-    return torch.allclose(table[0].float(), sincos_2d(grid, table.shape[2]), atol=_TABLE_ERROR)
+    return is_same_table(table, sincos_2d(grid, table.shape[2]))
 
 
 def _check_times(table: Tensor) -> None:
     expected = sincos_1d(torch.arange(table.shape[1]), table.shape[2])
-    if table.any() and not torch.allclose(table[0].float(), expected, atol=_TABLE_ERROR):
+    if table.any() and not is_same_table(table, expected):
         raise ValueError("the table of time positions in the weights is not the official one; it cannot be converted")
 
 
 def _read(path: Path, network: str, choice: str | None) -> dict[str, Tensor]:
-    found: StateDict = read_state_dict(path, choice, _SIGNS[network], "choose one by --weights NAME")
-    print(f"{network}: {path}, {found}")
-    return found.tensors
-
-
-def _depth(state: dict[str, Tensor], prefix: str) -> int:
-    return 1 + max((int(key.split(".")[1]) for key in state if key.startswith(f"{prefix}.")), default=-1)
+    return read_network(path, network, choice, _SIGNS[network])
 
 
 def _tensor(state: dict[str, Tensor], key: str, network: str) -> Tensor:
-    if key not in state:
-        raise ValueError(f"the {network} file has no tensor {key!r}: it is no official What-Happens-Next {network}")
-    return state[key]
-
-
-def _fill(module: torch.nn.Module, weights: dict[str, Tensor], path: Path) -> None:
-    try:
-        module.load_state_dict(weights, assign=True)
-    except RuntimeError as error:
-        raise ValueError(f"{path} does not fit the official layout: {error}") from error
+    return tensor_of(state, key, network, f"What-Happens-Next {network}")
 
 
 def _by(size: tuple[int, int]) -> str:

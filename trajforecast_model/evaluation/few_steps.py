@@ -94,7 +94,7 @@ def sweep(
     checkpoints = [str(teacher), *map(str, students)]
     names = distinct_names(checkpoints, checkpoint_name)
     forecasters = {
-        name: Forecaster.from_pretrained(checkpoint, device=device, dtype=dtype)
+        name: Forecaster.of_pictures(checkpoint, device=device, dtype=dtype)
         for name, checkpoint in zip(names, checkpoints, strict=True)
     }
     samplings = [Sampling(names[0], *pair) for pair in (reference, *itertools.product(solvers, evaluations))]

@@ -83,6 +83,8 @@ def evaluate_futures(
             "--rollouts (blocks) or --futures (LIBERO), or use another --split"
         )
     forecaster = load_dense_forecaster(checkpoint, device, dtype)
+    if forecaster.needs_history:
+        raise ValueError(f"{forecaster.model_id} forecasts from the past alone, and the futures protocol shows no past")
     check_dense_fit(forecaster.config, dataset.info)
     scenes = _sample(dataset, groups, forecaster, counts[-1], steps, seed)
     rows = compare_futures(scenes, counts)

@@ -14,6 +14,12 @@ from torch import Tensor
 KEPT = 8  # of the last draws, a view each: half a megabyte for a small model, 8 MB for the paper's B
 
 
+def check_seed(seed: int) -> None:
+    """Raises ValueError unless that is a whole number of at least 0."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"seed: got {seed!r}, expected a whole number of at least 0")
+
+
 def sample_noise(seed: int, stream: str, k: int, shape: tuple[int, ...]) -> Tensor:
     """Standard normal noise [k, *shape], float32 on the CPU; sample 2i + 1 is the negative of sample 2i.
 

@@ -27,6 +27,18 @@ def followed_back(image: np.ndarray, frames: np.ndarray, grid: tuple[int, int], 
     return History(tracks[:0:-1].reshape(*shape, 2), found[:0:-1].reshape(shape))
 
 
+def check_views_of_past(images: dict, history: dict, stamps: dict, tracks: dict) -> None:
+    """Raises ValueError for a past of a view without an image, stamps of one without frames, and a past given twice."""
+    for name, given, among in (
+        ("history", history, images), ("history_tracks", tracks, images), ("history_stamps", stamps, history),
+    ):  # fmt: skip
+        if unknown := sorted(given.keys() - among.keys()):
+            wanted = "views that have an image" if among is images else "views that have a history"
+            raise ValueError(f"{name}: got {unknown}, expected only {wanted}, {sorted(among)}")
+    if both := sorted(history.keys() & tracks.keys()):
+        raise ValueError(f"history and history_tracks: both are given for {both}; give one of them")
+
+
 def check_frames(view: str, frames: np.ndarray, image: np.ndarray) -> None:
     """Raises ValueError for a history of frames that is none of `image`'s camera, or of fewer frames than two."""
     if not isinstance(frames, np.ndarray) or frames.ndim != 4:

@@ -52,7 +52,7 @@ class Policy:
             ValueError: where that is no policy, or its forecaster is missing or another one.
         """
         config, network = load_policy(source)
-        return cls(config, network, Forecaster.from_pretrained(forecaster or config.forecaster, device))
+        return cls(config, network, Forecaster.of_pictures(forecaster or config.forecaster, device))
 
     @property
     def needs_tracks(self) -> bool:

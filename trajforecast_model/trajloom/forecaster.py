@@ -5,8 +5,6 @@ forecast = forecaster.predict_from_history({"camera": tracks}, {"camera": visibl
 forecast.tracks, forecast.visibility  # [V, k, T, rows, columns, 2], [V, k, T, rows, columns]
 """
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,36 +12,43 @@ import torch
 from torch import Tensor, nn
 
 from trajforecast_model.checkpoint import checkpoint_folder, checkpoint_name, export_within
+from trajforecast_model.flow.noise import check_seed
 from trajforecast_model.forecast import Forecast
-from trajforecast_model.images import check_image
-from trajforecast_model.inference.effort import checked_effort
-from trajforecast_model.networks.text_encoder import TextEncoder, build_text_encoder, warn_on_stderr
+from trajforecast_model.images import check_image, check_views
+from trajforecast_model.inference import budget
+from trajforecast_model.inference.budget import Effort
+from trajforecast_model.inference.loaded_model import LoadedModel
+from trajforecast_model.inference.past import check_views_of_past
+from trajforecast_model.networks.text_encoder import TextEncoder, build_text_encoder
 from trajforecast_model.networks.trajloom.generator import Generator
 from trajforecast_model.networks.trajloom.track_vae import TrajloomVAE
-from trajforecast_model.runtime.device import checked_device
+from trajforecast_model.tracks.history import History
 from trajforecast_model.trajloom.checkpoint import TrajloomConfig, TrajloomNetworks, load_trajloom
+from trajforecast_model.trajloom.dense import PointsOfCells
 from trajforecast_model.trajloom.past import (
     Past,
     Tracker,
     checked_past,
     followed_past,
     future_in_pixels,
+    given_past,
     normalised_past,
+    pictured_past,
     query_points,
+    resting_past,
 )
 from trajforecast_model.trajloom.sampling import TrajloomSampler
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
-
-class TrajloomForecaster:
+class TrajloomForecaster(LoadedModel):
     """A loaded model. Not safe for use from several threads at once. `warn` is told once what forecasts do without.
 
     Raises:
         ValueError: for a dtype or device that there is not.
     """
 
-    warn: Callable[[str], None] = staticmethod(warn_on_stderr)
+    needs_history = True  # see `Forecaster.needs_history`
+    needs_instruction = False  # a caption counts where there is one
 
     def __init__(
         self,
@@ -55,12 +60,8 @@ class TrajloomForecaster:
         dtype: str = "float32",
         allow_download: bool = False,
     ):
-        if dtype not in DTYPES:
-            raise ValueError(f"dtype: got {dtype!r}, expected one of {', '.join(DTYPES)}")
+        super().__init__(model_id, device, dtype)
         self.config = config
-        self.model_id = model_id
-        self.device = checked_device(device)
-        self.dtype = DTYPES[dtype]
         self._sampler = TrajloomSampler(config, networks, self.device, self.dtype)
         self._allow_download = allow_download
         self._text_encoder: TextEncoder | None = None
@@ -123,7 +124,7 @@ class TrajloomForecaster:
         Raises:
             ValueError: for what cannot be forecast, saying what to change.
         """
-        started = time.perf_counter()
+        started = budget.clock()
         tracks, visible, films = history_tracks or {}, history_visibility or {}, videos or {}
         sizes, latents = image_sizes or {}, video_latents or {}
         views = tuple(dict.fromkeys([*tracks, *films]))
@@ -132,35 +133,20 @@ class TrajloomForecaster:
         for name, given in {"history_visibility": visible, "image_sizes": sizes, "video_latents": latents}.items():
             if unknown := [view for view in given if view not in views]:
                 raise ValueError(f"{name}: view {unknown[0]!r} has no past; there are {', '.join(views)}")
-        effort = checked_effort(self.config.steps if steps is None else steps, k)
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-            raise ValueError(f"seed: got {seed!r}, expected a whole number of at least 0")
+        effort = self._effort(steps, k)
+        check_seed(seed)
         dt = self.config.dt if dt is None else dt
         if not 0 < dt < float("inf"):
             raise ValueError(f"dt: got {dt!r}, expected seconds between two frames")
-        text = self._text(instruction)
-        pasts = []
+        pasts = {}
         for view in views:
             if view in tracks:
                 size = sizes.get(view) or (films[view].shape[1:3] if view in films else self.config.image_size)
-                pasts.append(checked_past(view, tracks[view], visible.get(view), size, self.config))
+                pasts[view] = checked_past(view, tracks[view], visible.get(view), size, self.config)
             else:
-                pasts.append(followed_past(view, films[view], self.config, tracker))
-        film = self._video([latents.get(view) for view in views])
-        futures = [
-            self._forecast(past, view, effort.k, effort.steps, seed, solver, None if film is None else film[i], text)
-            for i, (view, past) in enumerate(zip(views, pasts, strict=True))
-        ]
-        visibilities = [visibility for _, visibility in futures]
-        return Forecast(
-            views=views,
-            tracks=np.stack([positions for positions, _ in futures]),
-            visibility=None if visibilities[0] is None else np.stack(visibilities),
-            steps=effort.steps,
-            seed=seed,
-            dt=dt,
-            seconds=time.perf_counter() - started,
-        )
+                pasts[view] = followed_past(view, films[view], self.config, tracker)
+        video = self._video([latents.get(view) for view in views])
+        return self._predicted(pasts, instruction, effort, seed, solver, dt, started, video=video)
 
     def predict(
         self,
@@ -170,32 +156,79 @@ class TrajloomForecaster:
         steps: int | None = None,
         seed: int = 0,
         solver: str | None = None,
-        *,
+        deadline_ms: float | None = None,
         history: dict[str, np.ndarray] | None = None,
+        history_stamps: dict[str, np.ndarray] | None = None,
+        history_tracks: dict[str, History] | None = None,
     ) -> Forecast:
-        """As `predict_from_history`, from the present pictures and those before.
+        """As `Forecaster.predict`, of views that have all of their past; captions count where they are given.
 
         Args:
-            images: RGB uint8 [height, width, 3] by view name.
-            history: uint8 [config.history - 1, height, width, 3] by view name, the pictures before, oldest first.
+            images: RGB uint8 [height, width, 3] by view name, of any name.
+            deadline_ms: see `Forecaster.predict`.
+            history: uint8 [n, height, width, 3] by view name, the pictures before, `dt` apart and oldest first; the newest
+                `history_frames` count, and as many there must be.
+            history_stamps: see `Forecaster.predict`; every step of `dt` needs a picture within half a step.
+            history_tracks: instead of pictures, where the points were, [1, config.history, rows, columns, 2] pixels of the
+                view's image, the present frame last, and which are seen.
 
         Raises:
             ValueError: for what cannot be forecast, a picture without its past first of all.
         """
-        before = self.config.history - 1
+        started = budget.clock()
+        history, stamps, tracks = history or {}, history_stamps or {}, history_tracks or {}
+        check_views(images)
+        check_views_of_past(images, history, stamps, tracks)
+        effort = self._effort(steps, k)
+        check_seed(seed)
+        pasts = {}
         for view, image in images.items():
             check_image(image, view)
-            frames = (history or {}).get(view)
-            if not isinstance(frames, np.ndarray) or frames.shape != (before, *image.shape):
-                came = "none" if frames is None else list(np.shape(frames))
-                raise ValueError(
-                    f"history of view {view!r}: got {came}, expected the {before} pictures before the present one, "
-                    f"{[before, *image.shape]}: TrajLoom forecasts from the past alone"
-                )
-        videos = {view: np.concatenate([history[view], image[None]]) for view, image in images.items()}
-        return self.predict_from_history(
-            videos=videos, instruction=instruction, k=k, steps=steps, seed=seed, solver=solver
+            if view in tracks:
+                pasts[view] = given_past(view, tracks[view], image.shape[:2], self.config)
+            else:
+                pasts[view] = pictured_past(view, image, history.get(view), stamps.get(view), self.config)
+        return self._predicted(
+            pasts, instruction, effort, seed, solver, self.config.dt, started, deadline_ms=deadline_ms
         )
+
+    def forecast_batch(
+        self,
+        images: np.ndarray,
+        instructions: list[str | None],
+        k: int,
+        steps: int | None,
+        seeds: list[int],
+        solver: str | None = None,
+        history: History | None = None,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Samples k futures for each of many moments, one view each, of as many points a cell as the past has.
+
+        Args:
+            images: RGB uint8 [B, H_image, W_image, 3], whose size alone counts.
+            history: of the present grid of H x W points, in pixels of the images, see `PointsOfCells`.
+
+        Returns:
+            tracks float32 [B, k, T, H, W, 2], pixels of the images, and how likely each point is seen, [B, k, T, H, W], or
+            None. What is random is the same for all points of a cell.
+        """
+        points = PointsOfCells(history, images.shape[:3], self.config)
+        effort = self._effort(steps, k)
+        for seed in seeds:
+            check_seed(seed)
+        text, streams = self._text(instructions), [""] * len(seeds)
+        for pasts in points.in_turn():
+            points.take(*self._forecast(pasts, streams, effort, seeds, solver, None, text))
+        return points.forecast()
+
+    def warm_up(self, views: list[str], k: int = 8, steps: int | None = None) -> None:
+        """See `Forecaster.warm_up`."""
+        self._forecast_nothing(len(views), self._effort(steps, k), None)
+
+    @property
+    def history_frames(self) -> int:
+        """The past frames that a forecast is made from, without the present one."""
+        return self.config.history - 1
 
     def query_points(self, image_size: tuple[int, int] | None = None) -> np.ndarray:
         """Where tracks are in the frame of `config.anchor`, float32 [rows, columns, 2], pixels of an image of that size."""
@@ -238,47 +271,103 @@ class TrajloomForecaster:
         """[C], by which latents are divided then."""
         return self._sampler.std
 
+    def _predicted(
+        self,
+        pasts: dict[str, Past],
+        instruction: str | None,
+        effort: Effort,
+        seed: int,
+        solver: str | None,
+        dt: float,
+        started: float,
+        *,
+        video: Tensor | None = None,
+        deadline_ms: float | None = None,
+    ) -> Forecast:
+        """Of the views that `pasts` names."""
+        num_views = len(pasts)
+        if deadline_ms is not None:
+            effort = self._effort_within(deadline_ms, started, effort, num_views, instruction, solver)
+        text = self._text([instruction] * num_views)
+        if video is None:
+            self._tell("no latents of Wan2.1's video VAE were given: video is left out")
+        begun = budget.clock()
+        tracks, visibility = self._forecast(
+            list(pasts.values()), list(pasts), effort, [seed] * num_views, solver, video, text
+        )
+        ended = budget.clock()
+        if deadline_ms is not None:
+            self._deadlines.note(num_views, effort, ended - begun)
+        return Forecast(
+            views=tuple(pasts),
+            tracks=tracks,
+            visibility=visibility,
+            steps=effort.steps,
+            seed=seed,
+            dt=dt,
+            seconds=ended - started,
+            deadline_ms=deadline_ms,
+        )
+
     def _forecast(
         self,
-        past: Past,
-        view: str,
-        k: int,
-        steps: int,
-        seed: int,
+        pasts: list[Past],
+        streams: list[str],
+        effort: Effort,
+        seeds: list[int],
         solver: str | None,
         video: Tensor | None,
         text: Tensor | None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Tracks [k, T, rows, columns, 2] in pixels and their visibility [k, T, rows, columns]."""
-        history = self._sampler.encode_history(normalised_past(past, self.config)[None])
-        noise = self._sampler.noise(history, k, seed, [view])
-        visible = None if past.visible is None else torch.from_numpy(past.visible).flatten(1)[None]
-        latents = self.sample_latents_with_history(history, noise, visible, video, text, steps, solver)
-        decoded = self._sampler.decode(latents)[0]
-        if not torch.isfinite(decoded).all():
-            raise ValueError(
-                f"the forecast of model {self.model_id!r} has values that are not finite; its weights are damaged, or "
-                "overflow in this dtype: try float32"
-            )
+        """Tracks [B, k, T, rows, columns, 2], each past's in its own pixels, and their visibility [B, k, T, rows, columns]."""
+        history = self._sampler.encode_history(torch.stack([normalised_past(past, self.config) for past in pasts]))
+        noise = self._sampler.noise(history, effort.k, seeds, streams)
+        latents = self.sample_latents_with_history(history, noise, self._seen(pasts), video, text, effort.steps, solver)
+        decoded, probability = self._sampler.decode(latents), self._sampler.visible(latents)
+        self._check_finite(bool(torch.isfinite(decoded).all()))
+        made = [
+            self._from_now_on(past, of_past, None if probability is None else probability[i])
+            for i, (past, of_past) in enumerate(zip(pasts, decoded, strict=True))
+        ]
+        tracks = np.stack([positions for positions, _ in made])
+        return tracks, None if probability is None else np.stack([seen for _, seen in made])
+
+    def _seen(self, pasts: list[Past]) -> Tensor | None:
+        """[B, frames, N]; none of a past that tells nothing of it, and None where no past does."""
+        if all(past.visible is None for past in pasts):
+            return None
+        nothing = np.zeros((self.config.history, *self.config.grid), bool)
+        return torch.from_numpy(np.stack([nothing if p.visible is None else p.visible for p in pasts])).flatten(2)
+
+    def _from_now_on(
+        self, past: Past, decoded: Tensor, probability: Tensor | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Tracks [k, T, rows, columns, 2] in pixels and their visibility [k, T, rows, columns], the present one first."""
         future, inside = future_in_pixels(decoded, past.image_size, self.config)
-        now = np.broadcast_to(past.tracks[-1], (k, 1, *past.tracks.shape[1:]))
+        now = np.broadcast_to(past.tracks[-1], (len(future), 1, *past.tracks.shape[1:]))
         tracks = np.concatenate([now, future.cpu().numpy()], axis=1)
-        probability = self._sampler.visible(latents)
         if probability is None:
             return tracks, None
-        seen = (probability[0].unflatten(-1, self.config.grid) * inside).cpu().numpy()  # [k, frames, rows, columns]
+        seen = (probability.unflatten(-1, self.config.grid) * inside).cpu().numpy()  # [k, frames, rows, columns]
         seen_now = np.ones(self.config.grid, bool) if past.visible is None else past.visible[-1]
-        return tracks, np.concatenate(
-            [np.broadcast_to(seen_now, (k, 1, *seen_now.shape)), seen], axis=1, dtype=np.float32
+        now = np.broadcast_to(seen_now, (len(future), 1, *seen_now.shape))
+        return tracks, np.concatenate([now, seen], axis=1, dtype=np.float32)
+
+    def _forecast_nothing(self, num_views: int, effort: Effort, solver: str | None) -> None:
+        self._forecast(
+            [resting_past(self.config)] * num_views, [""] * num_views, effort, [0] * num_views, solver, None, None
         )
 
-    def _text(self, instruction: str | None) -> Tensor | None:
-        """[1, E], or None where there is no caption or no encoder for it."""
+    def _encode_instruction(self, instruction: str | None) -> None:
+        self._text([instruction])
+
+    def _text(self, instructions: list[str | None]) -> Tensor | None:
+        """[B, E], or None where there is no caption, or of one view none, or no encoder for it."""
         if self.config.text_encoder is None:
-            if instruction is not None:
+            if any(instructions):
                 self._tell("this model was trained without captions: text is left out")
             return None
-        if instruction is None:
+        if None in instructions:
             self._tell("no caption was given: text is left out")
             return None
         if self._text_encoder is None:
@@ -289,17 +378,16 @@ class TrajloomForecaster:
                 return None
             self._text_encoder = encoder.to(self.device)
         self._text_encoder.warn = self.warn
-        return self._text_encoder([instruction])
+        return self._text_encoder(instructions)
 
-    def _video(self, latents: list[np.ndarray | None]) -> list[Tensor] | None:
-        """[1, T, N, C] of each view, or None where none is given."""
+    def _video(self, latents: list[np.ndarray | None]) -> Tensor | None:
+        """[B, T, N, C], or None where none is given."""
         missing = [one is None for one in latents]
         if all(missing):
-            self._tell("no latents of Wan2.1's video VAE were given: video is left out")
             return None
         if any(missing):
             raise ValueError("video_latents: expected those of every view, or of none")
-        return [torch.as_tensor(np.asarray(one), dtype=torch.float32)[None] for one in latents]
+        return torch.as_tensor(np.stack([np.asarray(one) for one in latents]), dtype=torch.float32)
 
     def _tell(self, line: str) -> None:
         if line not in self._told:

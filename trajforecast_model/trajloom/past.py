@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trajforecast_model.tracks.grid import normalise, rescale
+from trajforecast_model.inference.past import at_steps, check_frames
+from trajforecast_model.tracks.grid import denormalise, normalise, rescale
+from trajforecast_model.tracks.history import History
 from trajforecast_model.tracks.optical_flow import follow
 from trajforecast_model.trajloom.checkpoint import TrajloomConfig
 
@@ -36,6 +38,14 @@ def query_points(config: TrajloomConfig, image_size: tuple[int, int]) -> np.ndar
     x, y = np.meshgrid(side * np.arange(columns), side * np.arange(rows))
     points = np.stack([x, y], axis=-1) + np.array(config.point) + _FIRST_CENTRE
     return rescale(points, config.image_size, image_size).astype(np.float32)
+
+
+def point_in_cell(
+    first_point: np.ndarray, image_size: tuple[int, int], model_size: tuple[int, int]
+) -> tuple[float, float]:
+    """(x, y) pixels of the model's picture from a cell's first pixel to the first point, [2] pixels of an image."""
+    x, y = (rescale(first_point, image_size, model_size) - _FIRST_CENTRE).tolist()
+    return x, y
 
 
 def checked_past(
@@ -69,8 +79,8 @@ def checked_past(
             f"history of view {view!r}: {gaps.sum()} positions are not finite and {said}; mark them not visible"
         )
     if visible is not None:
-        in_pixels = rescale(tracks, (height, width), config.image_size) - _FIRST_CENTRE
-        visible = visible & _inside(in_pixels, config.image_size)
+        pixels = rescale(tracks, (height, width), config.image_size) - _FIRST_CENTRE
+        visible = visible & _inside(pixels, config.image_size)
     start = query_points(config, (height, width))
     return Past(tracks if finite.all() else _without_gaps(tracks, finite, start), visible, (height, width))
 
@@ -101,6 +111,59 @@ def followed_past(view: str, video: np.ndarray, config: TrajloomConfig, track: T
     return checked_past(view, tracks.reshape(*shape, 2), visible.reshape(shape), size, config)
 
 
+def given_past(view: str, history: History, size: tuple[int, int], config: TrajloomConfig) -> Past:
+    """The past as `Forecaster.predict` is given it: [1, frames, rows, columns, 2] pixels of a picture of `size`.
+
+    Raises:
+        ValueError: as `checked_past`.
+    """
+    tracks, visible = (np.asarray(part) for part in history)
+    if tracks.ndim != 5 or len(tracks) != 1 or visible.shape != tracks.shape[:-1]:
+        raise ValueError(
+            f"history_tracks of view {view!r}: got {list(tracks.shape)} and what is seen of it {list(visible.shape)}, "
+            f"expected {[1, config.history, *config.grid, 2]} and the same without the last axis"
+        )
+    return checked_past(view, tracks[0], visible[0], size, config)
+
+
+def pictured_past(
+    view: str, image: np.ndarray, frames: np.ndarray | None, stamps: np.ndarray | None, config: TrajloomConfig
+) -> Past:
+    """The past of a picture and those before it, its points followed through them.
+
+    Args:
+        frames: uint8 [n, height, width, 3], oldest first; the newest `config.history` - 1 count.
+        stamps: [n] seconds since the picture, where they are not `config.dt` apart.
+
+    Raises:
+        ValueError: where there are too few, or a step has none.
+    """
+    before = config.history - 1
+    wanted = (
+        f"expected the {before} pictures before the present one, {[before, *image.shape]}: TrajLoom forecasts from the past "
+        "alone"
+    )
+    if frames is None:
+        raise ValueError(f"history of view {view!r}: got none, {wanted}")
+    check_frames(view, frames, image)
+    if stamps is not None:
+        frames, there = at_steps(frames, stamps, config.dt, before, view)
+        if not there.all():
+            raise ValueError(
+                f"history of view {view!r}: there are pictures for {there.sum()} of {before} steps, {config.dt:g} s apart; "
+                f"{wanted}"
+            )
+    if len(frames) < before:
+        raise ValueError(f"history of view {view!r}: got {list(frames.shape)}, {wanted}")
+    return followed_past(view, np.concatenate([frames[-before:], image[None]]), config)
+
+
+def resting_past(config: TrajloomConfig) -> Past:
+    """One in which nothing moves."""
+    points = query_points(config, config.image_size)
+    return Past(np.repeat(points[None], config.history, axis=0), None, config.image_size)
+
+
 def normalised_past(past: Past, config: TrajloomConfig) -> Tensor:
     """float32 [frames, 2, rows, columns], as the VAE takes it."""
     return torch.from_numpy(normalised(past.tracks, past.image_size, config.image_size)).movedim(-1, 1)
@@ -109,6 +172,11 @@ def normalised_past(past: Past, config: TrajloomConfig) -> Tensor:
 def normalised(tracks, image_size: tuple[int, int], model_size: tuple[int, int]):
     """Pixels [..., 2] of an image of `image_size` (height, width) to TrajLoom's coordinates; numpy or torch."""
     return normalise(rescale(tracks, image_size, model_size) - _FIRST_CENTRE, model_size)
+
+
+def in_pixels(tracks, image_size: tuple[int, int], model_size: tuple[int, int]):
+    """TrajLoom's coordinates [..., 2] to pixels of an image of `image_size` (height, width); undoes `normalised`."""
+    return rescale(denormalise(tracks, model_size) + _FIRST_CENTRE, model_size, image_size)
 
 
 def future_in_pixels(tracks: Tensor, image_size: tuple[int, int], config: TrajloomConfig) -> tuple[Tensor, Tensor]:

@@ -3,12 +3,15 @@
 A name's letters after the underscore are its shape: B pasts, K samples of each, T latent steps, N cells, C channels.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from trajforecast_model.flow.noise import sample_noise
 from trajforecast_model.flow.solvers import integrate
 from trajforecast_model.networks.trajloom.frames import seen_in_latent_steps, to_frames
+from trajforecast_model.runtime.compilation import compiled
 from trajforecast_model.runtime.device import placed
 from trajforecast_model.trajloom.checkpoint import TrajloomConfig, TrajloomNetworks
 
@@ -31,6 +34,7 @@ class TrajloomSampler:
         self.visibility_head = None if networks.visibility is None else placed(networks.visibility, device, dtype)
         self.mean = torch.tensor(config.latents.mean, device=device)  # [C]
         self.std = torch.tensor(config.latents.std, device=device)  # [C]
+        self.before_step: Callable[[], None] | None = None  # see `LoadedModel.before_step`
 
     @torch.inference_mode()
     def encode_history(self, tracks: Tensor) -> Tensor:
@@ -38,9 +42,15 @@ class TrajloomSampler:
         mean, _ = self.vae.encode(tracks.to(self.device))
         return (mean.float() - self.mean) / self.std
 
-    def noise(self, history: Tensor, k: int, seed: int, streams: list[str]) -> Tensor:
-        """Where the flow starts, [B, K, T, N, C]: the first latent step near the last one of the past, if it is anchored."""
-        noise_BKTNC = torch.stack([sample_noise(seed, stream, k, tuple(history.shape[1:])) for stream in streams])
+    def noise(self, history: Tensor, k: int, seeds: list[int], streams: list[str]) -> Tensor:
+        """Where the flow starts, [B, K, T, N, C]: the first latent step near the last one of the past, if it is anchored.
+
+        Args:
+            history: [B, T, N, C] normalised latents of the past.
+            seeds, streams: of each past, see `sample_noise`.
+        """
+        shape = tuple(history.shape[1:])
+        noise_BKTNC = torch.stack([sample_noise(*of_past, k, shape) for of_past in zip(seeds, streams, strict=True)])
         if self.config.anchor_noise is None:
             return noise_BKTNC
         return anchored_source(noise_BKTNC, history.cpu().unsqueeze(1), self.config.anchor_noise)
@@ -74,6 +84,8 @@ class TrajloomSampler:
         context = self.generator.history_context(*given)
 
         def velocity(z_BKTNC: Tensor, t: Tensor) -> Tensor:
+            if self.before_step is not None:
+                self.before_step()
             t_B1 = t.clamp(ENDS, 1 - ENDS).expand(len(z_BKTNC), 1)
             return self.generator.velocity(z_BKTNC.to(self.dtype), t_B1, context).float()
 
@@ -97,3 +109,8 @@ class TrajloomSampler:
         logits = self.visibility_head(latents.flatten(0, 1).to(self.dtype)).float()
         frames = to_frames(logits.sigmoid(), self.config.vae.temporal_stride, self.config.vae.num_frames)
         return frames.unflatten(0, latents.shape[:2])
+
+    def compile(self, mode: str = "default", backend: str | Callable = "inductor") -> None:
+        """See `LoadedModel.compile`."""
+        self.generator.velocity = compiled(self.generator.velocity, mode, backend)
+        self.vae.decode = compiled(self.vae.decode, mode, backend)

@@ -5,8 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from trajforecast_model.data.shards import ShardDataset
+from trajforecast_model.evaluation.forecasters.points import check_views, predict_windows
 from trajforecast_model.evaluation.reports.names import distinct_names
+from trajforecast_model.evaluation.windows import stable_number
 from trajforecast_model.forecaster import Forecaster
+from trajforecast_model.trajloom.forecaster import TrajloomForecaster
 from trajforecast_model.viewing.scenes import Scene, SeenView
 
 
@@ -17,7 +20,8 @@ def scenes_of_windows(
 
     Args:
         number: of moments at most.
-        checkpoints: that forecast each moment, k futures from its pictures and its instruction; seeds are the same for all.
+        checkpoints: that forecast each moment, k futures from its pictures, its instruction and, where they look at it, its
+            past; seeds are the same for all.
     """
     if number < 1:
         raise ValueError(f"moments: got {number}, expected at least 1")
@@ -33,10 +37,12 @@ def scenes_of_windows(
     names = distinct_names(checkpoints, lambda path: path.name) if checkpoints else []
     for name, checkpoint in zip(names, checkpoints, strict=True):
         forecaster = Forecaster.from_pretrained(checkpoint, device=device, dtype=dtype)
-        for seed, (of_models, (_, views)) in enumerate(zip(forecasts, windows, strict=True)):
-            images = {window.view: window.image for window in views}
-            forecast = forecaster.predict(images, views[0].instruction, k=k, seed=seed)
-            of_models[name] = dict(zip(forecast.views, forecast.tracks, strict=True))
+        if not isinstance(forecaster, TrajloomForecaster):
+            check_views(data.info, forecaster.config.views)
+        for of_models, (_, views) in zip(forecasts, windows, strict=True):
+            seeds = [stable_number(window) for window in views]
+            tracks, _ = predict_windows(forecaster, views, k, None, seeds)
+            of_models[name] = dict(zip([window.view for window in views], tracks, strict=True))
         forecaster.release()
     return [
         Scene(

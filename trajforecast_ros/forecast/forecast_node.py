@@ -148,6 +148,12 @@ class ForecastNode(LifecycleNode):
         self._thread.start()
         self._observe_if_wanted()
         self._bond = ManagersBond(self, self._settings.bond_heartbeat_period)
+        if self._forecaster.needs_history:
+            frames, dt = self._forecaster.history_frames, self._forecaster.config.dt
+            self.get_logger().info(
+                f"{self._forecaster.model_id} forecasts from the past alone: a camera is forecast once it has shown {frames} "
+                f"steps of {dt:g} s"
+            )
         if self._thread.lacks_instruction(self._settings):
             topic = self.resolve_topic_name("~/instruction")
             self.get_logger().info(f"waiting for an instruction on {topic} (or set the parameter instruction)")

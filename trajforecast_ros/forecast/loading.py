@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 
-import numpy as np
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.task import Future
 
@@ -101,12 +100,9 @@ class Loading:
             forecaster.compile()
             # A number of cameras is compiled for at its first forecast, and may be once more at its second.
             forecasts = [count for count in counts for _ in range(2)]
-        height, width = forecaster.config.image_size
-        gray = np.full((height, width, 3), 128, dtype=np.uint8)
         for count in forecasts:
             self._go_on()
-            cameras = dict.fromkeys(wanted.views[:count], gray)
-            forecaster.predict(cameras, "warm up", k=wanted.num_samples, steps=steps, seed=0)
+            forecaster.warm_up(wanted.views[:count], wanted.num_samples, steps)
         if wanted.latency_budget:
             self.doing = "measuring what forecasts cost"
             for count in counts:
@@ -127,8 +123,13 @@ def check_budget(settings: ForecastParameters, forecaster: Forecaster) -> None:
 
 
 def check_history(settings: ForecastParameters, forecaster: Forecaster) -> None:
-    """Raises ValueError for more frames of the past than the checkpoint takes."""
+    """Raises ValueError for more frames of the past than the checkpoint takes, or fewer than it needs."""
     most = forecaster.history_frames
+    if forecaster.needs_history and settings.history_frames not in (-1, most):
+        raise ValueError(
+            f"parameter history_frames is {settings.history_frames}, but the checkpoint {forecaster.model_id} forecasts from "
+            f"the past alone and needs all {most}; set it to -1"
+        )
     if settings.history_frames > most:
         takes = f"takes {most} at most; set it to one of -1 to {most}" if most else "takes no past; set it to -1 or 0"
         raise ValueError(

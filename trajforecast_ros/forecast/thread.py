@@ -29,6 +29,7 @@ from trajforecast_model.tracks.grid import rescale
 from trajforecast_model.tracks.history import History
 from trajforecast_ros.forecast.fitting import Fitted, fit, to_source_pixels
 from trajforecast_ros.forecast.history.following import LONGEST_WAIT, Following
+from trajforecast_ros.forecast.history.past_pictures import PastPictures
 from trajforecast_ros.forecast.history.past_points import PastPoints
 from trajforecast_ros.forecast.pairing import CameraChange, Frame, Pairing
 from trajforecast_ros.forecast.parameters import MAX_SAMPLES, MAX_SOLVER_STEPS, ForecastParameters
@@ -255,13 +256,16 @@ class ForecastThread:
                 waiting_for = "a subscriber"
             elif late:
                 waiting_for = "images from " + " and ".join(f"{view} ({silence[view]})" for view in late)
+            lacking, speaking = self._lacking(), [view for view in heard if view not in silence]
+            if waiting_for is None and speaking and all(view in lacking for view in speaking):
+                waiting_for = "the past: " + _said({view: lacking[view] for view in speaking})
             refusals = {view: f"refused, {why}" for view, why in self._usage.refused.items()}
             working_on, working_for = self._usage.working(now)
             rate = self._settings.max_rate
             return Standing(
                 waiting_for=waiting_for,
                 obstacle=self._pairing.obstacle(self._judged_at, self._clock()) or self._usage.failure,
-                left_out={view: {**refusals, **silence}.get(view, "") for view in self._settings.views},
+                left_out={view: {**lacking, **refusals, **silence}.get(view, "") for view in self._settings.views},
                 seconds_since_used=self._usage.seconds_since_used(now),
                 seconds_without=self._usage.seconds_without(now, wanted=waiting_for is None),
                 seconds_between=1 / rate if rate else 0.0,
@@ -273,8 +277,7 @@ class ForecastThread:
             )
 
     def lacks_instruction(self, settings: ForecastParameters) -> bool:
-        # A model that was trained without text needs none.
-        return self._forecaster.config.text_encoder is not None and not settings.instruction.strip()
+        return self._forecaster.needs_instruction and not settings.instruction.strip()
 
     def _begin_to_follow(self) -> Following | None:
         config, settings = self._forecaster.config, self._settings
@@ -283,9 +286,13 @@ class ForecastThread:
             frames = settings.history_frames
         if not frames:
             return None
+        make_past = partial(PastPoints, frames, config.dt, config.grid, config.image_size)
+        if self._forecaster.needs_history:
+            from_first = config.anchor == "first"
+            make_past = partial(PastPictures, frames, config.dt, self._forecaster.query_points(), from_first)
         return Following(
             settings.views,
-            partial(PastPoints, frames, config.dt, config.grid, config.image_size),
+            make_past,
             config.image_size,
             settings.image_fit,
             settings.history_budget_ms / 1000,
@@ -298,7 +305,7 @@ class ForecastThread:
         if too_old := self._pairing.too_old(job.frames, clock):
             limit = self._settings.max_image_age
             return f"the newest image of {' and '.join(too_old)} is older than max_image_age ({limit} s)"
-        if self._forecaster.config.text_encoder is not None and not job.instruction:
+        if self._forecaster.needs_instruction and not job.instruction:
             return "there is no instruction; put one into the request or publish it on ~/instruction"
         if job.num_samples > MAX_SAMPLES:
             return f"num_samples is {job.num_samples}, at most {MAX_SAMPLES} can be had"
@@ -430,9 +437,15 @@ class ForecastThread:
         size = self._forecaster.config.image_size
         fitted = {view: fit(image, job.settings.image_fit, size) for view, image in images.items()}
         past = self._past(job, fitted)
+        if lacking := [view for view in fitted if view in past and past[view] is None]:
+            fitted, past = ({view: of[view] for view in of if view not in lacking} for of in (fitted, past))
+            self._count_dropped(job, "waiting for the past", len(lacking))
+        if not fitted:
+            held = {view: self._lacking().get(view, "its past not ready in time") for view in lacking}
+            return _failure(f"the forecast waits for the past: {_said(held)}")
         forecast = self._forecaster.predict(
             {view: part.picture for view, part in fitted.items()},
-            job.instruction,
+            job.instruction or None,
             k=job.num_samples,
             steps=job.solver_steps or None,
             seed=job.seed,
@@ -447,7 +460,7 @@ class ForecastThread:
             instruction=job.instruction,
             model_id=self._forecaster.model_id,
             compute_time=time.monotonic() - started,
-            history_frames=min((_frames_seen(history) for history in past.values()), default=0),
+            history_frames=min((self._frames_seen(history) for history in past.values()), default=0),
         )
         made = time.monotonic()
         response = self._deliver(Result(job, images, forecast, circumstances))
@@ -458,8 +471,11 @@ class ForecastThread:
         self._publishing_times.append(time.monotonic() - made)
         return response
 
-    def _past(self, job: Job, fitted: dict[str, Fitted]) -> dict[str, History]:
-        """Where the points of the fitted pictures were, in their pixels; nothing for a model of the present alone."""
+    def _past(self, job: Job, fitted: dict[str, Fitted]) -> dict[str, History | None]:
+        """Where the points of the fitted pictures were, in their pixels; nothing for a model of the present alone.
+
+        None of a view whose past is not there yet, for a model that forecasts from the past alone.
+        """
         following = self._following
         if following is None:
             return {}
@@ -468,9 +484,26 @@ class ForecastThread:
         past = following.history({view: job.frames[view] for view in fitted}, patience)
         size = self._forecaster.config.image_size
         return {
-            view: History(rescale(history.tracks, size, fitted[view].picture.shape[:2]), history.visible)
+            view: history and History(rescale(history.tracks, size, fitted[view].picture.shape[:2]), history.visible)
             for view, history in past.items()
         }
+
+    def _lacking(self) -> dict[str, str]:
+        """How much past there is and how much is wanted, by view, of the views that have less than the model needs."""
+        following = self._following
+        if following is None or not self._forecaster.needs_history:
+            return {}
+        wanted, dt = self._forecaster.history_frames, self._forecaster.config.dt
+        return {
+            view: f"{steps} of {wanted} frames of its past, {dt:g} s apart"
+            for view, steps in following.steps().items()
+            if steps < wanted
+        }
+
+    def _frames_seen(self, history: History) -> int:
+        """Of the past, the present one not among them."""
+        seen = int(history.visible.any(axis=(0, 2, 3)).sum())
+        return min(seen, self._forecaster.history_frames)
 
     def _milliseconds_left(self, job: Job) -> float | None:
         """For the networks, of the latency budget; None where there is no budget, or somebody asked for so much."""
@@ -499,8 +532,8 @@ class ForecastThread:
         return images
 
 
-def _frames_seen(history: History) -> int:
-    return int(history.visible.any(axis=(0, 2, 3)).sum())
+def _said(lacking: dict[str, str]) -> str:
+    return ", ".join(f"{view} has {what}" for view, what in lacking.items())
 
 
 def _failure(message: str) -> Predict.Response:

@@ -7,21 +7,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from tiny_trajloom_networks import write_trajloom
 
 from trajforecast_model import Forecaster
 from trajforecast_model.checkpoint import load_config
 from trajforecast_model.flow.noise import sample_noise
+from trajforecast_model.inference import budget
 from trajforecast_model.networks.text_encoder import TextEncoderConfig, build_text_encoder
-from trajforecast_model.networks.trajloom.generator import Generator, GeneratorConfig
-from trajforecast_model.networks.trajloom.track_vae import TrajloomVAE, TrajloomVAEConfig
-from trajforecast_model.networks.trajloom.visibility import VisibilityHead, VisibilityHeadConfig
-from trajforecast_model.trajloom.checkpoint import (
-    LatentStatistics,
-    TrajloomConfig,
-    TrajloomNetworks,
-    fingerprint,
-    save_trajloom,
-)
+from trajforecast_model.tracks.history import History
 from trajforecast_model.trajloom.forecaster import TrajloomForecaster
 from trajforecast_model.trajloom.past import followed_past, future_in_pixels
 
@@ -29,41 +22,9 @@ FRAMES, ROWS, COLUMNS = 9, 3, 5
 SIZE = (48, 80)
 
 
-def randomised(module: torch.nn.Module) -> torch.nn.Module:
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
-    return module
-
-
-def write_checkpoint(folder: Path, visibility: bool = True) -> Path:
-    torch.manual_seed(0)
-    vae_config = TrajloomVAEConfig(
-        num_frames=FRAMES, image_size=SIZE, patch_size=16, dim=32, depth=2, heads=2, latent_channels=4, position_frequencies=4
-    )  # fmt: skip
-    generator_config = GeneratorConfig(
-        num_frames=FRAMES, cells=ROWS * COLUMNS, channels=4, video_channels=3, text_dim=384, dim=32, depth=2, heads=2
-    )  # fmt: skip
-    head_config = VisibilityHeadConfig(channels=4, dim=8) if visibility else None
-    vae = randomised(TrajloomVAE(vae_config))
-    config = TrajloomConfig(
-        vae=vae_config,
-        generator=generator_config,
-        latents=LatentStatistics((0.1,) * 4, (0.5,) * 4, fingerprint(vae)),
-        visibility=head_config,
-        text_encoder=TextEncoderConfig(source="minilm", pooling="mean", dim=384),
-        steps=2,
-    )
-    head = randomised(VisibilityHead(head_config)) if visibility else None
-    folder.mkdir(exist_ok=True)
-    save_trajloom(config, TrajloomNetworks(vae, randomised(Generator(generator_config)), head), folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("trajloom"))
+    return write_trajloom(tmp_path_factory.mktemp("trajloom"), frames=FRAMES, size=SIZE)
 
 
 @pytest.fixture
@@ -121,7 +82,7 @@ def test_the_steps_of_a_forecast_are_those_of_its_parts(forecaster):
         mean, std = forecaster.vae.encode(normalised)
         assert mean.shape == std.shape == (1, 3, ROWS * COLUMNS, 4)
         history = (mean - forecaster.latent_mean) / forecaster.latent_std
-        noise = forecaster._sampler.noise(history, 1, 3, ["front"])[:, 0]
+        noise = forecaster._sampler.noise(history, 1, [3], ["front"])[:, 0]
         torch.testing.assert_close(noise[0, 0] - history[0, -1], 0.1 * _drawn(3)[0], rtol=1e-4, atol=1e-5)
         z = noise
         for step in range(5):
@@ -246,7 +207,7 @@ def test_a_caption_is_the_mean_over_what_umt5_makes_of_its_tokens(tmp_path):
 
 
 def test_a_caption_without_its_encoder_is_left_out(tmp_path):
-    folder = write_checkpoint(tmp_path / "checkpoint")
+    folder = write_trajloom(tmp_path / "checkpoint")
     config = (folder / "config.json").read_text()
     (folder / "config.json").write_text(config.replace('"minilm"', '"somewhere/umt5"'))
     forecaster, said = Forecaster.from_pretrained(folder), []
@@ -258,7 +219,7 @@ def test_a_caption_without_its_encoder_is_left_out(tmp_path):
 
 
 def test_without_a_visibility_head_there_is_none(tmp_path):
-    forecaster = Forecaster.from_pretrained(write_checkpoint(tmp_path / "checkpoint", visibility=False))
+    forecaster = Forecaster.from_pretrained(write_trajloom(tmp_path / "checkpoint", visibility=False))
     assert forecaster.predict_from_history({"front": moving(forecaster)}, k=1).visibility is None
     assert forecaster.visibility_head is None
 
@@ -298,7 +259,97 @@ def test_a_picture_without_its_past_is_refused(forecaster):
         forecaster.predict({"front": film(SIZE)[-1]})
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (dict(history={"front": film(SIZE)[:3]}), r"got \[3, 48, 80, 3\], expected the 8 pictures"),
+        (dict(history={"front": film(SIZE)[:1]}), "got 1 frames, expected two or more"),
+        (dict(history={"front": film((24, 40))[:8]}), r"its frames are \[24, 40\]"),
+        (dict(history={"back": film(SIZE)[:8]}), r"history: got \['back'\], expected only views that have an image"),
+        (
+            dict(history={"front": film(SIZE)[:8]}, history_stamps={"front": np.arange(-8, 0) / 48}),
+            "there are pictures for 4 of 8 steps, 0.0416667 s apart",
+        ),
+        (
+            dict(history_tracks={"front": History(np.zeros((8, 3, 5, 2)), np.ones((8, 3, 5), bool))}),
+            r"got \[8, 3, 5, 2\]",
+        ),
+        (
+            dict(history_tracks={"front": History(np.zeros((1, 8, 3, 5, 2)), np.ones((1, 8, 3, 5), bool))}),
+            r"got tracks \[8, 3, 5, 2\], expected \[9, 3, 5, 2\]",
+        ),
+        (dict(deadline_ms=0.0), "deadline_ms: got 0.0"),
+        (dict(deadline_ms=5.0, solver="dopri5"), "dopri5 chooses its own steps and keeps no deadline"),
+    ],
+)
+def test_a_past_that_is_none_of_the_picture_is_refused(forecaster, given, message):
+    video = film(SIZE)
+    if not {"history", "history_tracks"} & given.keys():
+        given = given | {"history": {"front": video[:-1]}}
+    with pytest.raises(ValueError, match=message):
+        forecaster.predict({"front": video[-1]}, **given)
+
+
+@pytest.mark.parametrize("images", [{}, [np.zeros((48, 80, 3), np.uint8)]])
+def test_no_pictures_are_refused(forecaster, images):
+    with pytest.raises(ValueError, match=r"no image given|images: got a list"):
+        forecaster.predict(images)
+
+
+def test_more_pictures_stamps_and_tracks_say_the_same_as_the_past_alone(forecaster):
+    video = film(SIZE)
+    now = {"front": video[-1]}
+    plain = forecaster.predict(now, history={"front": video[:-1]}, k=1)
+    more = np.concatenate([video[:3], video[:-1]])
+    assert np.array_equal(forecaster.predict(now, history={"front": more}, k=1).tracks, plain.tracks)
+    often, stamps = video[:-1].repeat(2, axis=0), forecaster.config.dt * np.arange(-16, 0) / 2
+    stamped = forecaster.predict(now, history={"front": often[1:]}, history_stamps={"front": stamps[1:]}, k=1)
+    assert np.array_equal(stamped.tracks, plain.tracks)
+    past = followed_past("front", video, forecaster.config)
+    tracks = {"front": History(past.tracks[None], past.visible[None])}
+    assert np.array_equal(forecaster.predict(now, history_tracks=tracks, k=1).tracks, plain.tracks)
+
+
+def test_a_deadline_takes_steps_and_samples_away(forecaster, monkeypatch):
+    """As `Forecaster` does; time here is that of a clock which a solver step moves on by a second."""
+    seconds = [0.0]
+    monkeypatch.setattr(budget, "clock", lambda: seconds[0])
+    forecaster.before_step = lambda: seconds.__setitem__(0, seconds[0] + 1.0)
+    video = film(SIZE)
+
+    def within(deadline_ms: float):
+        return forecaster.predict(
+            {"front": video[-1]}, history={"front": video[:-1]}, k=2, steps=6, deadline_ms=deadline_ms
+        )
+
+    within(1e6)  # the first one measures
+    assert within(1e6).steps == 6 and not within(1e6).late
+    assert within(4800).steps == 4 and within(4800).seconds == 4.0
+    assert within(1.0).steps == 2 and within(1.0).late
+
+
+def test_a_forecast_ends_before_the_step_at_which_nobody_wants_it(forecaster):
+    forecaster.before_step = lambda: (_ for _ in ()).throw(RuntimeError("enough"))
+    with pytest.raises(RuntimeError, match="enough"):
+        forecaster.predict_from_history({"front": moving(forecaster)})
+
+
+def test_compiled_networks_forecast_the_same(checkpoint):
+    forecasts = []
+    for compiled in (False, True):
+        forecaster = Forecaster.from_pretrained(checkpoint)
+        forecaster.warn = lambda line: None
+        if compiled:
+            forecaster.compile(backend="eager")
+        assert forecaster.is_compiled == compiled
+        forecasts.append(forecaster.predict_from_history({"front": moving(forecaster)}, k=2).tracks)
+        forecaster.release()
+    np.testing.assert_allclose(*forecasts, atol=1e-4)
+
+
 def test_those_who_need_a_model_of_pictures_say_so(checkpoint):
+    with pytest.raises(ValueError, match="is of TrajLoom, which forecasts from the past alone"):
+        Forecaster.of_pictures(checkpoint)
     with pytest.raises(ValueError, match="is a checkpoint of TrajLoom, which forecasts from past tracks alone"):
         load_config(checkpoint)
 

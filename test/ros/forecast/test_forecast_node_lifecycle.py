@@ -358,8 +358,19 @@ def test_more_of_the_past_than_the_checkpoint_takes_is_refused(node_in_this_proc
     ("takes", "advice"), [(0, "takes no past; set it to -1 or 0"), (2, "takes 2 at most; set it to one of -1 to 2")]
 )
 def test_a_refused_past_is_told_with_what_can_be_had(takes, advice):
-    forecaster = SimpleNamespace(history_frames=takes, model_id="some_model")
+    forecaster = SimpleNamespace(history_frames=takes, model_id="some_model", needs_history=False)
     for fine in range(-1, takes + 1):
         check_history(ForecastParameters(history_frames=fine), forecaster)
     with pytest.raises(ValueError, match=f"history_frames is 3, but the checkpoint some_model {advice}"):
         check_history(ForecastParameters(history_frames=3), forecaster)
+
+
+def test_less_of_the_past_than_the_checkpoint_needs_is_refused():
+    forecaster = SimpleNamespace(history_frames=8, model_id="some_model", needs_history=True)
+    for fine in (-1, 8):
+        check_history(ForecastParameters(history_frames=fine), forecaster)
+    for other in (0, 7, 9):
+        with pytest.raises(
+            ValueError, match=f"history_frames is {other}, but the checkpoint some_model .* needs all 8"
+        ):
+            check_history(ForecastParameters(history_frames=other), forecaster)

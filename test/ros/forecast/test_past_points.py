@@ -29,7 +29,7 @@ def picture(time: int) -> np.ndarray:
 def shown(times, past: PastPoints | None = None) -> PastPoints:
     past = past or PastPoints(FRAMES, DT, GRID, SIZE)
     for time in times:
-        if past.is_due(time):
+        if past.order.is_due(time):
             past.add(time, picture(time))
     return past
 

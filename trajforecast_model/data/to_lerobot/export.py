@@ -136,12 +136,7 @@ def export_lerobot(
 
 def load_forecasting(checkpoint: str, k: int, steps: int | None, seed: int, device: str, dtype: str) -> Forecasting:
     """Raises ValueError for a checkpoint that forecasts nothing from pictures and words."""
-    forecaster = Forecaster.from_pretrained(checkpoint, device, dtype)
-    if not isinstance(forecaster, Forecaster):
-        raise ValueError(
-            f"--checkpoint {checkpoint}: it is TrajLoom's, which forecasts from a video's past; expected one that is trained "
-            "by `trajforecast train`"
-        )
+    forecaster = Forecaster.of_pictures(checkpoint, device, dtype)
     if k < 1:
         raise ValueError(f"-k {k}: expected at least 1")
     return Forecasting(forecaster, k, steps, seed)

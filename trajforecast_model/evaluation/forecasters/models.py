@@ -10,9 +10,12 @@ from trajforecast_model.evaluation.forecasters.baselines import FORECASTERS
 from trajforecast_model.evaluation.forecasters.extrapolations import TITLES, ExtrapolationForecaster
 from trajforecast_model.evaluation.forecasters.pixels import PixelForecaster
 from trajforecast_model.evaluation.forecasters.points import DenseForecaster, PointForecaster
-from trajforecast_model.forecaster import DTYPES, Forecaster
+from trajforecast_model.forecaster import Forecaster
+from trajforecast_model.inference.loaded_model import DTYPES
 from trajforecast_model.networks.text_encoder import build_text_encoder
 from trajforecast_model.runtime.device import checked_device
+from trajforecast_model.trajloom.checkpoint import is_trajloom
+from trajforecast_model.trajloom.forecaster import TrajloomForecaster
 
 # By what it generates.
 DENSE_FORECASTERS: dict[str, type[Forecaster]] = {kind.generates: kind for kind in (Forecaster, PixelForecaster)}
@@ -43,11 +46,11 @@ def is_extrapolation(checkpoint: str | Path) -> bool:
     return str(checkpoint) in TITLES and not Path(checkpoint).exists()
 
 
-def load_dense_forecaster(checkpoint: str | Path, device: str, dtype: str) -> Forecaster:
+def load_dense_forecaster(checkpoint: str | Path, device: str, dtype: str) -> Forecaster | TrajloomForecaster:
     """Raises ValueError where that is no checkpoint of a model that forecasts a whole grid."""
     checkpoint = export_within(checkpoint)
     if (kind := baseline_kind(Path(checkpoint))) is not None:
         raise ValueError(f"{checkpoint} is {kind}, a baseline; this takes checkpoints of `trajforecast train denoiser`")
-    is_folder = Path(checkpoint).is_dir()  # else it is a hub id, or nothing
-    generates = load_config(Path(checkpoint)).generates if is_folder else Forecaster.generates
+    read = Path(checkpoint).is_dir() and not is_trajloom(Path(checkpoint))  # else it is a hub id, or nothing
+    generates = load_config(Path(checkpoint)).generates if read else Forecaster.generates
     return DENSE_FORECASTERS[generates].from_pretrained(checkpoint, device=device, dtype=dtype)

@@ -14,6 +14,9 @@ from trajforecast_model.evaluation.windows import PROTOCOL_IMAGE_SIZE, MovingWin
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.tracks.grid import rescale
 from trajforecast_model.tracks.history import History
+from trajforecast_model.trajloom.checkpoint import TrajloomConfig
+from trajforecast_model.trajloom.dense import check_points, check_reach
+from trajforecast_model.trajloom.forecaster import TrajloomForecaster
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,9 @@ class PointForecaster(Protocol):
 
 
 class DenseForecaster:
-    """Our forecaster: the grid is forecast as a whole and read at the points."""
+    """Our forecaster, or TrajLoom's: the grid is forecast as a whole and read at the points."""
 
-    def __init__(self, forecaster: Forecaster):
+    def __init__(self, forecaster: Forecaster | TrajloomForecaster):
         self._forecaster = forecaster
         self.model_id, self.steps = forecaster.model_id, forecaster.config.steps
         self.takes_history = takes_history(forecaster)
@@ -63,13 +66,13 @@ class DenseForecaster:
         ]
 
 
-def takes_history(forecaster: Forecaster) -> bool:
+def takes_history(forecaster: Forecaster | TrajloomForecaster) -> bool:
     """Whether it looks at where a window's points were before."""
     return forecaster.history_frames > 0
 
 
 def predict_windows(
-    forecaster: Forecaster, windows: list[Window], k: int, steps: int | None, seeds: list[int]
+    forecaster: Forecaster | TrajloomForecaster, windows: list[Window], k: int, steps: int | None, seeds: list[int]
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Forecasts of whole windows, of their pictures and instructions and, where the model looks at it, their past.
 
@@ -86,8 +89,13 @@ def predict_windows(
     return forecaster.forecast_batch(images, instructions, k, steps, seeds, **past)
 
 
-def check_dense_fit(config: ForecastConfig, data: DatasetInfo) -> None:
+def check_dense_fit(config: ForecastConfig | TrajloomConfig, data: DatasetInfo) -> None:
     """Raises ValueError where a model of dense forecasts was made for other data."""
+    if isinstance(config, TrajloomConfig):
+        check_same(data, num_frames=config.num_frames, dt=config.dt)
+        check_points(data.grid, data.image_size, config)
+        check_reach(data.history_frames, config)
+        return
     check_same(data, grid=config.grid, num_frames=config.num_frames, dt=config.dt)
     check_views(data, config.views)
 

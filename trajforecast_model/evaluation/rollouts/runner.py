@@ -163,12 +163,10 @@ class RolloutWorker:
         from trajforecast_model.forecaster import Forecaster
 
         if settings.policy == FOLLOWER:
-            self._forecaster = Forecaster.from_pretrained(settings.forecaster or _FOLLOWER_FORECASTER)
+            self._forecaster = Forecaster.of_pictures(settings.forecaster or _FOLLOWER_FORECASTER)
         elif settings.policy != EXPERT:
             config, network = load_policy(settings.policy)
-            self._policy = Policy(
-                _as_executed(config, settings), network, Forecaster.from_pretrained(config.forecaster)
-            )
+            self._policy = Policy(_as_executed(config, settings), network, Forecaster.of_pictures(config.forecaster))
         self._environment: TaskEnvironment | None = None
 
     def __call__(self, job: EpisodeJob) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from trajforecast_model.training.configs import PolicyTrainConfig
 from trajforecast_model.training.distributed import World
 from trajforecast_model.training.noise import WindowNoise
 from trajforecast_model.training.policy.moments import MomentBatch, Moments
-from trajforecast_model.trajloom.forecaster import TrajloomForecaster
 
 _VALIDATION_SHARE = 0.1  # val demos a task for each of its training demos, at least one
 _LEAST_SCALE = 0.1  # of the widest number: what hardly varies, such as turning the hand about x, must not weigh as much
@@ -169,12 +168,7 @@ def _squared_error(model: PolicyNetwork, predicted: Tensor, batch: MomentBatch) 
 def _opened(config: PolicyTrainConfig) -> Forecaster:
     """Raises ValueError for one that forecasts from the past alone, or reads no instruction."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    forecaster = Forecaster.from_pretrained(config.forecaster, device)
-    if isinstance(forecaster, TrajloomForecaster):
-        raise ValueError(
-            f"forecaster: {config.forecaster} is of TrajLoom, which forecasts from the past alone; take one that forecasts "
-            "from a picture"
-        )
+    forecaster = Forecaster.of_pictures(config.forecaster, device)
     if forecaster.config.text_encoder is None:
         raise ValueError(f"forecaster: {config.forecaster} reads no instructions, by which a policy tells tasks apart")
     return forecaster

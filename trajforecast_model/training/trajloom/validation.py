@@ -3,13 +3,10 @@
 import torch
 from torch import Tensor
 
-from trajforecast_model.tracks.grid import denormalise
 from trajforecast_model.training.trajloom.windows import Tracks
 from trajforecast_model.trajloom.checkpoint import TrajloomConfig, TrajloomNetworks
-from trajforecast_model.trajloom.past import future_in_pixels
+from trajforecast_model.trajloom.past import future_in_pixels, in_pixels
 from trajforecast_model.trajloom.sampling import TrajloomSampler
-
-_FIRST_CENTRE = 0.5
 
 
 def forecast_errors(
@@ -36,14 +33,14 @@ def forecast_errors(
     """
     sampler = TrajloomSampler(config, networks, past.positions.device, torch.float32)
     history = sampler.encode_history(past.positions)
-    noise = torch.cat([sampler.noise(history[i : i + 1], k, seed, ["validation"]) for i, seed in enumerate(seeds)])
+    noise = sampler.noise(history, k, seeds, ["validation"] * len(seeds))
     seen = past.seen.flatten(2) if told_what_was_seen else None
     latents = sampler.sample_latents_with_history(history, noise, seen, text=text)
     decoded = sampler.decode(latents)  # [B, k, T, 2, rows, columns]
     samples, _ = future_in_pixels(decoded.flatten(0, 1), config.image_size, config)
     samples = samples.unflatten(0, decoded.shape[:2])  # [B, k, T, rows, columns, 2]
     truth, present = (
-        denormalise(positions.movedim(2, -1), config.image_size) + _FIRST_CENTRE
+        in_pixels(positions.movedim(2, -1), config.image_size, config.image_size)
         for positions in (future.positions, past.positions[:, -1:])
     )
     counted = future.seen & moving[:, None]

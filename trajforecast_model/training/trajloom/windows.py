@@ -9,9 +9,9 @@ from trajforecast_model.data.labelers.kinds import STORED
 from trajforecast_model.data.shards import DatasetInfo, ShardDataset
 from trajforecast_model.networks.trajloom.frames import seen_in_latent_steps
 from trajforecast_model.networks.trajloom.track_vae import TrajloomVAEConfig
-from trajforecast_model.tracks.grid import query_points, rescale
+from trajforecast_model.tracks.grid import query_points
 from trajforecast_model.training.batches import Batch
-from trajforecast_model.trajloom.past import normalised
+from trajforecast_model.trajloom.past import normalised, point_in_cell
 
 
 class Tracks(NamedTuple):
@@ -75,8 +75,7 @@ def query_offset(vae: TrajloomVAEConfig, info: DatasetInfo) -> tuple[float, floa
     """
     if info.labeler == STORED:
         return (0.0, 0.0)
-    x, y = (rescale(query_points(info.grid, info.image_size), info.image_size, vae.image_size)[0, 0] - 0.5).tolist()
-    return (x, y)
+    return point_in_cell(query_points(info.grid, info.image_size)[0, 0], info.image_size, vae.image_size)
 
 
 def whole_tracks(batch: Batch, vae: TrajloomVAEConfig, place: Tensor | None = None) -> Tracks:

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -15,14 +16,27 @@ import numpy as np
 from trajforecast_model.images import resize_image
 from trajforecast_model.tracks.history import History
 from trajforecast_ros.forecast.fitting import fit
-from trajforecast_ros.forecast.history.past_points import SPACING, PastPoints
+from trajforecast_ros.forecast.history.image_order import ImageOrder
 from trajforecast_ros.forecast.pairing import Frame
 from trajforecast_ros.images import ImageRefused, to_rgb
 
 WAITING_IMAGES = 32  # of all cameras, that the thread has not looked at; more push out the oldest
-COARSEST_SPACING = 4 * SPACING
 MEASURED_IMAGES = 15  # whose median cost is held against the budget
 LONGEST_WAIT = 0.5  # that a forecast waits at most, on a machine that is busy with other things
+
+
+class Past(Protocol):
+    """`PastPoints` or `PastPictures`."""
+
+    order: ImageOrder
+
+    def add(self, time: int, gray: np.ndarray) -> None: ...
+
+    def history(self, time: int) -> History | None: ...
+
+    def forget(self) -> None: ...
+
+    def coarser(self) -> "Past | None": ...
 
 
 class Following:
@@ -30,7 +44,7 @@ class Following:
 
     Args:
         views: the cameras.
-        make_past: an empty past, given the spacing of the points that are followed.
+        make_past: an empty past.
         size: (height, width) at which the model looks at images.
         image_fit: how they are made to fit, see `fitting.fit`; may be set to another at any time.
         budget: seconds of a core's time that following one image may take at the median; where it takes longer fewer points
@@ -41,7 +55,7 @@ class Following:
     def __init__(
         self,
         views: list[str],
-        make_past: Callable[[int], PastPoints],
+        make_past: Callable[[], Past],
         size: tuple[int, int],
         image_fit: str,
         budget: float,
@@ -58,7 +72,7 @@ class Following:
         self._wanted: tuple[Frame, ...] = ()  # that a forecast is waiting for
         self._closing = False
         # Changed by the thread alone.
-        self._pasts = {view: make_past(SPACING) for view in views}
+        self._pasts = {view: make_past() for view in views}
         self._shown: dict[str, tuple] = {}  # by view, how its last picture was fitted, and its size
         self._costs = {view: deque(maxlen=MEASURED_IMAGES) for view in views}  # seconds
         self._errors_told: set[str] = set()
@@ -71,8 +85,8 @@ class Following:
             self._images.append(frame)
             self._wake.notify_all()
 
-    def history(self, frames: dict[str, Frame], patience: float = LONGEST_WAIT) -> dict[str, History]:
-        """The past of these images, by view, pixels at the model's size; nothing is seen in one that is not ready in time.
+    def history(self, frames: dict[str, Frame], patience: float = LONGEST_WAIT) -> dict[str, History | None]:
+        """The past of these images, by view, pixels at the model's size; that of no image in one that is not ready in time.
 
         Args:
             patience: seconds.
@@ -84,11 +98,15 @@ class Following:
             )
             late = {view for view, frame in frames.items() if self._lies_ahead((frame,))}
             self._wanted = ()
-        nothing = self._make_past(SPACING)
+        nothing = self._make_past()
         return {
             view: (nothing if view in late else self._pasts[view]).history(_time(frame))
             for view, frame in frames.items()
         }
+
+    def steps(self) -> dict[str, int]:
+        """How many steps of the past there are, by view, before the newest image."""
+        return {view: past.order.steps for view, past in self._pasts.items()}
 
     def close(self) -> None:
         with self._wake:
@@ -109,7 +127,7 @@ class Following:
                     return
                 self._looking_at = frame = self._images.popleft()
                 wanted = frame in self._wanted
-            if not wanted and not self._pasts[frame.view].is_due(_time(frame)):
+            if not wanted and not self._pasts[frame.view].order.is_due(_time(frame)):
                 continue
             try:
                 self._look(frame)
@@ -142,9 +160,9 @@ class Following:
         costs, past = self._costs[view], self._pasts[view]
         costs.append(seconds)
         too_slow = len(costs) == MEASURED_IMAGES and 0 < self.budget < np.median(costs)
-        if not too_slow or past.spacing >= COARSEST_SPACING:
+        if not too_slow or (coarser := past.coarser()) is None:
             return
-        self._pasts[view] = coarser = self._make_past(2 * past.spacing)
+        self._pasts[view] = coarser
         self._warn(
             f"following the past of camera {view} takes {1000 * np.median(costs):.1f} ms an image, more than "
             f"history_budget_ms ({1000 * self.budget:g}); {coarser.num_followed} points are followed from now on, not "

@@ -16,10 +16,10 @@ import numpy as np
 from trajforecast_model.tracks.grid import query_points
 from trajforecast_model.tracks.history import History
 from trajforecast_model.tracks.optical_flow import PointTracker
+from trajforecast_ros.forecast.history.image_order import ImageOrder
 
 SPACING = 2  # points of the grid a side to one that is followed
-MAX_GAP = 5.0  # steps without an image after which a point's way in between is a guess
-LATE = 2.0  # steps by which an image may be overtaken on its way; one that is older is of another time
+COARSEST_SPACING = 4 * SPACING
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,11 @@ class PastPoints:
     """
 
     def __init__(self, frames: int, dt: float, grid: tuple[int, int], size: tuple[int, int], spacing: int = SPACING):
-        self.spacing = spacing
+        self._spacing = spacing
         self._frames = frames
+        self._dt = dt
         self._step = round(dt * 1e9)
+        self.order = ImageOrder(self._step)
         self._query = query_points(grid, size)
         self._cells = tuple(-(-side // spacing) for side in grid)  # rows, columns
         self._size = size
@@ -55,34 +57,28 @@ class PastPoints:
 
     def forget(self) -> None:
         """Begins anew, for what comes does not go on from what was."""
+        self.order.forget()
         self._tracker: PointTracker | None = None
         self._moments: tuple[_Moment, ...] = ()
-        self._overtaken = False
 
     @property
     def num_followed(self) -> int:
         return len(self._centres)
 
-    def is_due(self, time: int) -> bool:
-        """Whether an image of that time adds to the past: a fast camera's need not all be looked at."""
-        return not self._moments or abs(time - self._moments[-1].time) >= self._step / 2
+    def coarser(self) -> "PastPoints | None":
+        """An empty one that follows a quarter of the points; None where too few would be left."""
+        if self._spacing >= COARSEST_SPACING:
+            return None
+        return PastPoints(self._frames, self._dt, self._query.shape[:2], self._size, 2 * self._spacing)
 
     def add(self, time: int, gray: np.ndarray) -> None:
-        """Follows the points on to an image, uint8 [height, width], taken at `time` nanoseconds.
-
-        After a gap, or when the clock has jumped back, the past begins with this image. One that was only overtaken on its
-        way is left out.
-        """
-        if self._moments:
-            later = (time - self._moments[-1].time) / self._step
-            if later == 0:
-                return  # the same image again
-            if -LATE <= later < 0 and not self._overtaken:
-                self._overtaken = True
-                return
-            if later < 0 or later > MAX_GAP:
-                self.forget()
-        self._overtaken = False
+        """Follows the points on to an image, uint8 [height, width], taken at `time` nanoseconds, unless its order leaves it
+        out."""
+        if self.order.leaves_out(time):
+            return
+        if self.order.begins_anew(time):
+            self.forget()
+        self.order.note(time)
         if self._tracker is None:
             self._tracker = PointTracker(gray, self._centres)
             since = np.zeros(len(self._centres), dtype=int)
@@ -141,7 +137,7 @@ class PastPoints:
         )
         by_label = np.zeros(labels.max() + 1, dtype=int)
         by_label[labels[rows, columns]] = np.arange(len(points))
-        return by_label[labels], distance <= self.spacing
+        return by_label[labels], distance <= self._spacing
 
     def _one_a_cell(self, number: int) -> np.ndarray:
         """Of the points in a cell goes on that which is followed longest; those that are left over begin anew in the empty
