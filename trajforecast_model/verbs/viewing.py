@@ -45,15 +45,16 @@ def view_files(
     for source in sources:
         if not Path(source).exists():
             raise ValueError(f"{source} does not exist")
+    reports = all(source.suffix == ".json" for source in sources)
     endings = (".rrd",) if rerun else (".html", ".htm")
     if out is not None and out.suffix.lower() not in endings:
         raise ValueError(f"out: got {out}, expected a file name that ends in {endings[0]}")
     out = ready_file(
         "out", first.with_name(f"{first.name if first.is_dir() else first.stem}{endings[0]}") if out is None else out
     )
-    if rerun:
-        if blind:
-            raise ValueError("blind: only a page asks which forecast is better; leave out --blind or --rerun")
+    if rerun and blind:
+        raise ValueError("blind: only a page asks which forecast is better; leave out --blind or --rerun")
+    if rerun and not reports:
         from trajforecast_model.viewing.recording import write_recording  # rerun-sdk, which a page does not need
     prepared = [source for source in sources if (source / "dataset.json").is_file()]
     if prepared:
@@ -64,7 +65,7 @@ def view_files(
         scenes = scenes_of_windows(first, split, moments, list(checkpoints), k, device, dtype)
     elif checkpoints:
         raise ValueError(f"checkpoint: forecasts prepared data, which {first} is not: it has no dataset.json")
-    elif all(source.suffix == ".json" for source in sources):
+    elif reports:
         if wrong := [name for name, given in (("blind", blind), ("image", images), ("rerun", rerun)) if given]:
             raise ValueError(f"{wrong[0]}: reports have no forecasts to look at; leave it out")
         tables = [(table.title, table.header, table.rows) for table in compare(list(sources))]

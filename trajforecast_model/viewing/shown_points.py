@@ -6,6 +6,7 @@ from trajforecast_model.tracks.overlay import DEFAULT_STYLE
 
 MOST_TRACK_BYTES = 3_000_000  # of all moments together, at 4 bytes a position
 
+
 def shown_points(tracks: list[np.ndarray], size: tuple[int, int], most_bytes: int) -> tuple[np.ndarray, ...]:
     """Those that move in some track, in an order whose beginning is spread over the picture; and those that do not.
 

@@ -61,7 +61,7 @@ def test_a_recording_of_prepared_windows_has_a_tab_a_moment_and_the_truth(rerun,
     assert view(tmp_path / "data", "--moments", 2, "--rerun", "--out", out) == 0
     rows = contents_of(out)
     assert {entity.split("/")[1] for entity in rows if entity.startswith("/moment")} == {"moment_0", "moment_1"}
-    assert [row["LineStrips2D:strips"].is_valid for row in rows["/moment_1/side/truth"]][0]
+    assert all(row["LineStrips2D:strips"].is_valid for row in rows["/moment_1/side/truth"])
     assert len(RrdReader(out).blueprints()) == 1
     assert not list(tmp_path.glob(".*"))  # nothing half-written is left
 
