@@ -10,9 +10,9 @@ from trajforecast_model.tracks.grid import query_points
 def moved_on(tracks: np.ndarray, steps: float, image_size: tuple[int, int]) -> np.ndarray:
     """Sampled futures as they look `steps` later, of a new grid over the picture of then.
 
-    Each new point goes on as the old point does that is nearest to it at that moment. Where several are as near, it is the one
-    that moves least like the rest: it belongs to what is in front, an arm before a still table, or a gripper that the camera
-    carries along before a moving one. What lies beyond the horizon goes on at its last velocity, decaying.
+    Each new point goes on as the old point does that is nearest to it at that moment. Of several in the same cell of the grid
+    it is the one that moves least like the rest: it belongs to what is in front, an arm before a still table, or a gripper
+    that the camera carries along before a moving one. Beyond the horizon all goes on at its last velocity, decaying.
 
     Args:
         tracks: float32 [k, T, H, W, 2], pixels of an image of `image_size`.
