@@ -51,6 +51,7 @@ class ForecastConfig:
     views: tuple[str, ...] = ("side", "effector")
     steps: int = 9  # solver steps unless the caller says otherwise
     solver: str = "euler"  # "METHOD" or "METHOD@GRID", see flow/solvers.py
+    temperature: float = 1.0  # of the noise; above 1 samples differ more than training alone makes them
     anchor_first_frame: bool = False  # set t = 0 of a forecast to the query points, which it is by definition
     visibility: VisibilityHeadConfig | None = None  # of the head that says what will be seen; null without one
     generates: Literal["tracks", "pixels"] = "tracks"  # pixels: the denoiser's grid is a frame, and there is no VAE
@@ -58,6 +59,8 @@ class ForecastConfig:
     def __post_init__(self):
         check_solver(self.solver)
         check_at_least(1, self, "steps", "num_frames")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"temperature: got {self.temperature}, expected a number above 0")
         if not 0 < self.dt < math.inf:
             raise ValueError(f"dt: got {self.dt}, expected seconds between two frames")
         if not self.views or len(set(self.views)) < len(self.views):

@@ -24,6 +24,7 @@ from trajforecast_model.verbs import (
     prepare,
     rollout,
     simulate,
+    temperature,
     train,
     view,
 )
@@ -39,6 +40,7 @@ VERBS = (
     evaluate,
     rollout,
     few_steps,
+    temperature,
     compare,
     view,
     labeler_eval,

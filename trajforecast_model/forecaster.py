@@ -299,6 +299,15 @@ class Forecaster:
     def before_step(self, call: Callable[[], None] | None) -> None:
         self._sampler.before_step = call
 
+    @property
+    def temperature(self) -> float:
+        """Standard deviation of the noise that samples start from: above 1 they differ more. The checkpoint's, unless set."""
+        return self._sampler.temperature
+
+    @temperature.setter
+    def temperature(self, temperature: float) -> None:
+        self._sampler.temperature = temperature
+
     # The networks behind it, for those who need them.
 
     @property

@@ -72,8 +72,6 @@ def bench(scale: Scale, official: Path | None, out: Path) -> int:
 
 def _telling_steps(scale: Scale, official: Path | None) -> Iterator[Step]:
     yield "sizes", lambda: _sizes(scale, scale.size, scale.evaluations, scale.runs)
-    if scale.graphs:
-        yield "sizes graphs", lambda: _sizes(scale, scale.size, scale.evaluations, scale.runs, "graphs")
     if official is None:
         print("the official code is not there: nn_latte.py and nn_latte_vae.py belong into OFFICIAL (docs/gpu_day.md)")
     else:
@@ -89,6 +87,8 @@ def _telling_steps(scale: Scale, official: Path | None) -> Iterator[Step]:
 def _later_steps(scale: Scale) -> Iterator[Step]:
     yield "shipped", partial(time_shipped, scale)
     yield "trajloom", partial(time_trajloom, scale)
+    if scale.graphs:
+        yield "sizes graphs", partial(_sizes, scale, scale.size, scale.few_evaluations, scale.other_runs, "graphs")
     for size in scale.other_sizes:
         yield f"sizes of {size}", partial(_sizes, scale, size, scale.few_evaluations, scale.other_runs)
     for mode in scale.compilers:

@@ -12,10 +12,10 @@ class Scale:
     grid: tuple[int, int] = (64, 64)
     views: int = 2
     k: int = 8
-    evaluations: tuple[int, ...] = (9, 4, 2, 1)
-    runs: int = 100
+    evaluations: tuple[int, ...] = (9, 2, 1)
+    runs: int = 30
     pairs: int = 5  # of ours and the official code
-    training_pairs: int = 50  # a step is short, and its p99 is wanted
+    training_pairs: int = 30  # a step is short, and its p99 is wanted
     batch: int = 8
     other_sizes: tuple[str, ...] = ("S", "L")
     few_evaluations: tuple[int, ...] = (9, 1)  # of the other sizes, and of what is compiled

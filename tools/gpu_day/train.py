@@ -9,6 +9,7 @@ away leaves the last one.
 import argparse
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gpu_day.checkpoint_parts import split
+from gpu_day.checkpoint_parts import PART_SIZE, split
 from gpu_day.scale import FULL, TOY, Scale
 from gpu_day.toy import pack_folder
 from trajforecast_model.evaluation.protocol import evaluate
@@ -31,11 +32,13 @@ from trajforecast_model.training.pack.pack import LATENTS, TEXTS, VAE
 from trajforecast_model.training.pack.parts import unpack
 from trajforecast_model.training.run import train
 
-EVALUATION_SECONDS = 30  # kept for it
+EVALUATION_SECONDS = 15  # kept for it
 SAVE_EVERY = 45  # seconds
 POINTS = 60  # of the loss curve
 SPEED_KEPT = 0.93  # of what was measured, beside validation and checkpoints
-MOST_BYTES = 60_000_000  # of a checkpoint that comes back in one call, beside the rest
+MOST_BYTES = 60_000_000  # of checkpoints that come back in one call, beside the rest
+MOST_FILES = 4  # of them, beside the log, the report and what each checkpoint has to be
+VALIDATIONS = 8
 
 
 class Run:
@@ -49,10 +52,11 @@ class Run:
     @property
     def overrides(self) -> list[str]:
         texts = self.data / TEXTS
+        starts = load(DenoiserTrainConfig, self.config, []).start_from is not None  # from what brings its own VAE
         kept = ["text_encoder.kind=kept", f"text_encoder.source={texts}"] if texts.is_file() else []
         return [
             f"out={self.folder}",
-            f"vae={self.data / VAE}",
+            *([] if starts else [f"vae={self.data / VAE}"]),
             f"data.folder={self.data}",
             f"data.latent_cache={self.data / LATENTS}",
             *kept,
@@ -114,9 +118,10 @@ def train_for(seconds: float, run: Run, pack: Path, scale: Scale, out: Path) -> 
             run.train(
                 steps,
                 log_every=max(1, steps // POINTS),
-                validate_every=max(1, steps // 4),
+                validate_every=max(1, steps // VALIDATIONS),
                 checkpoint_every=max(1, int(SAVE_EVERY * speed)),
             )
+    _bring_best(run, out)
     figures = _figures(run) | {"parts_missing": missing, "steps_per_second": speed}
     _write(figures | {"seconds": time.monotonic() - began}, out)
     report = evaluate(
@@ -183,6 +188,15 @@ def _stopped_after(seconds: float) -> Iterator[None]:
     finally:
         timer.cancel()
         signal.signal(signal.SIGTERM, previous)
+
+
+def _bring_best(run: Run, out: Path) -> None:
+    """The checkpoint that was best in validation, beside the last one, which may have learned its windows by heart."""
+    best = (run.folder / "checkpoint_best").resolve()  # best_STEP
+    size = sum(file.stat().st_size for file in best.iterdir())
+    fits = 2 * size < MOST_BYTES and 2 * math.ceil(size / PART_SIZE) <= MOST_FILES
+    if int(best.name.removeprefix("best_")) != run.step and fits:
+        split(best, out / "best")
 
 
 def _figures(run: Run) -> dict:

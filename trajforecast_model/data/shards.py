@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
+from trajforecast_model.data import rounded
 from trajforecast_model.data.windows import Anchor
 from trajforecast_model.files.arrow_files import naming_damage, open_rows, write_rows
 from trajforecast_model.files.atomic import write_atomically
@@ -27,6 +28,7 @@ INFO_FILE = "dataset.json"
 FORMAT_VERSION = 1
 SPLITS = ("train", "val")
 _REMEDY = "delete it and prepare again"
+COMPRESSION, SMALLEST = "zstd", pa.Codec("zstd", 9)  # to read and write often; to travel
 
 _SCHEMA = pa.schema(
     {
@@ -46,7 +48,8 @@ _OF_HISTORY = ("history_offsets", "history_visibility", "pictures_between")
 # Columns only where they were asked for.
 _FRAMES = pa.field("frames", pa.binary())  # uint8 [T, h, w, 3], RGB, upright
 _HISTORY = (
-    pa.field("history_offsets", pa.binary()),  # float16 [history_frames, H, W, 2]: track minus query point, pixels
+    # float16 [history_frames, H, W, 2]: track minus query point, pixels; as data/rounded.py where there is a history_step
+    pa.field("history_offsets", pa.binary()),
     pa.field("history_visibility", pa.binary()),  # packed bits of [history_frames, H, W]
 )
 # Of the frames between the view's last window and this one, oldest first: what the rows before do not show already.
@@ -70,6 +73,7 @@ class DatasetInfo:
     frame_size: tuple[int, int] | None = None  # height, width of each window's frames, where these are stored too
     history_frames: int = 0  # before the present one, for which the window tells where its points were
     history_pictures: bool = False  # whether the pictures of these frames are stored too
+    history_step: float | None = None  # pixels to which the past is rounded, in a pack; null: float16
     anchor: Anchor = "present"  # the frame in which a window's points form the grid; "first": that of its history
     format_version: int = FORMAT_VERSION
 
@@ -121,8 +125,11 @@ def write_shard(path: Path, windows: list[Window], info: DatasetInfo, jpeg_quali
     check_windows(windows, info)
     points = query_points(info.grid, info.image_size)
     schema = _schema(info)
-    rows = (pa.RecordBatch.from_pylist([_row(window, points, jpeg_quality)], schema=schema) for window in windows)
-    write_rows(path, schema, rows, compression="zstd")
+    rows = (
+        pa.RecordBatch.from_pylist([_row(window, points, info.history_step, jpeg_quality)], schema=schema)
+        for window in windows
+    )
+    write_rows(path, schema, rows, compression=COMPRESSION if jpeg_quality is None else SMALLEST)
 
 
 def _schema(info: DatasetInfo) -> pa.Schema:
@@ -333,18 +340,25 @@ class ShardDataset:
         size = self.info.frame_size
         with _naming_shape(path, row):
             frames = None if size is None else np.frombuffer(values["frames"], np.uint8).reshape(-1, *size, 3)
-        tracks, visibility = self._points_of(values, "", self.info.num_frames, path, row)
+        tracks, visibility = self._points_of(values, "", self.info.num_frames, None, path, row)
         return {"tracks": tracks, "visibility": visibility, "frames": frames}
 
     def _history(self, values: dict, path: Path, row: int) -> dict[str, np.ndarray]:
-        tracks, visibility = self._points_of(values, "history_", self.info.history_frames, path, row)
+        length, step = self.info.history_frames, self.info.history_step
+        tracks, visibility = self._points_of(values, "history_", length, step, path, row)
         return {"history_tracks": tracks, "history_visibility": visibility}
 
-    def _points_of(self, values: dict, prefix: str, length: int, path: Path, row: int) -> tuple[np.ndarray, np.ndarray]:
+    def _points_of(
+        self, values: dict, prefix: str, length: int, step: float | None, path: Path, row: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Tracks float32 [length, H, W, 2] and visibility bool [length, H, W]."""
         shape = (length, *self.info.grid)
         with _naming_shape(path, row):
-            offsets = np.frombuffer(values[f"{prefix}offsets"], np.float16).reshape(*shape, 2).astype(np.float32)
+            stored = values[f"{prefix}offsets"]
+            if step is None:
+                offsets = np.frombuffer(stored, np.float16).reshape(*shape, 2).astype(np.float32)
+            else:
+                offsets = rounded.decoded(stored, (*shape, 2), step)
             bits = np.unpackbits(np.frombuffer(values[f"{prefix}visibility"], np.uint8), count=int(np.prod(shape)))
             visibility = bits.reshape(shape).astype(bool)
         if not np.isfinite(offsets).all():
@@ -385,14 +399,17 @@ def _decoded(picture: bytes, shard: Path, row: int) -> np.ndarray:
     return image
 
 
-def _row(window: Window, points: np.ndarray, jpeg_quality: int | None) -> dict:
+def _row(window: Window, points: np.ndarray, history_step: float | None, jpeg_quality: int | None) -> dict:
     offsets = visibility = None
     if window.tracks is not None:
         offsets, visibility = _offsets(window.tracks, points), np.packbits(window.visibility).tobytes()
     history = {}
     if window.history_tracks is not None:
+        past = window.history_tracks
         history = {
-            "history_offsets": _offsets(window.history_tracks, points),
+            "history_offsets": _offsets(past, points)
+            if history_step is None
+            else rounded.encoded(past - points, history_step),
             "history_visibility": np.packbits(window.history_visibility).tobytes(),
         }
     if window.pictures_between is not None:

@@ -83,7 +83,7 @@ def evaluate(
         raise ValueError(f"steps: got {steps}, but {forecaster.model_id} has no solver; leave --steps out")
     check_shown_history(history, dataset.info, forecaster.takes_history, forecaster.model_id)
 
-    scores = _score_windows(dataset, forecaster, counts, steps, seed, max_windows, history)
+    scores = score_windows(dataset, forecaster, counts, steps, seed, max_windows, history)
     if not scores:
         raise ValueError(f"nothing moves in the {split} split of {data}: no window has a point to evaluate")
     report = summarise(scores, dataset.info.views, counts)
@@ -104,7 +104,7 @@ def evaluate(
     return report
 
 
-def _score_windows(
+def score_windows(
     dataset: ShardDataset,
     forecaster: PointForecaster,
     counts: list[int],
@@ -113,6 +113,7 @@ def _score_windows(
     max_windows: int | None,
     history: int | None,
 ) -> list[WindowScores]:
+    """Of the windows in which something moves, in the order of the data; see `evaluate`."""
     expected = len(dataset) if max_windows is None else min(len(dataset), max_windows * len(dataset.info.views))
     scores = []
     with tqdm(total=expected, unit=" windows", desc="evaluate") as progress:

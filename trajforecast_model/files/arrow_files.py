@@ -11,7 +11,9 @@ import pyarrow.ipc
 from trajforecast_model.files.atomic import replacing
 
 
-def write_rows(path: Path, schema: pa.Schema, rows: Iterable[pa.RecordBatch], compression: str | None = None) -> None:
+def write_rows(
+    path: Path, schema: pa.Schema, rows: Iterable[pa.RecordBatch], compression: str | pa.Codec | None = None
+) -> None:
     """The file appears only when it is whole."""
     options = pa.ipc.IpcWriteOptions(compression=compression)
     with (

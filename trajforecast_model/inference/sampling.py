@@ -43,13 +43,18 @@ class Sampler:
         self.vae = None if vae is None else placed(vae, device, dtype)
         self.visibility_head = None if visibility_head is None else placed(visibility_head, device, dtype)
         self.latent_std = torch.tensor(config.latent_std, device=device)  # [C]
+        self.temperature = config.temperature
         self._first_frame: Tensor | None = None  # of a VAE that does not look at the image
         self.before_step: Callable[[], None] | None = None  # see `Forecaster.before_step`
 
     def noise(self, k: int, seeds: list[int], streams: list[str]) -> Tensor:
-        """[B, k, T - 1, C, h, w], of each image's seed and stream; on the CPU, so that every device has the same."""
+        """[B, k, T - 1, C, h, w], of each image's seed and stream; on the CPU, so that every device has the same.
+
+        Its standard deviation is the temperature.
+        """
         shape = (self.config.denoiser.num_frames - 1, self.config.denoiser.channels, *self.config.denoiser.grid)
-        return torch.stack([sample_noise(seed, stream, k, shape) for seed, stream in zip(seeds, streams, strict=True)])
+        noise = [sample_noise(seed, stream, k, shape) for seed, stream in zip(seeds, streams, strict=True)]
+        return self.temperature * torch.stack(noise)
 
     def known_frame(self, images: list[np.ndarray], image_tokens: Tensor) -> Tensor:
         """What is known of the present before anything is sampled, [B, 1, C, h, w]."""

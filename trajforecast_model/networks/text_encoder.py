@@ -144,6 +144,11 @@ def build_text_encoder(config: TextEncoderConfig, allow_download: bool = False) 
     return BertTextEncoder(config, allow_download)
 
 
+def made_by(config: TextEncoderConfig) -> TextEncoderConfig:
+    """Of kept texts, the encoder that they are of. Raises ValueError as KeptTextEncoder."""
+    return KeptTextEncoder(config).made_by if config.kind == "kept" else config
+
+
 def keep_texts(config: TextEncoderConfig, instructions: list[str], path: Path) -> None:
     """Writes what an encoder makes of these instructions, for a `KeptTextEncoder`."""
     embeddings = BertTextEncoder(config)(instructions)

@@ -25,6 +25,9 @@ def add(verbs) -> None:
     parser.add_argument("--every", type=int, default=1, help="only every so many windows of a demo's view")
     parser.add_argument("--held-out", type=int, default=64, help="moments of the val split, for the evaluation")
     parser.add_argument("--jpeg-quality", type=int, default=90)
+    parser.add_argument(
+        "--history-step", type=float, default=0.25, help="pixels to which a past is rounded, where the data has one"
+    )
     parser.add_argument("--device", default="cpu")
 
     def run(args):
@@ -35,7 +38,7 @@ def add(verbs) -> None:
 
         text_encoder = MINILM if args.config is None else load(DenoiserTrainConfig, args.config).text_encoder
         settings = PackSettings(
-            args.part_size, args.vae, args.every, args.held_out, args.jpeg_quality, text_encoder=text_encoder
+            args.part_size, args.vae, args.every, args.held_out, args.jpeg_quality, args.history_step, text_encoder
         )
         pack(args.data, args.out, settings, checked_device(args.device))
 

@@ -130,6 +130,12 @@ def test_noise_of_a_sample_does_not_depend_on_how_many_are_drawn():
     assert not torch.equal(one, sample_noise(4, "side", 1, (2, 4)))
 
 
+def test_samples_come_in_pairs_of_opposite_noise():
+    noise = sample_noise(3, "side", 5, (2, 4))
+    assert torch.equal(noise[1], -noise[0]) and torch.equal(noise[3], -noise[2])
+    assert noise[4].abs().sum() > 0 and not torch.equal(noise[2], noise[0])
+
+
 def test_noise_that_was_written_over_comes_again_as_it_was():
     noise = sample_noise(5, "side", 2, (2, 4))
     before = noise.clone()

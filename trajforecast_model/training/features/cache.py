@@ -1,6 +1,6 @@
 """What frozen networks make of the windows, on disk, so that training runs them once a window and not once an epoch.
 
-FOLDER/{train,val}/<shard>.arrow has a row for each row of the shard of that name, uncompressed, read through a memory map;
+FOLDER/{train,val}/<shard>.arrow has a row for each row of the shard of that name, read through a memory map;
 numbers in float16, truth values as bits. It tells which networks made it, and of which shard: what others made, or of
 other data, is refused.
 """
@@ -28,14 +28,17 @@ Features = dict[str, np.ndarray]  # by their names in Window
 
 
 class FeatureCache:
-    def __init__(self, folder: str | Path, key: str, content: str, networks: dict[str, Any]):
+    def __init__(
+        self, folder: str | Path, key: str, content: str, networks: dict[str, Any], compression: pa.Codec | None = None
+    ):
         """
         Args:
             key, content: the config's key and what is kept, for messages.
             networks: tells the networks from others; plain values, as they come back from JSON.
+            compression: of what is written; what is read may be compressed or not.
         """
         self.folder, self.key, self.content = Path(folder), key, content
-        self._networks = networks
+        self._networks, self._compression = networks, compression
 
     def check_room(self, rows_of_shard: dict[Path, int], row_bytes: int) -> None:
         """Raises ValueError or OSError where what the folder lacks of these shards cannot be written or does not fit."""
@@ -105,7 +108,7 @@ class FeatureCache:
         rows = (
             pa.record_batch([[part] for part in parts], schema=schema) for parts in zip(*columns.values(), strict=True)
         )
-        write_rows(self._path(shard), schema, rows)
+        write_rows(self._path(shard), schema, rows, self._compression)
 
     def _made_from(self, shard: Path) -> dict[str, Any]:
         return self._networks | {"shard": fingerprint(shard), "format_version": FORMAT_VERSION}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import nn
 from torch.utils.data import Dataset
@@ -109,14 +110,14 @@ def _latent_cache(
     return cache
 
 
-def latent_cache(folder: str | Path, networks: FrozenNetworks) -> FeatureCache:
-    """The cache that tells these networks' latents from others."""
+def latent_cache(folder: str | Path, networks: FrozenNetworks, compression: pa.Codec | None = None) -> FeatureCache:
+    """The cache that tells these networks' latents from others. Reading is quickest without compression."""
     space = networks.latent_space
     identity = {f"vae_{name}": value for name, value in _identity(space.vae).items()}
     identity["latent_std"] = list(space.std)
     if space.vae.config.image_conditioned:
         identity |= {f"image_encoder_{name}": value for name, value in _identity(networks.image_encoder).items()}
-    return FeatureCache(folder, "data.latent_cache", "latents", identity)
+    return FeatureCache(folder, "data.latent_cache", "latents", identity, compression)
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 An unpacked pack is a prepared folder with pictures as JPEG. The windows for training have no tracks; in their place the
 folder has a cache of latents, the VAE that made them, and the embeddings of the instructions. The held-out windows of its
-val split have their tracks.
+val split have their tracks. Latents are rounded, and so is a past: to less than the noise that training adds to it.
 
 dataset.json  train/  val/  latents/train/  vae/  texts.safetensors
 """
@@ -19,12 +19,21 @@ from torch import nn
 from tqdm import tqdm
 
 from trajforecast_model.checkpoint import build_vae, checkpoint_folder, load_config, load_weights
-from trajforecast_model.data.shards import INFO_FILE, ShardDataset, write_info, write_shard
+from trajforecast_model.data.shards import (
+    INFO_FILE,
+    SMALLEST,
+    DatasetInfo,
+    ShardDataset,
+    Window,
+    write_info,
+    write_shard,
+)
 from trajforecast_model.files.atomic import new_folder
 from trajforecast_model.files.config import to_dict
 from trajforecast_model.networks.image_encoder import build_image_encoder
 from trajforecast_model.networks.text_encoder import TextEncoderConfig, keep_texts
 from trajforecast_model.training.batches import spread_evenly
+from trajforecast_model.training.features.cache import Features
 from trajforecast_model.training.features.frozen import weights_digest
 from trajforecast_model.training.features.kept_features import kept_latents, latent_cache
 from trajforecast_model.training.pack.parts import PartsWriter
@@ -39,6 +48,9 @@ from trajforecast_model.training.stages.vae import (
 )
 
 LATENTS, VAE, TEXTS = "latents", "vae", "texts.safetensors"
+LATENT_STEP = 1 / 16  # latents have deviations of 2 and more
+DEVIATION_STEP = 1 / 4  # of the logarithm to base 2 of a latent's own deviation
+_LEAST_DEVIATION = 2.0**-12  # that its logarithm is taken of; most are smaller, which is nothing beside a step
 MINILM = TextEncoderConfig(source="minilm", pooling="mean", dim=384)
 
 
@@ -49,6 +61,7 @@ class PackSettings:
     every: int = 1  # windows from one to the next that is packed, in each view of a demo
     held_out: int = 64  # moments of the val split
     jpeg_quality: int = 90
+    history_step: float = 0.25  # pixels to which the past is rounded, where the data has one
     text_encoder: TextEncoderConfig | None = MINILM
 
     def __post_init__(self):
@@ -57,6 +70,8 @@ class PackSettings:
             if value < least or (most is not None and value > most):
                 wanted = f"at least {least}" if most is None else f"{least} to {most}"
                 raise ValueError(f"{name.replace('_', '-')}: got {value}, expected {wanted}")
+        if not 0 < self.history_step <= 1:
+            raise ValueError(f"history-step: got {self.history_step}, expected pixels, above 0 and at most 1")
 
 
 @dataclass(frozen=True)
@@ -91,7 +106,10 @@ def pack(data: Path, out: Path, settings: PackSettings, device: str = "cpu") -> 
         save_trained_vae(trained, model, work / VAE)
         told = _made_from(training, validation, trained, model, settings)
         parts = PartsWriter(folder, settings.part_size, {"made_from": told})
-        write_info(work, replace(info, frame_size=None))
+        packed_info = replace(
+            info, frame_size=None, history_step=settings.history_step if info.history_frames else None
+        )
+        write_info(work, packed_info)
         common = [INFO_FILE, *(f"{VAE}/{file.name}" for file in (work / VAE).iterdir())]
         if settings.text_encoder is not None:
             keep_texts(settings.text_encoder, instructions, work / TEXTS)
@@ -100,12 +118,13 @@ def pack(data: Path, out: Path, settings: PackSettings, device: str = "cpu") -> 
         for shard, chosen in _rows_by_shard(validation, _held_out(validation, settings.held_out)).items():
             name = f"val/{shard.name}"
             windows = [replace(validation[index], frames=None) for index in chosen]
-            write_shard(work / name, windows, replace(info, frame_size=None), settings.jpeg_quality)
+            write_shard(work / name, windows, packed_info, settings.jpeg_quality)
             parts.add(_read(work, [name]))
             (work / name).unlink()
         in_first = parts.bytes
         for shard, chosen in tqdm(rows.items(), desc="pack", unit="demo"):
-            parts.add(_packed_demo(training, shard, chosen, networks, place, settings, work))
+            windows = [replace(training[index], frames=None) for index in chosen]
+            parts.add(_packed_demo(shard.name, windows, packed_info, networks, place, settings.jpeg_quality, work))
         number = sum(map(len, rows.values()))
         per_window = (parts.bytes - in_first) / number
         written = [out / part.name for part in parts.finish()]
@@ -118,26 +137,32 @@ def pack(data: Path, out: Path, settings: PackSettings, device: str = "cpu") -> 
 
 
 def _packed_demo(
-    training: ShardDataset,
-    shard: Path,
-    chosen: list[int],
+    name: str,
+    windows: list[Window],
+    info: DatasetInfo,
     networks: _VAENetworks,
     device: torch.device,
-    settings: PackSettings,
+    jpeg_quality: int,
     work: Path,
 ) -> dict[str, bytes]:
     """The files of a demo: its windows without tracks, and their latents."""
-    windows = [replace(training[index], frames=None) for index in chosen]
-    packed = work / "train" / shard.name
-    trackless = [replace(window, tracks=None, visibility=None) for window in windows]
-    write_shard(packed, trackless, replace(training.info, frame_size=None), settings.jpeg_quality)
-    cache = latent_cache(work / LATENTS, networks)
-    cache.fill([packed], lambda _: kept_latents(windows, networks, device))
-    names = [f"train/{shard.name}", f"{LATENTS}/train/{shard.name}"]
+    packed = work / "train" / name
+    write_shard(packed, [replace(window, tracks=None, visibility=None) for window in windows], info, jpeg_quality)
+    cache = latent_cache(work / LATENTS, networks, compression=SMALLEST)
+    cache.fill([packed], lambda _: _rounded(kept_latents(windows, networks, device)))
+    names = [f"train/{name}", f"{LATENTS}/train/{name}"]
     files = _read(work, names)
     for name in names:
         (work / name).unlink()
     return files
+
+
+def _rounded(features: Features) -> Features:
+    """Latents [N, 2, ...], mean and deviation, so that their last bits, which are noise, need no room."""
+    mean, deviation = features["latents"][:, 0], features["latents"][:, 1]
+    exponent = np.round(np.log2(np.maximum(deviation, _LEAST_DEVIATION)) / DEVIATION_STEP) * DEVIATION_STEP
+    latents = np.stack([np.round(mean / LATENT_STEP) * LATENT_STEP, np.exp2(exponent)], axis=1)
+    return features | {"latents": latents}
 
 
 def _every(dataset: ShardDataset, every: int) -> list[int]:

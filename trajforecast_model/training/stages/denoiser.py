@@ -21,7 +21,7 @@ from trajforecast_model.evaluation.forecasters.models import DENSE_FORECASTERS
 from trajforecast_model.networks.denoiser import HISTORY_PARTS, LAST_MOTION_PARTS, Denoiser, DenoiserConfig
 from trajforecast_model.networks.history_encoder import PastTracks
 from trajforecast_model.networks.image_encoder import build_image_encoder
-from trajforecast_model.networks.text_encoder import build_text_encoder
+from trajforecast_model.networks.text_encoder import build_text_encoder, made_by
 from trajforecast_model.tracks.history import History
 from trajforecast_model.training.batches import Batch, collate, spread_evenly
 from trajforecast_model.training.configs import DenoiserTrainConfig
@@ -225,6 +225,8 @@ class DenoiserStage:
             ours, theirs = getattr(self.forecast_config, part), getattr(start, part)
             if part == "denoiser":
                 ours, added = _before_additions(ours, theirs)
+            if part == "text_encoder" and ours is not None:
+                ours = made_by(ours)
             if ours != theirs and (build is None or not same_network(build, ours, theirs)):
                 raise ValueError(
                     f"start_from: the networks of {folder} are not those of this config; {part} is {theirs} there, "

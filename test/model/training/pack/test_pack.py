@@ -3,14 +3,21 @@
 import json
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+from synthetic_shards import write_synthetic_data
 from tiny_runs import denoiser_config, logged, run
 
+from trajforecast_model.checkpoint import SHIPPED
 from trajforecast_model.cli import main
-from trajforecast_model.data.shards import ShardDataset
+from trajforecast_model.data import rounded
+from trajforecast_model.data.shards import DatasetInfo, ShardDataset
+from trajforecast_model.files.config import load as load_config
+from trajforecast_model.files.config import to_dict
 from trajforecast_model.networks.text_encoder import KeptTextEncoder, TextEncoderConfig
+from trajforecast_model.training.configs import DenoiserTrainConfig
 from trajforecast_model.training.pack.parts import unpack
 
 KEPT = dict(kind="kept", pooling="mean", dim=384)
@@ -65,6 +72,39 @@ def test_training_on_an_unpacked_pack_has_the_losses_of_training_on_the_data(
     assert losses("packed", unpacked, unpacked / "vae", unpacked / "latents", texts) == pytest.approx(
         ordinary, rel=0.02
     )
+
+
+def test_a_checkpoint_with_history_is_trained_on_from_a_pack(tmp_path):
+    info = DatasetInfo(labeler="exact", stride=1, history_frames=16)
+    data = tmp_path / "data"
+    write_synthetic_data(data, train=2, val=1, info=info)
+    options = ["--part-size", "10M", "--vae", "libero_object_history", "--history-step", "0.25"]
+    assert main(["pack", str(data), "--out", str(tmp_path / "pack"), *options]) == 0
+    unpack(list((tmp_path / "pack").iterdir()), tmp_path / "unpacked")
+    before, after = (ShardDataset(folder, "train", tracks=False)[1] for folder in (data, tmp_path / "unpacked"))
+    assert np.abs(after.history_tracks - before.history_tracks).max() <= 0.125
+    np.testing.assert_array_equal(after.history_visibility, before.history_visibility)
+
+    config = to_dict(load_config(DenoiserTrainConfig, Path("config/train/libero_object_history_gpu.yaml"), []))
+    config |= {"out": str(tmp_path / "run"), "start_from": str(SHIPPED / "libero_object_history")}
+    config["data"] = {
+        "folder": str(tmp_path / "unpacked"), "workers": 0, "latent_cache": str(tmp_path / "unpacked" / "latents")
+    }  # fmt: skip
+    config["text_encoder"] = KEPT | {"source": str(tmp_path / "unpacked" / "texts.safetensors")}
+    config["optimisation"] |= {"steps": 1, "batch_size": 2, "precision": "float32"}
+    config["logging"] |= {"validation_windows": 1, "validation_samples": 1}
+    assert run("denoiser", config, tmp_path) == 0
+    assert logged(tmp_path / "run")[1] < 10
+
+
+def test_rounded_positions_come_back_within_half_a_step_and_too_far_ones_are_cut():
+    offsets = np.random.default_rng(0).normal(0, 50, (5, 4, 3, 2)).astype(np.float32)
+    back = rounded.decoded(rounded.encoded(offsets, 0.25), offsets.shape, 0.25)
+    assert np.abs(back - offsets).max() <= 0.125 and back.dtype == np.float32
+    far = rounded.decoded(rounded.encoded(np.full((2, 1, 1, 2), 1e6), 0.25), (2, 1, 1, 2), 0.25)
+    assert (far == 32767 * 0.25).all()
+    with pytest.raises(ValueError):
+        rounded.decoded(b"1234", offsets.shape, 0.25)
 
 
 def test_kept_texts_are_those_of_the_encoder_and_others_are_refused(unpacked):
