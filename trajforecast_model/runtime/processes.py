@@ -5,6 +5,8 @@ loaded), and its processes end when the program is killed.
 """
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -55,7 +57,7 @@ class _Process:
         self.job = None
         self.busy = False
         self.connection, other_end = context.Pipe()
-        # A daemon ends with the program, however that ends.
+        # A daemon is ended by a program that ends by itself; for others, see _end_with_the_program.
         self._process = context.Process(target=_work, args=(other_end, make_worker), daemon=True)
         self._process.start()
         other_end.close()
@@ -91,6 +93,7 @@ class _Process:
 
 
 def _work(connection: Connection, make_worker) -> None:
+    threading.Thread(target=_end_with_the_program, daemon=True).start()
     try:
         worker = None
         while True:
@@ -102,3 +105,9 @@ def _work(connection: Connection, make_worker) -> None:
                 connection.send(error)
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return  # the program is gone or going
+
+
+def _end_with_the_program() -> None:
+    """A killed program cannot say so, and a job may take minutes more."""
+    wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
