@@ -52,6 +52,7 @@ setup(
         "bags": BAGS,
         "demo": ["imageio-ffmpeg", *BAGS],
         "video": ["av"],
+        "view": ["rerun-sdk>=0.41,<0.42"],
         "ray": ["ray>=2.44"],
         "export": ["onnx", "onnxscript", "onnxruntime"],
         "test": [

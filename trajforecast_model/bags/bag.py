@@ -47,7 +47,7 @@ class Bag:
     """Raises ValueError when there is no bag, or nothing in it that can be read.
 
     topics: by name. A name that carries several types is there once, with the first.
-    custom: what its recorder was told to note, by name.
+    instruction: what the robot is told, where the recorder was told to note it (--custom-data instruction=...); else empty.
     cut_off: names of files that end within a message; what is whole before is read.
     unfinished: names of files that lack their index: they are being written, or their recorder was killed.
     missing: names of files that the metadata tell of, and that are not there.
@@ -55,7 +55,7 @@ class Bag:
 
     def __init__(self, path: Path):
         self.path = path
-        self.custom: dict[str, str] = {}
+        self.instruction = ""
         self.cut_off: list[str] = []
         self.unfinished: list[str] = []
         self.missing: list[str] = []
@@ -119,7 +119,8 @@ class Bag:
             raise ReaderError(f"it has {lacks} .mcap or .db3 file")
         metadata = read_metadata(self.path / METADATA_FILE)
         custom = metadata.get("custom_data")
-        self.custom = {str(key): str(value) for key, value in custom.items()} if isinstance(custom, dict) else {}
+        noted = custom.get("instruction") if isinstance(custom, dict) else None
+        self.instruction = "" if noted is None else " ".join(str(noted).split())
         named = [PurePath(str(name)).name for name in metadata.get("relative_file_paths") or ()]
         self.missing = [name for name in named if not (self.path / name).exists()]
         found = [self.path / name for name in named if name not in self.missing]

@@ -18,15 +18,19 @@ def add(verbs) -> None:
     parser.add_argument(
         "--protocol",
         default="libero",
-        choices=["libero", "futures", "trajloom"],
-        help="futures: scenes that go on in several ways; trajloom: the benchmark of TrajLoom's paper",
+        choices=["libero", "futures", "coherence", "trajloom"],
+        help="futures: scenes that go on in several ways; coherence: whether forecasts of consecutive moments belong "
+        "together; trajloom: the benchmark of TrajLoom's paper",
     )
     parser.add_argument("-k", type=int, nargs="+", default=None, help=f"numbers of samples (default: {COUNTS})")
     parser.add_argument("--split", default="val", choices=["train", "val", "all"])
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--max-windows", type=int, default=None, help="only this many windows a view, or scenes (futures)"
+        "--max-windows",
+        type=int,
+        default=None,
+        help="only this many windows a view, scenes (futures), or pairs a view (coherence)",
     )
     parser.add_argument(
         "--history",
@@ -60,6 +64,17 @@ def add(verbs) -> None:
             return evaluate_futures(
                 args.checkpoint, args.data, counts, args.out, split=args.split, steps=args.steps, seed=args.seed,
                 max_scenes=args.max_windows, device=args.device, dtype=args.dtype, table=args.table,
+            )  # fmt: skip
+        if args.protocol == "coherence":
+            from trajforecast_model.evaluation.coherence import evaluate_coherence
+
+            if args.plots:
+                raise ValueError("--plots: the coherence protocol draws no figures; leave it out, or use --table")
+            if args.history is not None:
+                raise ValueError("--history: the coherence protocol shows all the past that the data has; leave it out")
+            return evaluate_coherence(
+                args.checkpoint, args.data, max(counts), args.out, split=args.split, steps=args.steps, seed=args.seed,
+                max_pairs=args.max_windows, device=args.device, dtype=args.dtype, table=args.table,
             )  # fmt: skip
         from trajforecast_model.evaluation.protocol import evaluate
 

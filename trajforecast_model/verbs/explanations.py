@@ -9,6 +9,7 @@ EXTRAS = {
     "scipy": "train",
     "tensorboard": "train",
     "ray": "ray",
+    "rerun": "view",
     "rosbags": "bags",
     "libero": "sim",
     "mujoco": "sim",

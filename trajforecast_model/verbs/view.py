@@ -13,12 +13,15 @@ def add(verbs) -> None:
         help="forecasts of predict (.npz) or folders of them, several models side by side; a folder written by prepare; "
         "or reports of evaluate (.json), two or more",
     )
-    parser.add_argument("--out", type=path, default=None, help="the page (default: beside FILE, with .html)")
+    parser.add_argument("--out", type=path, default=None, help="the page (default: beside FILE, with .html; .rrd)")
     parser.add_argument(
         "--image", action="append", default=[], metavar="VIEW=FILE", help="picture under a forecast that has none"
     )
     parser.add_argument(
         "--blind", action="store_true", help="two models' forecasts without their names, to judge; rated at the end"
+    )
+    parser.add_argument(
+        "--rerun", action="store_true", help="a recording for the viewer Rerun (.rrd) in place of the page; extra view"
     )
     of_data = parser.add_argument_group("of prepared data")
     of_data.add_argument(
@@ -39,6 +42,7 @@ def add(verbs) -> None:
         view_files(
             args.sources, args.out, images=args.image, blind=args.blind, checkpoints=args.checkpoint,
             split=args.split, moments=args.moments, k=args.k, device=args.device, dtype=args.dtype,
+            rerun=args.rerun,
         )  # fmt: skip
 
     parser.set_defaults(run=run)

@@ -1,4 +1,4 @@
-"""The verb `view`: forecasts, prepared windows or reports in, one HTML page out."""
+"""The verb `view`: forecasts, prepared windows or reports in, one HTML page out, or a recording for Rerun."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,8 +26,9 @@ def view_files(
     k: int = 8,
     device: str = "cpu",
     dtype: str = "float32",
+    rerun: bool = False,
 ) -> Path:
-    """Writes the page and returns where it is.
+    """Writes the page, or the recording, and returns where it is.
 
     Args:
         sources: forecasts (.npz), folders of forecasts with the same names in each, a prepared folder, or reports (.json).
@@ -35,6 +36,7 @@ def view_files(
         images: VIEW=FILE, for forecasts that came without their pictures.
         blind: two models' forecasts without names, to be judged.
         checkpoints, split, moments, k, device, dtype: of a prepared folder, see `scenes_of_windows`.
+        rerun: write a recording for Rerun (.rrd) and no page.
 
     Raises:
         ValueError: for files that cannot be shown, or not together, saying which.
@@ -43,11 +45,17 @@ def view_files(
     for source in sources:
         if not Path(source).exists():
             raise ValueError(f"{source} does not exist")
-    if out is not None and out.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"out: got {out}, expected a file name that ends in .html")
+    reports = all(source.suffix == ".json" for source in sources)
+    endings = (".rrd",) if rerun else (".html", ".htm")
+    if out is not None and out.suffix.lower() not in endings:
+        raise ValueError(f"out: got {out}, expected a file name that ends in {endings[0]}")
     out = ready_file(
-        "out", first.with_name(f"{first.name if first.is_dir() else first.stem}.html") if out is None else out
+        "out", first.with_name(f"{first.name if first.is_dir() else first.stem}{endings[0]}") if out is None else out
     )
+    if rerun and blind:
+        raise ValueError("blind: only a page asks which forecast is better; leave out --blind or --rerun")
+    if rerun and not reports:
+        from trajforecast_model.viewing.recording import write_recording  # rerun-sdk, which a page does not need
     prepared = [source for source in sources if (source / "dataset.json").is_file()]
     if prepared:
         if len(sources) > 1:
@@ -57,9 +65,9 @@ def view_files(
         scenes = scenes_of_windows(first, split, moments, list(checkpoints), k, device, dtype)
     elif checkpoints:
         raise ValueError(f"checkpoint: forecasts prepared data, which {first} is not: it has no dataset.json")
-    elif all(source.suffix == ".json" for source in sources):
-        if blind or images:
-            raise ValueError(f"{'blind' if blind else 'image'}: reports have no forecasts to look at; leave it out")
+    elif reports:
+        if wrong := [name for name, given in (("blind", blind), ("image", images), ("rerun", rerun)) if given]:
+            raise ValueError(f"{wrong[0]}: reports have no forecasts to look at; leave it out")
         tables = [(table.title, table.header, table.rows) for table in compare(list(sources))]
         return _write(out, page_of_tables(_title(sources), tables))
     else:
@@ -67,6 +75,10 @@ def view_files(
     models = {model for scene in scenes for view in scene.views for model in view.forecasts}
     if blind and len(models) != 2:
         raise ValueError(f"blind: got forecasts of {len(models)} model(s), expected two to choose between")
+    if rerun:
+        write_recording(out, _title(sources), scenes)
+        print(f"wrote {out}: {out.stat().st_size / 1e6:.1f} MB; look at it with: rerun {out}")
+        return out
     title = "Two forecasts of each moment" if blind else _title(sources)  # names would tell
     return _write(out, page_of_scenes(title, scenes, blind))
 

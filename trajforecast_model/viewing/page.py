@@ -9,10 +9,10 @@ from importlib import resources
 import cv2
 import numpy as np
 
-from trajforecast_model.tracks.overlay import DEFAULT_STYLE, time_colours
+from trajforecast_model.tracks.overlay import time_colours
 from trajforecast_model.viewing.scenes import Scene, SeenView
+from trajforecast_model.viewing.shown_points import MOST_TRACK_BYTES, shown_points
 
-MOST_TRACK_BYTES = 3_000_000  # of all scenes of a page, before base64 makes four thirds of them
 JPEG_QUALITY = 85
 _LONGEST_SIDE = 960  # of a picture; tracks keep their precision
 
@@ -76,7 +76,7 @@ def _scene(scene: Scene, most_bytes: int) -> dict:
 def _view(view: SeenView, most_bytes: int) -> dict:
     height, width = view.size
     tracks = [t.reshape(-1, *t.shape[-4:]) for t in view.all_tracks]  # [k, T, H, W, 2] each
-    rows, columns, still = _choose_points(tracks, max(height, width), most_bytes)
+    rows, columns, still = shown_points(tracks, view.size, most_bytes)
     first = tracks[0][0, 0]
     chosen = [t[:, :, rows, columns] for t in tracks]  # [k, T, P, 2] each
     offsets = [np.moveaxis(t - t[:, :1], 1, 2) for t in chosen]  # [k, P, T, 2] each
@@ -97,20 +97,6 @@ def _view(view: SeenView, most_bytes: int) -> dict:
         },
         "truth": None if view.truth is None else _base64(np.rint(offsets[-1] * scale).astype("<i2")),
     }
-
-
-def _choose_points(tracks: list[np.ndarray], longest_side: int, most_bytes: int) -> tuple[np.ndarray, ...]:
-    """Those that move in some track, in an order whose beginning is spread over the picture; and those that do not.
-
-    Returns:
-        Rows and columns of the points that are shown, [P] each, and bool [H, W] of those that stay where they are.
-    """
-    reach = np.max([np.linalg.norm(t - t[:, :1], axis=-1).max(axis=(0, 1)) for t in tracks], axis=0)  # [H, W]
-    moves = reach > DEFAULT_STYLE.min_motion * longest_side
-    bytes_a_point = sum(4 * t.shape[0] * t.shape[1] for t in tracks)
-    places = np.argwhere(moves)
-    places = places[np.random.default_rng(0).permutation(len(places))][: max(1, most_bytes // bytes_a_point)]
-    return *places.T, ~moves
 
 
 def _picture(rgb: np.ndarray) -> str:

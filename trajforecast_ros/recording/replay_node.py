@@ -86,7 +86,8 @@ class EpisodePlayer:
 
 
 class BagPlayer:
-    """Plays every topic of a bag but forecasts, which the forecast node makes anew.
+    """Plays every topic of a bag but forecasts, which the forecast node makes anew, and says the instruction that its
+    recorder noted, where none was recorded.
 
     Raises:
         ValueError: when it is no bag that can be read, or there is nothing to play in it.
@@ -123,6 +124,11 @@ class BagPlayer:
             raise ValueError(f"{path} has no images to play; it has {there or 'nothing'}")
         self.pause = PAUSE
         self.description = ", ".join(self._publishers)
+        noted = self._bag.instruction
+        if noted and not any(topic.endswith(f"/{INSTRUCTION}") for topic in self._publishers):
+            self._instruction = node.create_publisher(String, INSTRUCTION, LATCHED)
+            self._instruction.publish(String(data=noted))
+            self.description += f": {noted}"
 
     def moments(self) -> Iterator[Moment]:
         start = None

@@ -230,6 +230,10 @@ BAD = {
     "image of no view": (["f.npz", "--image", "top=picture.png"], "view 'top' is not in"),
     "one report": (["a.json"], "expected two or more"),
     "blind reports": (["a.json", "a.json", "--blind"], "reports have no forecasts"),
+    "reports for rerun": (["a.json", "a.json", "--rerun"], "rerun: reports have no forecasts"),
+    "a page for rerun": (["f.npz", "--rerun", "--out", "f.html"], "ends in .rrd"),
+    "a recording as a page": (["f.npz", "--out", "f.rrd"], "ends in .html"),
+    "blind for rerun": (["f.npz", "--rerun", "--blind"], "only a page asks which forecast is better"),
 }
 
 
@@ -251,7 +255,7 @@ def test_what_cannot_be_shown_is_told_in_one_line(case, tmp_path, capsys, monkey
     assert view(*arguments) == 2
     error = capsys.readouterr().err.strip()
     assert error.startswith("trajforecast view: error: ") and message in error and "\n" not in error
-    assert not list(tmp_path.glob("*.html"))
+    assert not [*tmp_path.glob("*.html"), *tmp_path.glob("*.rrd")]
 
 
 def test_a_forecast_without_pictures_takes_the_ones_that_are_given(tmp_path, monkeypatch):

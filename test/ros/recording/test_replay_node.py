@@ -121,3 +121,26 @@ def test_a_bag_that_another_made_is_played_with_what_is_known_of_it(start_node, 
     assert node.process.returncode == 0, node.output
     assert [message.data[0] for message in came] == [0, 1, 2]
     assert "/odd is not played: nowhere_msgs/msg/Odd is not installed here" in node.output
+
+
+@pytest.mark.parametrize("said", [False, True])
+def test_the_instruction_that_a_bags_recorder_noted_is_said_where_none_was_recorded(
+    start_node, listener, tmp_path, said
+):
+    store = get_typestore(Stores.ROS2_JAZZY)
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        writer.set_custom_data("instruction", "put the cup \n on the plate")
+        camera = writer.add_connection("/cam/compressed", "sensor_msgs/msg/CompressedImage", typestore=store)
+        if said:
+            topic = writer.add_connection("/forecast_node/instruction", "std_msgs/msg/String", typestore=store)
+            writer.write(topic, 0, bytes(serialize_message(String(data="push the wall"))))
+        message = CompressedImage(header=header("side", 0), format="png", data=[1])
+        writer.write(camera, 1, bytes(serialize_message(message)))
+    came, instructions = [], []
+    listener.node.create_subscription(CompressedImage, "/cam/compressed", came.append, EVERYTHING)
+    quality = EVERYTHING if said else LATCHED  # as the recorded topic was; what is noted is said before we may be there
+    listener.node.create_subscription(String, "forecast_node/instruction", instructions.append, quality)
+    node = start_node(REPLAY, {"episode": tmp_path / "bag", "loop": True})
+    listener.wait_for(lambda: came and instructions, "an image and the instruction")
+    assert {message.data for message in instructions} == {"push the wall" if said else "put the cup on the plate"}
+    assert node.stop() == 0, node.output

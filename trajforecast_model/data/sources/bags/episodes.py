@@ -13,7 +13,6 @@ from trajforecast_model.data.sources.interface import SPEAK, SourceOptions
 
 STRING, BOOL = "std_msgs/msg/String", "std_msgs/msg/Bool"
 INSTRUCTION = "forecast_node/instruction"  # as our nodes call it, in whatever namespace
-CUSTOM_INSTRUCTION = "instruction"  # ros2 bag record --custom-data instruction=...
 # How a view's topic may end where its name is not given, as record_node records it.
 USUAL_ENDS = ("image_raw", "image_raw/compressed", "image_raw/ffmpeg")
 DEFAULT_MAX_AGE = 0.1  # seconds
@@ -137,8 +136,7 @@ class _Look:
         first = next((said for said in self._said if said.words is not None), None)
         if first is not None and self._bag.topics[self._said_topic].latched:
             return first.words, [said for said in self._said if said is not first]
-        noted = " ".join(self._bag.custom.get(CUSTOM_INSTRUCTION, "").split())
-        return noted or self._options.instruction, self._said
+        return self._bag.instruction or self._options.instruction, self._said
 
     def _recorded_at_first(self) -> bool:
         """Before the first `true`, nothing is recorded."""
