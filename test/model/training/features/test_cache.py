@@ -78,14 +78,14 @@ def test_a_shard_is_encoded_once(windows, cache):
 def test_what_was_being_written_when_it_failed_does_not_count(windows, tmp_path, monkeypatch):
     shards = iter([None])
 
-    def until_the_disk_is_full(path, schema, rows):
+    def until_the_disk_is_full(path, schema, rows, compression):
         def until_then():
             yield next(rows)
             if next(shards, "full") == "full":
                 raise OSError(28, "No space left on device")
             yield from rows
 
-        write_rows(path, schema, until_then())
+        write_rows(path, schema, until_then(), compression)
 
     monkeypatch.setattr(feature_cache, "write_rows", until_the_disk_is_full)
     cache = cache_of(tmp_path / "features")
