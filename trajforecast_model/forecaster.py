@@ -128,7 +128,7 @@ class Forecaster(LoadedModel):
     ) -> "Forecaster":
         """As `from_pretrained`, for those who show it pictures alone. Raises ValueError for a checkpoint of TrajLoom, too."""
         loaded = cls.from_pretrained(source, device, dtype, allow_download=allow_download)
-        if loaded.needs_history:
+        if isinstance(loaded, TrajloomForecaster):
             raise ValueError(
                 f"checkpoint {source} is of TrajLoom, which forecasts from the past alone; take one that forecasts from a "
                 "picture"

