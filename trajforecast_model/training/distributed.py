@@ -22,6 +22,7 @@ class World:
     device: torch.device
     rank: int = 0
     size: int = 1
+    by_torchrun: bool = False  # then a single rank does what several do, so that it can be tried with one GPU
 
     @property
     def is_first(self) -> bool:
@@ -30,8 +31,7 @@ class World:
 
     @property
     def is_shared(self) -> bool:
-        """Whether torchrun started it, be it with one rank: what several ranks do is then done by one as well."""
-        return dist.is_initialized()
+        return self.size > 1 or self.by_torchrun
 
     def sum(self, values: Tensor) -> Tensor:
         """Adds `values` of all ranks up, in place: every rank gets the same bits.
@@ -76,7 +76,7 @@ class World:
             raise self._lost_ranks(error) from error
 
     def _reduce(self, values: Tensor, operation) -> Tensor:
-        if self.is_shared:
+        if dist.is_initialized():
             try:
                 dist.all_reduce(values, operation)
             except RuntimeError as error:
@@ -114,6 +114,6 @@ def join_world() -> Iterator[World]:
         dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_PATIENCE)
     except RuntimeError as error:
         raise ConnectionError(f"the {size} ranks did not find each other: {error}") from error
-    yield World(device, dist.get_rank(), size)
+    yield World(device, dist.get_rank(), size, by_torchrun=True)
     # Only after success: on the way out of an error it may wait for ranks that are waiting for this one.
     dist.destroy_process_group()
