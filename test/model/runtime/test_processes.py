@@ -32,7 +32,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_job_that_never_ends_is_over_when_the_program_is_killed(number, tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM)
     pid_file = tmp_path / "pid"
