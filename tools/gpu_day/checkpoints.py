@@ -1,7 +1,6 @@
 """Forecasts of networks that `bench sizes` does not make: the shipped checkpoints', and TrajLoom's in its published size."""
 
 import math
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 
 from gpu_day.scale import Scale
 from trajforecast_model.benchmarks.libero_models import forecast, request_for
+from trajforecast_model.benchmarks.sizes import seconds_of
 from trajforecast_model.checkpoint import SHIPPED
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.networks.trajloom.generator import Generator, GeneratorConfig
@@ -16,8 +16,6 @@ from trajforecast_model.networks.trajloom.track_vae import TrajloomVAE, Trajloom
 from trajforecast_model.networks.trajloom.visibility import VisibilityHead, VisibilityHeadConfig
 from trajforecast_model.trajloom.checkpoint import LatentStatistics, TrajloomConfig, TrajloomNetworks
 from trajforecast_model.trajloom.forecaster import TrajloomForecaster
-
-WARM_UP_RUNS = 3
 
 
 def time_shipped(scale: Scale) -> dict:
@@ -67,11 +65,5 @@ def _untrained_trajloom(scale: Scale) -> TrajloomForecaster:
 
 
 def _milliseconds(run: Callable[[], object], runs: int) -> dict[str, float]:
-    """Its tracks come back as numpy arrays, so a GPU has finished when it returns."""
-    seconds = []
-    for number in range(-WARM_UP_RUNS, runs):
-        began = time.perf_counter()
-        run()
-        if number >= 0:
-            seconds.append(time.perf_counter() - began)
+    seconds = seconds_of(run, runs)
     return {name: 1e3 * float(np.percentile(seconds, share)) for name, share in (("p50_ms", 50), ("p99_ms", 99))}

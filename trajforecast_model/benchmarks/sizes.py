@@ -60,9 +60,9 @@ def time_sizes(
             forecaster.compile(compile)  # after the count, which runs copies of the networks on shapes alone
         for steps in evaluations:
             one = partial(forecast, forecaster, request, steps)
-            seconds = _seconds(one, runs)
+            seconds = seconds_of(one, runs)
             memory = memory_of(one, forecaster.device)["peak"]
-            together = _seconds(partial(forecast, forecaster, many, steps), max(runs // batch, 1))
+            together = seconds_of(partial(forecast, forecaster, many, steps), max(runs // batch, 1))
             row = {
                 "size": size,
                 "evaluations": steps,
@@ -81,7 +81,8 @@ def time_sizes(
     return finish(report, lines, out)
 
 
-def _seconds(run: Callable[[], object], runs: int) -> list[float]:
+def seconds_of(run: Callable[[], object], runs: int) -> list[float]:
+    """Of each run, after two that do not count."""
     seconds = []
     for i in range(-WARM_UP_RUNS, runs):
         start = time.perf_counter()

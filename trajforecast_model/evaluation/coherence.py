@@ -4,7 +4,6 @@ Pairs of moments, a window's stride apart, are forecast with the same noise, as 
 other noise beside. docs/evaluation.md has the formula, docs/history.md what was measured.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,9 @@ from trajforecast_model.evaluation.forecasters.models import load_dense_forecast
 from trajforecast_model.evaluation.forecasters.points import check_dense_fit, predict_windows
 from trajforecast_model.evaluation.metrics.coherence import temporal_coherence
 from trajforecast_model.evaluation.metrics.errors import mean_error, mean_t, min_error
-from trajforecast_model.evaluation.reports.tables import Table, as_number, table_as_markdown, table_as_text
+from trajforecast_model.evaluation.reports.tables import Table, as_number
+from trajforecast_model.evaluation.reports.written import write_report
 from trajforecast_model.evaluation.windows import check_max_windows, stable_number, visiting_order
-from trajforecast_model.files.atomic import write_atomically
 from trajforecast_model.files.outputs import ready_file
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.tracks.grid import rescale
@@ -103,13 +102,7 @@ def evaluate_coherence(
             "dtype": dtype,
         },
     }
-    write_atomically(out, (json.dumps(report, indent=2) + "\n").encode())
-    as_table = _table(report)
-    print(table_as_text(as_table))
-    print(f"wrote {out}")
-    if table is not None:
-        write_atomically(table, (table_as_markdown(as_table) + "\n").encode())
-        print(f"wrote {table}")
+    write_report(report, _table(report), out, table)
 
 
 def pairs(dataset: ShardDataset, max_pairs: int | None) -> Iterator[Pair]:

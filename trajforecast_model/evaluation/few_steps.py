@@ -5,7 +5,6 @@ intervals of the ratios are of paired draws of demos. docs/few_steps.md shows an
 """
 
 import itertools
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,8 @@ from trajforecast_model.data.shards import ShardDataset
 from trajforecast_model.evaluation.forecasters.points import check_dense_fit
 from trajforecast_model.evaluation.metrics.bootstrap import DemoBootstrap
 from trajforecast_model.evaluation.reports.names import distinct_names
-from trajforecast_model.evaluation.reports.tables import Table, as_number, table_as_markdown, table_as_text
+from trajforecast_model.evaluation.reports.tables import Table, as_number
+from trajforecast_model.evaluation.reports.written import write_report
 from trajforecast_model.evaluation.scores import window_errors
 from trajforecast_model.evaluation.windows import (
     PROTOCOL_IMAGE_SIZE,
@@ -27,7 +27,6 @@ from trajforecast_model.evaluation.windows import (
     moving_windows,
     stable_number,
 )
-from trajforecast_model.files.atomic import write_atomically
 from trajforecast_model.files.outputs import ready_file
 from trajforecast_model.flow.solvers import check_solver
 from trajforecast_model.forecaster import Forecaster
@@ -118,13 +117,7 @@ def sweep(
         "reference": str(samplings[0]),
         **_compare(values, windows, dataset.info.views),
     }
-    write_atomically(out, (json.dumps(report, indent=2) + "\n").encode())
-    as_table = _table(report)
-    print(table_as_text(as_table))
-    print(f"wrote {out}")
-    if table is not None:
-        write_atomically(table, (table_as_markdown(as_table) + "\n").encode())
-        print(f"wrote {table}")
+    write_report(report, _table(report), out, table)
     return report
 
 

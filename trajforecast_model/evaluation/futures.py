@@ -5,7 +5,6 @@ The futures of a scene are windows that begin with the same picture and instruct
 """
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,9 +17,9 @@ from trajforecast_model.evaluation.forecasters.pixels import track_grid
 from trajforecast_model.evaluation.forecasters.points import check_dense_fit
 from trajforecast_model.evaluation.metrics import best_of_k, scene_sample_variance
 from trajforecast_model.evaluation.metrics.fvmd import clips, fvmd, fvmd_per_scene, rounded_to_eighths
-from trajforecast_model.evaluation.reports.tables import Table, table_as_markdown, table_as_text
+from trajforecast_model.evaluation.reports.tables import Table
+from trajforecast_model.evaluation.reports.written import write_report
 from trajforecast_model.evaluation.windows import stable_number
-from trajforecast_model.files.atomic import write_atomically
 from trajforecast_model.files.outputs import ready_file
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.tracks.grid import rescale
@@ -98,12 +97,7 @@ def evaluate_futures(
         "rows": rows,
         "convention": _convention(dataset.info, split, steps or forecaster.config.steps, seed, dtype),
     }
-    write_atomically(out, (json.dumps(report, indent=2) + "\n").encode())
-    print(table_as_text(as_table(report)))
-    print(f"wrote {out}")
-    if table is not None:
-        write_atomically(table, (table_as_markdown(as_table(report)) + "\n").encode())
-        print(f"wrote {table}")
+    write_report(report, as_table(report), out, table)
 
 
 def futures_of_scenes(dataset: ShardDataset) -> list[list[int]]:

@@ -76,8 +76,11 @@ class Sampler:
 
     def _encode_first_frame(self, image_tokens: Tensor) -> Tensor:
         mean, _ = self.vae.encode_static(len(image_tokens), image_tokens)
-        first = mean[:, :1].float() / self.latent_std
-        return first.unflatten(2, self.config.denoiser.grid).movedim(-1, 2)
+        return self._scaled(mean[:, :1])
+
+    def _scaled(self, mean_BTLC: Tensor) -> Tensor:
+        """What the VAE tells, as the flow has it: [B, T, C, h, w] float32."""
+        return (mean_BTLC.float() / self.latent_std).unflatten(2, self.config.denoiser.grid).movedim(-1, 2)
 
     @torch.inference_mode()
     def sample_latents(
@@ -139,9 +142,7 @@ class Sampler:
         else:
             tokens = image_tokens.repeat_interleave(tracks.shape[1], 0) if self.vae.config.image_conditioned else None
             mean_BTLC, _ = self.vae.encode(tracks.flatten(0, 1).to(self.device, self.dtype), tokens)  # B * k of them
-            scaled_BTLC = mean_BTLC.float() / self.latent_std
-            grid = self.config.denoiser.grid
-            latents_BKTChw = scaled_BTLC.unflatten(2, grid).movedim(-1, 2).unflatten(0, tracks.shape[:2])
+            latents_BKTChw = self._scaled(mean_BTLC).unflatten(0, tracks.shape[:2])
         return (1 - flow_time) * noise.to(self.device) + flow_time * latents_BKTChw[:, :, 1:]
 
     @torch.inference_mode()

@@ -57,9 +57,8 @@ class Follower:
         a_step = np.concatenate([shift / METRES_PER_STEP, turn / RADIANS_PER_STEP]) / (end - start)
         if not np.isfinite(a_step).all():
             raise ValueError("the gripper's or a camera's pose has values that are not finite")
-        if (
-            self.follow_fingers and WRIST in futures and WRIST not in views
-        ):  # a camera that stands still shows no fingers
+        moves_along = WRIST in futures and WRIST not in views  # a camera that stands still shows no fingers
+        if self.follow_fingers and moves_along:
             tips = FINGERTIPS[CLOSED if self.fingers > 0 else OPEN]
             change = opening(futures[WRIST], tips, start, end, FINGERTIP_RADIUS)
             if change is not None and abs(change) > FINGER_MOTION:

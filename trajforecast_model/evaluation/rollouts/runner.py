@@ -253,7 +253,7 @@ def _of_follower(settings: RolloutSettings) -> dict[str, Any]:
     from trajforecast_model.policy.follower import LOOKAHEAD
 
     source = settings.forecaster or _FOLLOWER_FORECASTER
-    forecaster = Forecaster.from_pretrained(source)
+    forecaster = Forecaster.of_pictures(source)
     every = _FOLLOWER_EVERY if settings.every is None else settings.every
     ForecastingConfig(settings.samples if settings.samples is not None else _FOLLOWER_SAMPLES, settings.steps)
     last = forecaster.config.num_frames - 1 - LOOKAHEAD
