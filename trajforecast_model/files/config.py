@@ -49,6 +49,19 @@ def to_dict(config: Any) -> dict[str, Any]:
     }
 
 
+def defaults(config: Any, group: str = "") -> dict[str, Any]:
+    """What the settings of a config are where nothing is said of them, by full names such as "optimisation.compile"."""
+    found = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            found |= defaults(value, f"{group}{field.name}.")
+        elif field.default is not dataclasses.MISSING:
+            default = field.default
+            found[f"{group}{field.name}"] = list(default) if isinstance(default, tuple) else default
+    return found
+
+
 def check_at_least(least: float, config: Any, *names: str, group: str = "") -> None:
     """Raises ValueError where a number of the config is less than `least`, infinite or not a number.
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from trajforecast_model.files.config import to_dict
+from trajforecast_model.files.config import defaults, to_dict
 from trajforecast_model.runtime.device import slow_in
 from trajforecast_model.training.batches import Batch, BatchShare, loading, training_batches
 from trajforecast_model.training.configs import RunConfig
@@ -104,7 +104,7 @@ class _Run:
         weights = {name: weights_digest(network) for name, network in stage.frozen_networks.items()}
         if getattr(config, "start_from", None) is not None:
             weights["start"] = weights_digest(self._model)
-        self._state = TrainingState(self._model, optimisation, settings, weights)
+        self._state = TrainingState(self._model, optimisation, settings, weights, defaults(config))
         if world.is_first:
             self._look_for_room()
         if (saved := folder.load()) is not None:

@@ -2,6 +2,8 @@
 
 A block is put together where it runs, forward and backward, and taken apart behind it. Numbers that stand alone, such as
 TrajLoom's scales, cannot be divided: each rank has them, and their gradients are averaged here.
+
+torch.distributed.tensor is imported where a model is divided: it takes a second, which every other run would wait for.
 """
 
 import inspect
@@ -10,7 +12,6 @@ import warnings
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from trajforecast_model.training.configs import OptimisationConfig
 from trajforecast_model.training.distributed import World
@@ -84,26 +85,31 @@ def clip_gradients(parameters: list[nn.Parameter], limit: float, world: World) -
 
 
 def is_divided(tensor: Tensor) -> bool:
-    return isinstance(tensor, DTensor)
+    """Whether it is a DTensor."""
+    return hasattr(tensor, "placements")
 
 
 def part(tensor: Tensor) -> Tensor:
     """What this rank has of it, in the same memory: the tensor itself where it is not divided."""
-    return tensor.detach().to_local() if isinstance(tensor, DTensor) else tensor
+    return tensor.detach().to_local() if is_divided(tensor) else tensor
 
 
 def whole(own: Tensor, weight: nn.Parameter) -> Tensor:
     """Of parts like those of `weight`, put together. Called on every rank."""
-    if not isinstance(weight, DTensor) or own.ndim == 0:  # the optimiser's step counts are the same everywhere
+    if not is_divided(weight) or own.ndim == 0:  # the optimiser's step counts are the same everywhere
         return own
+    from torch.distributed.tensor import DTensor
+
     placed = (weight.device_mesh, weight.placements)
     return DTensor.from_local(own, *placed, run_check=False, shape=weight.shape, stride=weight.stride()).full_tensor()
 
 
 def part_of(tensor: Tensor, weight: nn.Parameter) -> Tensor:
     """This rank's part, of a tensor that is divided as `weight` is and the same on every rank."""
-    if not isinstance(weight, DTensor) or tensor.ndim == 0:
+    if not is_divided(weight) or tensor.ndim == 0:
         return tensor
+    from torch.distributed.tensor import distribute_tensor
+
     on_device = tensor.to(weight.device)
     divided = distribute_tensor(on_device, weight.device_mesh, weight.placements, src_data_rank=None)
     return divided.to_local().clone()  # not a view, which would keep all of it

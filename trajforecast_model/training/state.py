@@ -12,19 +12,28 @@ from trajforecast_model.training.sharding import is_divided, part, part_of, whol
 
 
 class TrainingState:
-    def __init__(self, model: nn.Module, optimisation: OptimisationConfig, settings: dict, weights: dict[str, str]):
+    def __init__(
+        self,
+        model: nn.Module,
+        optimisation: OptimisationConfig,
+        settings: dict,
+        weights: dict[str, str],
+        defaults: dict | None = None,
+    ):
         """A state of another config or of other weights is not loaded.
 
         Args:
             settings: by name, what of the config makes it this run and no other.
             weights: a digest of the weights of each network that the run uses and does not train, and of those that it
                 starts from.
+            defaults: what settings were in a run of a version that did not know them.
         """
         self.step = 0  # optimiser steps done
         self.validated = 0  # the last step that was validated
         self.best_score = math.inf  # least validation score so far
         self.average = ExponentialMovingAverage(model, optimisation.ema_decay)
         self._settings, self._weights = settings, weights
+        self._defaults = {name: value for name, value in (defaults or {}).items() if name in settings}
         # Frozen encoders come from where they came from; a state holds what is trained.
         self._trained = trained_weights(model)
         self._optimisation = optimisation
@@ -91,11 +100,11 @@ class TrainingState:
         Raises:
             ValueError: where it was saved under another config, or with other weights beside it.
         """
-        if "settings" not in saved:
+        if "settings" not in saved or saved["model"].keys() != self._trained.keys():
             raise ValueError(
                 "`out` holds a run of an older version, which cannot go on: choose another `out`, or delete that folder"
             )
-        if changed := _differences(saved["settings"], self._settings):
+        if changed := _differences(self._defaults | saved["settings"], self._settings):
             raise ValueError(
                 f"`out` holds a run of another config: {'; '.join(changed.values())}. Put that back, choose another `out`, or "
                 "delete that folder to start over"

@@ -1,6 +1,7 @@
 """Checkpoints of TrajLoom: a folder like ours, whose config.json says `"kind": "trajloom"`.
 
 config.json  vae.safetensors  generator.safetensors  visibility.safetensors (only where there is a visibility head)
+image_encoder.safetensors (only where the generator looks at a picture through a trained one)
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from trajforecast_model.checkpoint import CONFIG_FILE, TRAJLOOM, kind_of, load_w
 from trajforecast_model.files.atomic import write_atomically
 from trajforecast_model.files.config import check_at_least, from_dict, to_dict
 from trajforecast_model.flow.solvers import check_solver
+from trajforecast_model.networks.image_encoder import ImageEncoderConfig, build_image_encoder
 from trajforecast_model.networks.text_encoder import TextEncoderConfig
 from trajforecast_model.networks.trajloom.generator import Generator, GeneratorConfig
 from trajforecast_model.networks.trajloom.track_vae import TrajloomVAE, TrajloomVAEConfig
@@ -24,6 +26,7 @@ from trajforecast_model.networks.trajloom.visibility import VisibilityHead, Visi
 
 UMT5 = TextEncoderConfig(source="google/umt5-xxl", pooling="mean", max_length=128, dim=4096)
 _VAE, _GENERATOR, _VISIBILITY = "vae.safetensors", "generator.safetensors", "visibility.safetensors"
+_IMAGE_ENCODER = "image_encoder.safetensors"
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class TrajloomConfig:
     latents: LatentStatistics
     visibility: VisibilityHeadConfig | None = None  # null: visibility is not forecast
     text_encoder: TextEncoderConfig | None = UMT5  # null: captions are not read
+    image_encoder: ImageEncoderConfig | None = None  # null: the picture is not looked at, as in the official model
     dt: float = 1 / 24  # seconds between frames, unless the caller says otherwise: no network sees it
     steps: int = 10  # solver steps unless the caller says otherwise
     solver: str = "euler"  # "METHOD" or "METHOD@GRID", see flow/solvers.py
@@ -87,6 +91,13 @@ class TrajloomConfig:
         text_dim = None if self.text_encoder is None else self.text_encoder.dim
         if text_dim != self.generator.text_dim:
             raise ValueError(f"the text encoder's width is {text_dim}, the generator takes {self.generator.text_dim}")
+        encoder = self.image_encoder
+        tokens = None if encoder is None else (encoder.dim, tuple(encoder.grid))
+        taken = (
+            None if self.generator.image_dim is None else (self.generator.image_dim, tuple(self.generator.image_grid))
+        )
+        if tokens != taken:
+            raise ValueError(f"the image encoder's tokens are (width, grid) {tokens}, the generator takes {taken}")
         if not 0 < self.dt < math.inf:
             raise ValueError(f"dt: got {self.dt}, expected seconds between two frames")
         vae, generator = self.vae, self.generator
@@ -114,6 +125,7 @@ class TrajloomNetworks:
     vae: TrajloomVAE
     generator: Generator
     visibility: VisibilityHead | None = None
+    image_encoder: nn.Module | None = None
 
 
 def fingerprint(vae: TrajloomVAE) -> str:
@@ -135,10 +147,17 @@ def save_trajloom(config: TrajloomConfig, networks: TrajloomNetworks, folder: Pa
     save_weights(networks.generator, folder / _GENERATOR)
     if networks.visibility is not None:
         save_weights(networks.visibility, folder / _VISIBILITY)
+    if is_kept(config.image_encoder):
+        save_weights(networks.image_encoder, folder / _IMAGE_ENCODER)
     write_atomically(folder / CONFIG_FILE, (json.dumps(to_dict(config), indent=2) + "\n").encode())
 
 
-def load_trajloom(folder: Path) -> tuple[TrajloomConfig, TrajloomNetworks]:
+def is_kept(image_encoder: ImageEncoderConfig | None) -> bool:
+    """Whether an image encoder's weights are in the checkpoint; those of a frozen one are where its config says."""
+    return image_encoder is not None and image_encoder.kind == "patch"
+
+
+def load_trajloom(folder: Path, allow_download: bool = False) -> tuple[TrajloomConfig, TrajloomNetworks]:
     """Raises ValueError where config or weights are not those of a TrajLoom checkpoint, or not of one another."""
     path = folder / CONFIG_FILE
     try:
@@ -155,7 +174,12 @@ def load_trajloom(folder: Path) -> tuple[TrajloomConfig, TrajloomNetworks]:
     visibility = None
     if config.visibility is not None:
         visibility = _filled(VisibilityHead(config.visibility), folder / _VISIBILITY)
-    return config, TrajloomNetworks(vae, generator, visibility)
+    image_encoder = None
+    if config.image_encoder is not None:
+        image_encoder = build_image_encoder(config.image_encoder, allow_download)
+        if is_kept(config.image_encoder):
+            load_weights(image_encoder, folder / _IMAGE_ENCODER)
+    return config, TrajloomNetworks(vae, generator, visibility, image_encoder)
 
 
 def _filled(module: nn.Module, path: Path) -> nn.Module:

@@ -8,7 +8,7 @@ from trajforecast_model.inference.past import check_history
 from trajforecast_model.tracks.grid import query_points
 from trajforecast_model.tracks.history import History
 from trajforecast_model.trajloom.checkpoint import TrajloomConfig
-from trajforecast_model.trajloom.past import Past, checked_past, point_in_cell
+from trajforecast_model.trajloom.past import Past, given_past, point_in_cell
 
 _SAME_PLACE = 0.01  # pixels
 
@@ -21,22 +21,23 @@ class PointsOfCells:
     Args:
         history: where the points of the present grid were, [B, n, H, W, 2], the newest `config.history` - 1 of which count,
             and which were seen.
-        images: (B, height, width) of the pictures that this refers to.
+        images: RGB uint8 [B, height, width, 3], the pictures that this refers to.
 
     Raises:
         ValueError: where there is no such past, or its points are none that the network was trained on.
     """
 
-    def __init__(self, history: History | None, images: tuple[int, int, int], config: TrajloomConfig):
+    def __init__(self, history: History | None, images: np.ndarray, config: TrajloomConfig):
         before = config.history - 1
         check_reach(0 if history is None else history.tracks.shape[1], config)
         grid = history.tracks.shape[2:4]
-        check_history(history, images[0], grid)
-        check_points(grid, images[1:], config)
+        count, size = len(images), images.shape[1:3]
+        check_history(history, count, grid)
+        check_points(grid, size, config)
         self._turns = turns(grid, config)
-        self._config, self._size = config, images[1:]
-        now = query_points(grid, self._size)
-        present = np.broadcast_to(now, (images[0], 1, *now.shape))
+        self._config, self._images = config, images
+        now = query_points(grid, size)
+        present = np.broadcast_to(now, (count, 1, *now.shape))
         tracks = np.concatenate([history.tracks[:, -before:], present], axis=1)
         self._seen = np.pad(history.visible[:, -before:], ((0, 0), (0, 1), (0, 0), (0, 0)), constant_values=True)
         self._tracks = _without_what_is_not_shown(tracks, self._seen)
@@ -46,8 +47,13 @@ class PointsOfCells:
         """The pasts of one point a cell after the other; `take` is told of each what was forecast."""
         for rows, columns in self._turns:
             yield [
-                checked_past("", tracks[..., rows, columns, :], seen[..., rows, columns], self._size, self._config)
-                for tracks, seen in zip(self._tracks, self._seen, strict=True)
+                given_past(
+                    "",
+                    History(tracks[None, ..., rows, columns, :], seen[None, ..., rows, columns]),
+                    image,
+                    self._config,
+                )
+                for tracks, seen, image in zip(self._tracks, self._seen, self._images, strict=True)
             ]
 
     def take(self, tracks: np.ndarray, visibility: np.ndarray | None) -> None:

@@ -5,6 +5,7 @@ forecast = forecaster.predict_from_history({"camera": tracks}, {"camera": visibl
 forecast.tracks, forecast.visibility  # [V, k, T, rows, columns, 2], [V, k, T, rows, columns]
 """
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ class TrajloomForecaster(LoadedModel):
         """See `Forecaster.from_pretrained`."""
         folder = checkpoint_folder(source, allow_download)
         return cls(
-            *load_trajloom(folder),
+            *load_trajloom(folder, allow_download),
             model_id=checkpoint_name(export_within(source)),
             device=device,
             dtype=dtype,
@@ -87,6 +88,7 @@ class TrajloomForecaster(LoadedModel):
         history_visibility: dict[str, np.ndarray] | None = None,
         *,
         videos: dict[str, np.ndarray] | None = None,
+        images: dict[str, np.ndarray] | None = None,
         image_sizes: dict[str, tuple[int, int]] | None = None,
         video_latents: dict[str, np.ndarray] | None = None,
         instruction: str | None = None,
@@ -107,8 +109,10 @@ class TrajloomForecaster(LoadedModel):
                 the network is told of no point that it was seen, as in the official code's inference.
             videos: uint8 [frames, height, width, 3] by view name. Of a view without tracks the points are followed here,
                 and their visibility is the tracker's.
-            image_sizes: (height, width) of the image that tracks refer to, by view name; default: the video's, or else
-                the model's own.
+            images: the present pictures, RGB uint8 [height, width, 3] by view name; default: the videos' last. A model that
+                looks at the picture needs them, see `config.image_encoder`.
+            image_sizes: (height, width) of the image that tracks refer to, by view name; default: the picture's, the
+                video's, or else the model's own.
             video_latents: [latent steps, cells, channels] by view name, of Wan2.1's video VAE in its own normalisation.
             instruction: a caption of what happens.
             k: number of sampled futures. The first samples of a larger k are those of a smaller one.
@@ -126,11 +130,12 @@ class TrajloomForecaster(LoadedModel):
         """
         started = budget.clock()
         tracks, visible, films = history_tracks or {}, history_visibility or {}, videos or {}
-        sizes, latents = image_sizes or {}, video_latents or {}
+        sizes, latents, pictures = image_sizes or {}, video_latents or {}, images or {}
         views = tuple(dict.fromkeys([*tracks, *films]))
         if not views:
             raise ValueError("no past given: expected history_tracks or videos of a view, e.g. {'camera': tracks}")
-        for name, given in {"history_visibility": visible, "image_sizes": sizes, "video_latents": latents}.items():
+        of_views = {"history_visibility": visible, "images": pictures, "image_sizes": sizes, "video_latents": latents}
+        for name, given in of_views.items():
             if unknown := [view for view in given if view not in views]:
                 raise ValueError(f"{name}: view {unknown[0]!r} has no past; there are {', '.join(views)}")
         effort = self._effort(steps, k)
@@ -141,8 +146,12 @@ class TrajloomForecaster(LoadedModel):
         pasts = {}
         for view in views:
             if view in tracks:
-                size = sizes.get(view) or (films[view].shape[1:3] if view in films else self.config.image_size)
-                pasts[view] = checked_past(view, tracks[view], visible.get(view), size, self.config)
+                picture = pictures.get(view, films[view][-1] if view in films else None)
+                if picture is not None:
+                    check_image(picture, view)
+                size = sizes.get(view) or (self.config.image_size if picture is None else picture.shape[:2])
+                past = checked_past(view, tracks[view], visible.get(view), size, self.config)
+                pasts[view] = dataclasses.replace(past, picture=picture)
             else:
                 pasts[view] = followed_past(view, films[view], self.config, tracker)
         video = self._video([latents.get(view) for view in views])
@@ -185,7 +194,7 @@ class TrajloomForecaster(LoadedModel):
         for view, image in images.items():
             check_image(image, view)
             if view in tracks:
-                pasts[view] = given_past(view, tracks[view], image.shape[:2], self.config)
+                pasts[view] = given_past(view, tracks[view], image, self.config)
             else:
                 pasts[view] = pictured_past(view, image, history.get(view), stamps.get(view), self.config)
         return self._predicted(
@@ -205,14 +214,14 @@ class TrajloomForecaster(LoadedModel):
         """Samples k futures for each of many moments, one view each, of as many points a cell as the past has.
 
         Args:
-            images: RGB uint8 [B, H_image, W_image, 3], whose size alone counts.
+            images: RGB uint8 [B, H_image, W_image, 3], of which a model that looks at no picture takes the size alone.
             history: of the present grid of H x W points, in pixels of the images, see `PointsOfCells`.
 
         Returns:
             tracks float32 [B, k, T, H, W, 2], pixels of the images, and how likely each point is seen, [B, k, T, H, W], or
             None. What is random is the same for all points of a cell.
         """
-        points = PointsOfCells(history, images.shape[:3], self.config)
+        points = PointsOfCells(history, images, self.config)
         effort = self._effort(steps, k)
         for seed in seeds:
             check_seed(seed)
@@ -243,9 +252,10 @@ class TrajloomForecaster(LoadedModel):
         text: Tensor | None = None,
         steps: int | None = None,
         solver: str | None = None,
+        image: Tensor | None = None,
     ) -> Tensor:
         """See `TrajloomSampler.sample_latents_with_history`."""
-        return self._sampler.sample_latents_with_history(history, noise, visibility, video, text, steps, solver)
+        return self._sampler.sample_latents_with_history(history, noise, visibility, video, text, steps, solver, image)
 
     # The networks behind it, for those who need them.
 
@@ -322,7 +332,10 @@ class TrajloomForecaster(LoadedModel):
         """Tracks [B, k, T, rows, columns, 2], each past's in its own pixels, and their visibility [B, k, T, rows, columns]."""
         history = self._sampler.encode_history(torch.stack([normalised_past(past, self.config) for past in pasts]))
         noise = self._sampler.noise(history, effort.k, seeds, streams)
-        latents = self.sample_latents_with_history(history, noise, self._seen(pasts), video, text, effort.steps, solver)
+        image = self._image_tokens(pasts, streams)
+        latents = self.sample_latents_with_history(
+            history, noise, self._seen(pasts), video, text, effort.steps, solver, image
+        )
         decoded, probability = self._sampler.decode(latents), self._sampler.visible(latents)
         self._check_finite(bool(torch.isfinite(decoded).all()))
         made = [
@@ -331,6 +344,18 @@ class TrajloomForecaster(LoadedModel):
         ]
         tracks = np.stack([positions for positions, _ in made])
         return tracks, None if probability is None else np.stack([seen for _, seen in made])
+
+    def _image_tokens(self, pasts: list[Past], views: list[str]) -> Tensor | None:
+        """[B, M, E], or None where the model looks at no picture."""
+        if self.config.image_encoder is None:
+            return None
+        for past, view in zip(pasts, views, strict=True):
+            if past.picture is None:
+                raise ValueError(
+                    f"no picture of view {view!r}: {self.model_id or 'this model'} looks at the present one beside the past; "
+                    "give it as images, or the video"
+                )
+        return self._sampler.encode_pictures([past.picture for past in pasts])
 
     def _seen(self, pasts: list[Past]) -> Tensor | None:
         """[B, frames, N]; none of a past that tells nothing of it, and None where no past does."""

@@ -3,6 +3,7 @@
 TrajLoom counts pixels from the centre of the first one, which is (0.5, 0.5) here, and normalises them by 2 x / width - 1.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,6 +30,7 @@ class Past:
     tracks: np.ndarray  # float32 [frames, rows, columns, 2], pixels of the view's image, no gaps
     visible: np.ndarray | None  # bool [frames, rows, columns], None where it is not told
     image_size: tuple[int, int]  # height, width
+    picture: np.ndarray | None = None  # RGB uint8 [height, width, 3] of the present; None where there are tracks alone
 
 
 def query_points(config: TrajloomConfig, image_size: tuple[int, int]) -> np.ndarray:
@@ -108,11 +110,12 @@ def followed_past(view: str, video: np.ndarray, config: TrajloomConfig, track: T
     tracks, visible = (track or follow)(np.ascontiguousarray(video[::way]), query_points(config, size).reshape(-1, 2))
     tracks, visible = tracks[::way], visible[::way]
     shape = (config.history, *config.grid)
-    return checked_past(view, tracks.reshape(*shape, 2), visible.reshape(shape), size, config)
+    past = checked_past(view, tracks.reshape(*shape, 2), visible.reshape(shape), size, config)
+    return dataclasses.replace(past, picture=video[-1])
 
 
-def given_past(view: str, history: History, size: tuple[int, int], config: TrajloomConfig) -> Past:
-    """The past as `Forecaster.predict` is given it: [1, frames, rows, columns, 2] pixels of a picture of `size`.
+def given_past(view: str, history: History, image: np.ndarray, config: TrajloomConfig) -> Past:
+    """The past as `Forecaster.predict` is given it: [1, frames, rows, columns, 2] pixels of the picture.
 
     Raises:
         ValueError: as `checked_past`.
@@ -123,7 +126,7 @@ def given_past(view: str, history: History, size: tuple[int, int], config: Trajl
             f"history_tracks of view {view!r}: got {list(tracks.shape)} and what is seen of it {list(visible.shape)}, "
             f"expected {[1, config.history, *config.grid, 2]} and the same without the last axis"
         )
-    return checked_past(view, tracks[0], visible[0], size, config)
+    return dataclasses.replace(checked_past(view, tracks[0], visible[0], image.shape[:2], config), picture=image)
 
 
 def pictured_past(
@@ -159,9 +162,10 @@ def pictured_past(
 
 
 def resting_past(config: TrajloomConfig) -> Past:
-    """One in which nothing moves."""
+    """One in which nothing moves, and nothing is to be seen."""
     points = query_points(config, config.image_size)
-    return Past(np.repeat(points[None], config.history, axis=0), None, config.image_size)
+    black = np.zeros((*config.image_size, 3), np.uint8)
+    return Past(np.repeat(points[None], config.history, axis=0), None, config.image_size, black)
 
 
 def normalised_past(past: Past, config: TrajloomConfig) -> Tensor:

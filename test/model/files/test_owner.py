@@ -9,16 +9,20 @@ import pytest
 from trajforecast_model.files.owner import owning
 
 HOLDS = """
-import multiprocessing, sys, time
+import multiprocessing, os, sys, time
 from pathlib import Path
 from trajforecast_model.files.owner import owning
 
+def live_on():  # as a run's loader processes do; what it says comes after what a fork does first
+    print(os.getpid(), flush=True)
+    time.sleep(3600)
+
 if __name__ == "__main__":
     with owning(Path(sys.argv[1])):
-        if sys.argv[2:]:  # as a run has loader processes
-            child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
-            child.start()
-        print(child.pid if sys.argv[2:] else "held", flush=True)
+        if sys.argv[2:]:
+            multiprocessing.get_context("fork").Process(target=live_on).start()
+        else:
+            print("held", flush=True)
         sys.stdin.read()
 """
 

@@ -194,6 +194,28 @@ def test_fusion_and_text_can_be_left_out():
         generator(z, torch.tensor([0.1, 0.9]), history, text=torch.randn(2, 5))
 
 
+def test_a_picture_is_looked_at_by_the_blocks_over_space_of_all_samples_alike():
+    config = GeneratorConfig(num_frames=9, cells=6, image_dim=7, image_grid=(2, 3), **SMALL_GENERATOR)
+    generator = randomise(Generator(config)).eval()
+    given, z_t, t = past(2), torch.randn(2, 3, 3, 6, 4), torch.full((2, 1), 0.3)
+    one, other = torch.randn(2, 2, 6, 7)
+    with torch.inference_mode():
+        seen = generator.velocity(z_t, t, generator.history_context(**given, image=one))
+        elsewhere = generator.velocity(z_t, t, generator.history_context(**given, image=other))
+        alone = generator(z_t[:, 1], t[:, 0], **given, image=one)
+    assert not torch.allclose(seen, elsewhere, atol=1e-3)
+    torch.testing.assert_close(seen[:, 1], alone, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="looks at the present picture"):
+        generator.history_context(**given)
+    with pytest.raises(ValueError, match=r"image: got \[2, 5, 7\], expected \[2, 6, 7\]"):
+        generator.history_context(**given, image=one[:, 1:])
+
+
+def test_a_picture_for_a_generator_without_is_refused(generator):
+    with pytest.raises(ValueError, match="made without a picture"):
+        generator.history_context(**past(2), image=torch.randn(2, 64, 7))
+
+
 def test_a_new_generator_begins_as_the_paper_says():
     generator = Generator(GeneratorConfig(num_frames=9, cells=6, **SMALL_GENERATOR))
     shift, scale, gate = generator.blocks[0].modulation.bias.view(3, 3, 32).unbind(1)

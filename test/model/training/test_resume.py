@@ -213,6 +213,31 @@ def test_a_run_of_another_config_is_refused_by_what_differs(data, tmp_path, caps
     assert "optimisation.learning_rate was 0.002, is 0.001; moving_weight was 8.0, is 2.0" in told
 
 
+def test_a_run_of_a_version_that_did_not_know_a_setting_goes_on_at_its_default(data, tmp_path, capsys):
+    """As after an upgrade: the setting is not in the state, and the run went on as the default says."""
+    config = vae_config(data, tmp_path / "run", steps=2)
+    assert run("vae", config, tmp_path) == 0
+    saved = state(tmp_path / "run")
+    for setting in ("equal_windows", "optimisation.clip_norm"):
+        del saved["settings"][setting]
+    torch.save(saved, max((tmp_path / "run" / "checkpoints").glob("step_*")) / "state.pt")
+    config["optimisation"]["steps"] = 3
+    assert run("vae", config | {"equal_windows": True}, tmp_path) == 2
+    assert "equal_windows was False, is True" in capsys.readouterr().err
+    assert run("vae", config, tmp_path) == 0
+
+
+def test_a_run_whose_networks_had_other_names_is_of_an_older_version(data, tmp_path, capsys):
+    config = vae_config(data, tmp_path / "run", steps=2)
+    assert run("vae", config, tmp_path) == 0
+    saved = state(tmp_path / "run")
+    saved["model"] = {f"vae.{name}": weight for name, weight in saved["model"].items()}
+    torch.save(saved, max((tmp_path / "run" / "checkpoints").glob("step_*")) / "state.pt")
+    config["optimisation"]["steps"] = 3
+    assert run("vae", config, tmp_path) == 2
+    assert "a run of an older version" in capsys.readouterr().err
+
+
 def test_a_run_folder_has_one_owner_at_a_time(data, tmp_path, capsys):
     config = vae_config(data, tmp_path / "run", steps=1)
     with owning(tmp_path / "run"):

@@ -4,8 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trajforecast_model.data.labelers.trackers.interface import TrackerOptions
-from trajforecast_model.data.labelers.trackers.lucas_kanade import LucasKanade
+from trajforecast_model.data.labelers.trackers.registry import make_point_tracker
 from trajforecast_model.forecaster import Forecaster
 from trajforecast_model.images import resize_images
 from trajforecast_model.inference.sampling import Sampler
@@ -48,5 +47,5 @@ def track_grid(frames: np.ndarray, grid: tuple[int, int], image_size: tuple[int,
     """
     enlarged = resize_images(list(frames), image_size)
     points = query_points(grid, image_size).reshape(-1, 2)
-    tracks, _ = LucasKanade(TrackerOptions()).track(enlarged, points)
+    tracks, _ = make_point_tracker("lucas_kanade").track(enlarged, points)
     return tracks.reshape(len(frames), *grid, 2)

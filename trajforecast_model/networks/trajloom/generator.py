@@ -7,6 +7,7 @@ A name's letters after the underscore are its shape: B pasts, S samples of each 
 N cells, C channels, D width of the network.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from trajforecast_model.files.config import check_at_least
 from trajforecast_model.networks.layers import KeysValues, RMSNorm
-from trajforecast_model.networks.positions import timestep_features
+from trajforecast_model.networks.positions import sincos_2d, timestep_features
 from trajforecast_model.networks.trajloom.frames import latent_steps
 from trajforecast_model.networks.trajloom.layers import MLP, CrossAttention, SelfAttention
 
@@ -29,6 +30,8 @@ class GeneratorConfig:
     channels: int = 16  # of the latents
     video_channels: int = 16  # of the video's latents, one a cell and latent step
     text_dim: int | None = 4096  # width of a caption's embedding; null for a model without text
+    image_dim: int | None = None  # width of a picture's tokens; null for a model without a picture, as the official one
+    image_grid: tuple[int, int] = (8, 8)  # rows, columns of them
     dim: int = 768
     depth: int = 16  # blocks: half over time, half over space
     heads: int = 12
@@ -40,7 +43,8 @@ class GeneratorConfig:
 
     def __post_init__(self):
         check_at_least(1, self, "num_frames", "temporal_stride", "cells", "channels", "video_channels")
-        check_at_least(1, self, "dim", "depth", "heads", *([] if self.text_dim is None else ["text_dim"]))
+        optional = [name for name in ("text_dim", "image_dim") if getattr(self, name) is not None]
+        check_at_least(1, self, "dim", "depth", "heads", *optional)
         if self.dim % self.heads or self.dim % 2:
             raise ValueError(f"dim {self.dim} is not an even multiple of heads {self.heads}; change one of them")
         if self.depth % 2:
@@ -81,6 +85,9 @@ class Generator(nn.Module):
         self.timestep_embedding = nn.Sequential(nn.Linear(dim, 4 * dim), nn.SiLU(), nn.Linear(4 * dim, dim))
         if config.text_dim is not None:
             self.text_projection = nn.Linear(config.text_dim, dim)
+        if config.image_dim is not None:
+            self.image_projection = nn.Linear(config.image_dim, dim)
+            self.register_buffer("image_positions", sincos_2d(config.image_grid, dim), persistent=False)
         self.video_summary = nn.Linear(config.video_channels, dim)
         self.video_summary_scale = nn.Parameter(torch.tensor(1.0))
         self.history_summary = nn.Linear(2 * channels, dim)
@@ -103,18 +110,19 @@ class Generator(nn.Module):
         visibility: Tensor | None = None,
         video: Tensor | None = None,
         text: Tensor | None = None,
+        image: Tensor | None = None,
     ) -> Tensor:
         """Velocity at flow time t (0 is noise, 1 is data).
 
         Args:
             z_t: [B, T, N, C] noisy latents of the future.
             t: [B]
-            history, visibility, video, text: see `history_context`.
+            history, visibility, video, text, image: see `history_context`.
 
         Returns:
             [B, T, N, C]
         """
-        context = self.history_context(history, visibility, video, text)
+        context = self.history_context(history, visibility, video, text, image=image)
         return self.velocity(z_t.unsqueeze(1), t.unsqueeze(1), context)[:, 0]
 
     def history_context(
@@ -124,6 +132,7 @@ class Generator(nn.Module):
         video: Tensor | None = None,
         text: Tensor | None = None,
         text_shown: Tensor | None = None,
+        image: Tensor | None = None,
     ) -> HistoryContext:
         """Projects the past, once for all samples and steps.
 
@@ -133,9 +142,10 @@ class Generator(nn.Module):
             video: [B, T, N, C_video] normalised latents of the past frames; None is as if they were zero.
             text: [B, E] embedding of the caption; None adds nothing.
             text_shown: bool [B], the captions that count; the others are as if there was none. None shows all.
+            image: [B, M, E_image] tokens of the present picture, which a model that was made with one must be given.
 
         Raises:
-            ValueError: for another shape, or text for a model without.
+            ValueError: for another shape, text or a picture for a model without, or none for a model with a picture.
         """
         config = self.config
         steps_cells = (len(history), config.latent_frames, config.cells)
@@ -157,7 +167,7 @@ class Generator(nn.Module):
         film_BTND = self.video_scale * self.video_projection(video) + place_T1D
         over_time = torch.cat([past_BTND, film_BTND], dim=1).transpose(1, 2).flatten(0, 1)  # [B * N, 2 T, D]
         last_BND, last_film_BND = past_BTND[:, -1] + self.cell_positions, film_BTND[:, -1] + self.cell_positions
-        over_space = torch.cat([last_BND, last_film_BND], dim=1)  # [B, 2 N, D]
+        over_space = torch.cat([last_BND, last_film_BND, *self._picture(image, history)], dim=1)  # [B, 2 N + M, D]
 
         condition_BD = self.video_summary_scale * self.video_summary(video.mean(dim=(1, 2)))
         summary = torch.cat([history.mean(dim=(1, 2)), history[:, -1].mean(dim=1)], dim=-1)  # [B, 2 C]
@@ -195,6 +205,18 @@ class Generator(nn.Module):
             x_BSTND = x_BSNTD.transpose(2, 3)
             x_BSTND = self.blocks[i](x_BSTND, condition_BS11D, context.keys_values[i], over_time=False)
         return self.final_linear(self.final_norm(x_BSTND))
+
+    def _picture(self, image: Tensor | None, history: Tensor) -> list[Tensor]:
+        """What is read of the picture beside the past, [B, M, D], in a list that is empty for a model without."""
+        config = self.config
+        if config.image_dim is None:
+            if image is not None:
+                raise ValueError("image: this generator was made without a picture; leave it out")
+            return []
+        if image is None:
+            raise ValueError("image: this generator looks at the present picture; give its tokens")
+        _check_shape("image", image, (len(history), math.prod(config.image_grid), config.image_dim))
+        return [self.image_projection(image.to(history.dtype)) + self.image_positions]
 
     def _continued(self, tokens_BTND: Tensor) -> Tensor:
         """Every token's last state, carried on by its last step and gated by latent step: [B, T, N, D] -> the same shape"""

@@ -5,6 +5,7 @@ from typing import Literal
 
 from trajforecast_model.files.config import check_at_least
 from trajforecast_model.flow.solvers import check_solver
+from trajforecast_model.networks.image_encoder import ImageEncoderConfig
 from trajforecast_model.networks.text_encoder import TextEncoderConfig
 from trajforecast_model.networks.trajloom.track_vae import TrajloomVAEConfig
 from trajforecast_model.training.configs import DataConfig, LoggingConfig, OptimisationConfig
@@ -52,6 +53,7 @@ class TrajloomTrainConfig:
     start_from: str | None = None  # checkpoint folder to train on; it brings its VAE, so `vae` is null then
     generator: GeneratorSizeConfig = field(default_factory=GeneratorSizeConfig)
     text_encoder: TextEncoderConfig | None = None  # null: captions are not read
+    image_encoder: ImageEncoderConfig | None = None  # null: the present picture is not looked at
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     anchor_noise: float | None = 0.1  # of the source about the last latent of the past; null: it is not anchored
     flow_times: FlowTimesConfig = field(default_factory=FlowTimesConfig)

@@ -9,10 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from trajforecast_model.checkpoint import export_within
+from trajforecast_model.networks.image_encoder import build_image_encoder
 from trajforecast_model.networks.text_encoder import build_text_encoder
 from trajforecast_model.networks.trajloom.generator import Generator, GeneratorConfig
 from trajforecast_model.training.batches import Batch, collate, spread_evenly
 from trajforecast_model.training.distributed import World
+from trajforecast_model.training.features.frozen import is_frozen, same_network
+from trajforecast_model.training.features.image_tokens import image_tokens
 from trajforecast_model.training.noise import WindowNoise
 from trajforecast_model.training.stages.selection import best_error
 from trajforecast_model.training.stages.vae import check_same_dt
@@ -36,15 +39,29 @@ from trajforecast_model.training.trajloom.windows import (
     query_offset,
     windows_of,
 )
-from trajforecast_model.trajloom.checkpoint import TrajloomConfig, TrajloomNetworks, load_trajloom, save_trajloom
+from trajforecast_model.trajloom.checkpoint import (
+    TrajloomConfig,
+    TrajloomNetworks,
+    is_kept,
+    load_trajloom,
+    save_trajloom,
+)
 from trajforecast_model.trajloom.sampling import anchored_source
 
 _AT_ONCE = 8  # windows of a validation
 _LEAST_WEIGHT = 1e-6  # so that a batch in which nothing counts is 0
 
 
+class GeneratorWithEncoder(nn.Module):
+    """What the run trains: the generator, and the encoder of the picture where there is one that is not frozen."""
+
+    def __init__(self, config: TrajloomConfig):
+        super().__init__()
+        self.generator = Generator(config.generator)
+        self.image_encoder = None if config.image_encoder is None else build_image_encoder(config.image_encoder)
+
+
 class TrajloomStage:
-    image_encoder = None
     latent_space = None  # its windows are read with what is seen, and so with their tracks
     reads_history = True
 
@@ -73,6 +90,8 @@ class TrajloomStage:
                 channels=vae.latent_channels,
                 video_channels=size.video_channels,
                 text_dim=None if config.text_encoder is None else config.text_encoder.dim,
+                image_dim=None if config.image_encoder is None else config.image_encoder.dim,
+                image_grid=GeneratorConfig.image_grid if config.image_encoder is None else config.image_encoder.grid,
                 dim=size.dim,
                 depth=size.depth,
                 heads=size.heads,
@@ -80,6 +99,7 @@ class TrajloomStage:
             ),
             latents=latents,
             text_encoder=config.text_encoder,
+            image_encoder=config.image_encoder,
             dt=info.dt,
             steps=config.sampling_steps,
             solver=config.sampling_solver,
@@ -89,14 +109,22 @@ class TrajloomStage:
             anchor=info.anchor,
         )
         torch.manual_seed(config.optimisation.seed)
-        self.model = Generator(self.forecast_config.generator)
+        self.model = GeneratorWithEncoder(self.forecast_config)
         if config.start_from is not None:
             if start.generator != self.forecast_config.generator:
                 raise ValueError(
                     f"start_from: the generator of {config.start_from} is {start.generator}, this config's "
                     f"{self.forecast_config.generator}; make them the same"
                 )
-            self.model.load_state_dict(networks.generator.state_dict())
+            if not same_network(build_image_encoder, config.image_encoder, start.image_encoder):
+                raise ValueError(
+                    f"start_from: the image encoder of {config.start_from} is {start.image_encoder}, this config's "
+                    f"{config.image_encoder}; make them the same"
+                )
+            self.model.generator.load_state_dict(networks.generator.state_dict())
+            if networks.image_encoder is not None:
+                self.model.image_encoder.load_state_dict(networks.image_encoder.state_dict())
+        self.image_encoder = self.model.image_encoder
         self.latents = NormalisedLatents(self.vae, latents)
         self.text_encoder = None if config.text_encoder is None else build_text_encoder(config.text_encoder)
 
@@ -106,7 +134,9 @@ class TrajloomStage:
 
     @property
     def frozen_networks(self) -> dict[str, nn.Module]:
-        networks = {"VAE": self.vae, "text encoder": self.text_encoder}
+        encoder = self.image_encoder
+        frozen = encoder if encoder is not None and is_frozen(encoder) else None
+        networks = {"VAE": self.vae, "image encoder": frozen, "text encoder": self.text_encoder}
         return {name: network for name, network in networks.items() if network is not None}
 
     def mean_weight(self, batch: Batch) -> Tensor:
@@ -116,7 +146,7 @@ class TrajloomStage:
         return self._weight(batch, future, None).mean()
 
     def loss(
-        self, model: Generator, batch: Batch, noise: WindowNoise, mean_weight: Tensor
+        self, model: GeneratorWithEncoder, batch: Batch, noise: WindowNoise, mean_weight: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         config, vae = self.config, self.vae.config
         draws = noise.normal(6)
@@ -131,12 +161,13 @@ class TrajloomStage:
         z = noisy_latents(source, data, t, config.tube_noise * noise.normal(*data.shape[1:]))
         text = None if self.text_encoder is None else self.text_encoder.to(z.device)(batch.instructions)
         shown = torch.special.ndtr(draws[:, 5]) >= config.text_dropped
-        velocity = self._velocity(model, past, history, text, shown)
+        image = None if model.image_encoder is None else image_tokens(batch, model.image_encoder)
+        velocity = self._velocity(model.generator, past, history, text, shown, image)
         flow = squared_error(velocity(z, t), data - source, weight / mean_weight.clamp(min=_LEAST_WEIGHT))
         if config.on_policy is None:
             return flow, {"flow": flow.detach()}
         some = self._solved_windows(len(z))
-        own = self._velocity(model, *_first((past, history, text, shown), some))
+        own = self._velocity(model.generator, *_first((past, history, text, shown, image), some))
         terms = on_policy_loss(
             own,
             source[:some],
@@ -147,18 +178,20 @@ class TrajloomStage:
         figures = {"flow": flow} | {f"on_policy_{name}": value for name, value in terms.items()}
         return flow + weighted(terms, config.on_policy), {name: value.detach() for name, value in figures.items()}
 
-    def compile(self, model: Generator) -> None:
-        model.history_context = torch.compile(model.history_context)
-        model.velocity = torch.compile(model.velocity)
+    def compile(self, model: GeneratorWithEncoder) -> None:
+        if model.image_encoder is not None:
+            model.image_encoder.compile()
+        model.generator.history_context = torch.compile(model.generator.history_context)
+        model.generator.velocity = torch.compile(model.generator.velocity)
 
     @torch.no_grad()
-    def validate(self, model: Generator, world: World, windows: int | None = None) -> dict[str, float]:
+    def validate(self, model: GeneratorWithEncoder, world: World, windows: int | None = None) -> dict[str, float]:
         """MeanT and Min of moving, visible points of some val windows, px^2 summed over x and y, beside nothing moves.
 
         Per view. Min takes each window's best sample.
         """
         logging, sums = self.config.logging, {}
-        networks = TrajloomNetworks(self.vae.to(world.device), model)
+        networks = TrajloomNetworks(self.vae.to(world.device), model.generator)
         chosen = spread_evenly(len(self.validation), windows or logging.validation_windows)
         for view in self.validation.info.views:
             of_view = [index for index in chosen if self.validation.rows.view[index] == view]
@@ -178,6 +211,7 @@ class TrajloomStage:
                     seeds=[seed for seed, _ in part],
                     told_what_was_seen=self.config.history_visibility,
                     text=None if self.text_encoder is None else self.text_encoder.to(world.device)(batch.instructions),
+                    image=None if model.image_encoder is None else image_tokens(batch, model.image_encoder),
                 )
                 for name, (total, count) in errors.items():
                     totals[f"{view}_{name}_px2"][0] += total
@@ -188,19 +222,29 @@ class TrajloomStage:
     def score(self, figures: dict[str, float]) -> float:
         return best_error(figures)
 
-    def exported(self, model: Generator) -> dict[str, nn.Module]:
-        return {"vae.safetensors": self.vae, "generator.safetensors": model}
+    def exported(self, model: GeneratorWithEncoder) -> dict[str, nn.Module]:
+        networks = {"vae.safetensors": self.vae, "generator.safetensors": model.generator}
+        if is_kept(self.forecast_config.image_encoder):
+            networks["image_encoder.safetensors"] = model.image_encoder
+        return networks
 
-    def export(self, model: Generator, folder: Path) -> None:
-        save_trajloom(self.forecast_config, TrajloomNetworks(self.vae, model), folder)
+    def export(self, model: GeneratorWithEncoder, folder: Path) -> None:
+        networks = TrajloomNetworks(self.vae, model.generator, image_encoder=model.image_encoder)
+        save_trajloom(self.forecast_config, networks, folder)
 
     def _velocity(
-        self, model: Generator, past: Tracks, history: Tensor, text: Tensor | None, shown: Tensor
+        self,
+        generator: Generator,
+        past: Tracks,
+        history: Tensor,
+        text: Tensor | None,
+        shown: Tensor,
+        image: Tensor | None,
     ) -> Velocity:
         """Of these windows; what depends on the past alone is computed once."""
         seen = past.seen_in_steps(self.vae.config) if self.config.history_visibility else None
-        context = model.history_context(history, seen, text=text, text_shown=shown)
-        return lambda z, t: model.velocity(z.unsqueeze(1), t.unsqueeze(1), context)[:, 0]
+        context = generator.history_context(history, seen, text=text, text_shown=shown, image=image)
+        return lambda z, t: generator.velocity(z.unsqueeze(1), t.unsqueeze(1), context)[:, 0]
 
     def _weight(self, batch: Batch, future: Tracks, place: Tensor | None) -> Tensor:
         """[B, T', N]: less where a cell is hidden, more where its point moves."""
@@ -215,7 +259,7 @@ class TrajloomStage:
         return max(1, self.config.on_policy.samples * windows // self.config.optimisation.batch_size)
 
 
-def _first(given: tuple[Tracks, Tensor, Tensor | None, Tensor], count: int):
+def _first(given: tuple[Tracks, Tensor, Tensor | None, Tensor, Tensor | None], count: int):
     past, *tensors = given
     some = Tracks(past.positions[:count], past.seen[:count])
     return some, *(None if tensor is None else tensor[:count] for tensor in tensors)

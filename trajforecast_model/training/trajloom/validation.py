@@ -20,6 +20,7 @@ def forecast_errors(
     seeds: list[int],
     told_what_was_seen: bool,
     text: Tensor | None,
+    image: Tensor | None,
 ) -> dict[str, tuple[float, int]]:
     """Sums of squared errors, px^2 over x and y, and how many points they are of: visible ones that move.
 
@@ -27,6 +28,7 @@ def forecast_errors(
         moving: bool [B, rows, columns]
         k: samples of each window, drawn by its seed.
         text: [B, E]
+        image: [B, M, E]
 
     Returns:
         "mean_t", "min" (of each window its best sample), "nothing_moves".
@@ -35,7 +37,7 @@ def forecast_errors(
     history = sampler.encode_history(past.positions)
     noise = sampler.noise(history, k, seeds, ["validation"] * len(seeds))
     seen = past.seen.flatten(2) if told_what_was_seen else None
-    latents = sampler.sample_latents_with_history(history, noise, seen, text=text)
+    latents = sampler.sample_latents_with_history(history, noise, seen, text=text, image=image)
     decoded = sampler.decode(latents)  # [B, k, T, 2, rows, columns]
     samples, _ = future_in_pixels(decoded.flatten(0, 1), config.image_size, config)
     samples = samples.unflatten(0, decoded.shape[:2])  # [B, k, T, rows, columns, 2]

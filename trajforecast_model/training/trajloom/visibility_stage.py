@@ -19,7 +19,7 @@ from trajforecast_model.training.noise import WindowNoise
 from trajforecast_model.training.trajloom.configs import TrajloomVisibilityTrainConfig
 from trajforecast_model.training.trajloom.trained_vae import NormalisedLatents
 from trajforecast_model.training.trajloom.windows import check_fits, past_and_future, windows_of
-from trajforecast_model.trajloom.checkpoint import TrajloomNetworks, load_trajloom, save_trajloom
+from trajforecast_model.trajloom.checkpoint import TrajloomNetworks, is_kept, load_trajloom, save_trajloom
 
 _AT_ONCE = 16  # windows of a validation
 
@@ -36,6 +36,7 @@ class TrajloomVisibilityStage:
         forecaster, networks = load_trajloom(Path(export_within(config.forecaster)))
         self.vae = networks.vae.eval().requires_grad_(False)
         self.generator = networks.generator.requires_grad_(False)
+        self.kept_encoder = networks.image_encoder  # of the generator; it goes with the checkpoint
         check_fits(forecaster.vae, self.validation.info, config.data.folder, with_past=True)
         head = VisibilityHeadConfig(forecaster.vae.latent_channels, config.dim, config.depth, config.kernel)
         self.forecast_config = dataclasses.replace(forecaster, visibility=head)
@@ -45,7 +46,8 @@ class TrajloomVisibilityStage:
 
     @property
     def frozen_networks(self) -> dict[str, nn.Module]:
-        return {"VAE": self.vae, "generator": self.generator}
+        networks = {"VAE": self.vae, "generator": self.generator, "image encoder": self.kept_encoder}
+        return {name: network for name, network in networks.items() if network is not None}
 
     def mean_weight(self, batch: Batch) -> Tensor:
         return torch.ones((), device=batch.images.device)
@@ -79,14 +81,18 @@ class TrajloomVisibilityStage:
         return figures["cross_entropy"]
 
     def exported(self, model: VisibilityHead) -> dict[str, nn.Module]:
-        return {
+        networks = {
             "vae.safetensors": self.vae,
             "generator.safetensors": self.generator,
             "visibility.safetensors": model,
         }
+        if is_kept(self.forecast_config.image_encoder):
+            networks["image_encoder.safetensors"] = self.kept_encoder
+        return networks
 
     def export(self, model: VisibilityHead, folder: Path) -> None:
-        save_trajloom(self.forecast_config, TrajloomNetworks(self.vae, self.generator, model), folder)
+        networks = TrajloomNetworks(self.vae, self.generator, model, self.kept_encoder)
+        save_trajloom(self.forecast_config, networks, folder)
 
     def _logits(self, model: VisibilityHead, batch: Batch, place: Tensor | None) -> tuple[Tensor, Tensor]:
         """Of past and future [B, 2, T', N], beside 1 where a cell is seen in a latent step and 0 elsewhere."""

@@ -103,6 +103,61 @@ def test_everything_about_the_past_can_be_left_out_and_captions_taken_in(data, v
     assert forecaster.config.anchor_noise is None and not forecaster.config.generator.fusion
 
 
+PICTURE = {"kind": "patch", "source": None, "input_size": [32, 32], "patch_size": 8, "dim": 16, "depth": 1, "heads": 2}
+
+
+@pytest.fixture(scope="module")
+def looking(data, vae, tmp_path_factory) -> Path:
+    """A generator that looks at the picture and reads the instruction beside the past."""
+    folder = tmp_path_factory.mktemp("looking")
+    text = dict(source="minilm", pooling="mean", dim=384)
+    config = generator_config(data, folder / "run", vae, steps=16, text_encoder=text, image_encoder=PICTURE)
+    assert run("trajloom", config, folder) == 0
+    return folder / "run"
+
+
+def test_a_generator_may_look_at_the_picture_too(looking):
+    forecaster = Forecaster.from_pretrained(looking)
+    tracks = {"side": past(forecaster, "push the disc right")}
+    black = np.zeros((128, 128, 3), np.uint8)
+    one, other = (
+        forecaster.predict_from_history(tracks, images={"side": image}, instruction="push the disc right", k=1).tracks
+        for image in (black, black + 255)
+    )
+    assert not np.array_equal(one, other)
+    film = np.repeat(black[None], FRAMES, axis=0)
+    same = forecaster.predict_from_history(tracks, videos={"side": film}, instruction="push the disc right", k=1)
+    assert np.array_equal(same.tracks, one)
+    with pytest.raises(ValueError, match=r"no picture of view 'side'.*give it as images"):
+        forecaster.predict_from_history(tracks, k=1)
+    with pytest.raises(ValueError, match="image 'side': expected RGB uint8"):
+        forecaster.predict_from_history(tracks, images={"side": black[0]}, k=1)
+
+
+def test_the_picture_goes_on_into_on_policy_training_and_beside_the_head(data, looking, tmp_path):
+    text = dict(source="minilm", pooling="mean", dim=384)
+    tuned = generator_config(
+        data, tmp_path / "tuned", None, steps=2, text_encoder=text, on_policy={"steps": 2, "samples": 2},
+        image_encoder=PICTURE,
+    )  # fmt: skip
+    assert run("trajloom", tuned | {"start_from": str(looking)}, tmp_path) == 0
+    assert run("trajloom_visibility", visibility_config(data, tmp_path / "run", tmp_path / "tuned"), tmp_path) == 0
+    forecaster = Forecaster.from_pretrained(tmp_path / "run")
+    film = np.random.default_rng(0).integers(0, 255, (FRAMES, 128, 128, 3), dtype=np.uint8)
+    forecast = forecaster.predict({"side": film[-1]}, "push the disc right", k=1, history={"side": film[:-1]})
+    assert forecast.visibility is not None
+    forecaster.warm_up(["side"], k=1)
+
+
+def test_another_image_encoder_than_the_start_s_is_refused(data, looking, tmp_path, capsys):
+    text = dict(source="minilm", pooling="mean", dim=384)
+    config = generator_config(
+        data, tmp_path / "run", None, steps=2, text_encoder=text, image_encoder=PICTURE | {"depth": 2}
+    )
+    assert run("trajloom", config | {"start_from": str(looking)}, tmp_path) == 2
+    assert "start_from: the image encoder of" in capsys.readouterr().err
+
+
 def test_the_head_learns_what_will_be_seen_and_is_in_the_checkpoint(data, generator, tmp_path):
     assert run("trajloom_visibility", visibility_config(data, tmp_path / "run", generator), tmp_path) == 0
     assert fell(tmp_path / "run", "train/loss", to=0.8)
