@@ -39,14 +39,17 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
-    """Put `item` `relation` ("in" or "on") `target`; names as in the task's BDDL file."""
+    """`item` is to be `relation` `target` ("in" or "on"), or by itself "open", "close", "turnon" or "turnoff".
+
+    Names are those of the task's BDDL file.
+    """
 
     relation: str
     item: str
-    target: str
+    target: str = ""
 
     def instruction(self) -> str:
-        """In the words of the names: "pick up the milk and place it in the basket"."""
+        """Of a thing that is put somewhere, in the words of the names: "pick up the milk and place it in the basket"."""
         item, target = (re.sub(r"_\d+(_.*)?$", "", name).replace("_", " ") for name in (self.item, self.target))
         return f"pick up the {item} and place it {self.relation} the {target}"
 
@@ -110,21 +113,8 @@ class TaskEnvironment:
         return self._env.sim.data._data
 
     def goals(self) -> list[Goal]:
-        """What the task asks for.
-
-        Raises:
-            ValueError: for a goal that is not about putting one thing in or on another.
-        """
-        goals = []
-        for relation, *names in self._env.env.parsed_problem["goal_state"]:
-            if relation.lower() not in ("in", "on") or len(names) != 2:
-                raise ValueError(
-                    f"{self.task.suite} task {self.task.number} ({self.task.instruction}) asks for "
-                    f"{relation!r} {' '.join(names)}; the scripted expert only knows how to put one thing in or on "
-                    "another. Choose other tasks"
-                )
-            goals.append(Goal(relation.lower(), *names))
-        return goals
+        """What the task asks for, in the order of its BDDL file."""
+        return [Goal(relation.lower(), *names) for relation, *names in self._env.env.parsed_problem["goal_state"]]
 
     def reset(self, seed: int) -> None:
         """Places the objects at random as the task's BDDL file says and lets them settle.
@@ -149,7 +139,14 @@ class TaskEnvironment:
 
     def reached(self, goal: Goal) -> bool:
         """Whether any goal is reached, be it the task's or another one in its scene."""
-        return bool(self._env.env._eval_predicate([goal.relation, goal.item, goal.target]))
+        names = [goal.item, goal.target] if goal.target else [goal.item]
+        return bool(self._env.env._eval_predicate([goal.relation, *names]))
+
+    def joint_of(self, name: str) -> int:
+        """MuJoCo's number of the joint of a thing that opens or turns, or of a region of one, such as a drawer."""
+        inside = self._env.env
+        owner = inside.object_sites_dict[name] if name in inside.object_sites_dict else inside.get_object(name)
+        return self.model.joint(owner.joints[0]).id
 
     def goals_of_other_items(self, goal: Goal) -> list[Goal]:
         """The same with each other thing of the scene that can be moved, in the order of their names."""

@@ -1,0 +1,38 @@
+"""What the scripted expert does for a task: a skill for each of its goals, in an order in which none undoes another."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from trajforecast_model.sim.environment import Goal, TaskEnvironment
+from trajforecast_model.sim.expert.arm import Arm
+from trajforecast_model.sim.expert.articulated import CloseDrawer, TurnKnob
+from trajforecast_model.sim.expert.phases import Skill
+from trajforecast_model.sim.expert.pick_and_place import PickAndPlace
+
+_SKILLS: dict[str, Callable[..., Skill]] = {
+    "in": PickAndPlace,
+    "on": PickAndPlace,
+    "close": CloseDrawer,
+    "turnon": TurnKnob,
+    "turnoff": TurnKnob,
+}
+
+
+def check_known(goals: list[Goal]) -> None:
+    """Raises ValueError for a goal that no skill is for."""
+    for goal in goals:
+        if goal.relation not in _SKILLS:
+            raise ValueError(f"asks to {goal.relation} {goal.item}, for which the scripted expert has no skill")
+
+
+def skill_for(environment: TaskEnvironment, arm: Arm, goal: Goal, rng: np.random.Generator) -> Skill:
+    return _SKILLS[goal.relation](environment, arm, goal, rng)
+
+
+def in_order(goals: list[Goal]) -> list[Goal]:
+    """As they are to be reached: what something goes into is closed last, all else in the order of the task."""
+    filled = [goal.target for goal in goals if goal.target]
+    return sorted(
+        goals, key=lambda goal: goal.relation == "close" and any(name.startswith(goal.item) for name in filled)
+    )
