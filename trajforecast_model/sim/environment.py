@@ -22,6 +22,7 @@ from trajforecast_model.sim.scene.assets import libero_assets
 CONTROL_HZ = 20
 OPEN_GRIPPER = -1.0
 CLOSE_GRIPPER = 1.0
+HOLD_GRIPPER = 0.0  # as far open as it is
 SETTLE_STEPS = 5
 
 
@@ -54,20 +55,20 @@ class Goal:
         return f"pick up the {item} and place it {self.relation} the {target}"
 
 
+def all_tasks(suite: str) -> list[int]:
+    """The numbers of a suite's tasks; ValueError for an unknown suite."""
+    return list(range(len(_tasks_of(suite))))
+
+
 def find_task(suite: str, number: int) -> Task:
     """Looks a task up in the installed LIBERO.
 
     Raises:
         ValueError: for an unknown suite, a number that the suite does not have, or a missing installation.
     """
-    with _quiet_libero():
-        from libero.libero import benchmark, get_libero_path
+    tasks = _tasks_of(suite)
+    from libero.libero import get_libero_path
 
-        makers = benchmark.get_benchmark_dict()
-        if suite not in makers:
-            known = ", ".join(name for name in makers if name in _RELEASED_SUITES)
-            raise ValueError(f"unknown LIBERO suite {suite!r}; known suites: {known}")
-        tasks = makers[suite](0).tasks
     if not 0 <= number < len(tasks):
         raise ValueError(f"{suite} has tasks 0 to {len(tasks) - 1}, got {number}")
     task = tasks[number]
@@ -79,6 +80,17 @@ def find_task(suite: str, number: int) -> Task:
         bddl_file=os.path.join(get_libero_path("bddl_files"), task.problem_folder, task.bddl_file),
         bddl_name=os.path.join("libero/libero/bddl_files", task.problem_folder, task.bddl_file),
     )
+
+
+def _tasks_of(suite: str) -> list:
+    with _quiet_libero():
+        from libero.libero import benchmark
+
+        makers = benchmark.get_benchmark_dict()
+        if suite not in makers:
+            known = ", ".join(name for name in makers if name in _RELEASED_SUITES)
+            raise ValueError(f"unknown LIBERO suite {suite!r}; known suites: {known}")
+        return makers[suite](0).tasks
 
 
 class TaskEnvironment:
@@ -103,6 +115,21 @@ class TaskEnvironment:
             )
         self.problem_name: str = self._env.problem_name
         self.domain_name: str = self._env.domain_name
+        # It imports mujoco, which needs configure_mujoco() first.
+        from trajforecast_model.sim.quick_steps import QuickSteps
+
+        self._steps = QuickSteps(self._env.env)
+
+    def turn_to(self, task: Task) -> bool:
+        """Makes it another task of the same scene, which is much quicker than a new one; False if that is another scene."""
+        if _scene(task) != _scene(self.task):
+            return False
+        with _quiet_libero():
+            from libero.libero.envs import bddl_utils
+
+            self._env.env.parsed_problem = bddl_utils.robosuite_parse_problem(task.bddl_file)
+        self.task = task
+        return True
 
     @property
     def model(self):
@@ -127,12 +154,13 @@ class TaskEnvironment:
         # robosuite forgets to reset the gripper's integrator.
         gripper = self._env.robots[0].gripper
         gripper.current_action = np.zeros_like(gripper.current_action)
+        self._steps.begin()
         for _ in range(SETTLE_STEPS):
             self.step(np.array([0.0] * 6 + [OPEN_GRIPPER]))
 
     def step(self, action: np.ndarray) -> None:
         """Applies an action [7] for 1/20 s: position delta, rotation delta (each in [-1, 1]), gripper."""
-        self._env.step(action)
+        self._steps.step(action)
 
     def succeeded(self) -> bool:
         return bool(self._env.check_success())
@@ -182,6 +210,12 @@ class TaskEnvironment:
 
     def close(self) -> None:
         self._env.close()
+
+
+def _scene(task: Task) -> str:
+    """Its BDDL file but for the words and the goal."""
+    text = Path(task.bddl_file).read_text()
+    return " ".join(re.sub(r"\(:(language|obj_of_interest)[^)]*\)", "", text[: text.index("(:goal")]).split())
 
 
 _RELEASED_SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_90", "libero_10")

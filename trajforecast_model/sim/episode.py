@@ -52,7 +52,7 @@ def run_futures(
     task = environment.task
     goals = in_order(environment.goals())
     try:
-        check_known(goals)
+        check_known(goals, environment)
         if futures > 1 and not (len(goals) == 1 and goals[0].target):
             raise ValueError("asks for more than putting one thing in or on another, which alone has several --futures")
     except ValueError as error:

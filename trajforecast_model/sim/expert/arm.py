@@ -5,6 +5,7 @@ Commands are those of robosuite's OSC_POSE controller at 20 Hz: position and rot
 
 import mujoco
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from trajforecast_model.sim.environment import TaskEnvironment
 
@@ -26,6 +27,22 @@ class Arm:
     def fingers(self) -> np.ndarray:
         """Positions [2] of their joints, metres."""
         return self._environment.data.qpos[7:9].copy()
+
+    def high_over(self, place: np.ndarray, clearance: float) -> np.ndarray:
+        """At least so high over a place, and not below where the gripper is."""
+        position, _ = self.gripper_pose()
+        return np.array([*place[:2], max(place[2] + clearance, position[2])])
+
+    def leaning(self, direction: np.ndarray, lean: float, closing_along: bool) -> np.ndarray:
+        """A pose [3, 3] whose fingers lean towards a direction [3] on the ground, radians from straight down.
+
+        The fingers close along that direction or across it.
+        """
+        towards = direction[:2] if closing_along else np.array([-direction[1], direction[0]])
+        angles = [np.arctan2(*(sign * towards)[::-1]) - np.arctan2(*self.closing_axis[::-1]) for sign in (1, -1)]
+        yaw = min(((angle + np.pi) % (2 * np.pi) - np.pi for angle in angles), key=abs)
+        forward = Rotation.from_rotvec(lean * np.cross([0, 0, -1], direction)).as_matrix()
+        return forward @ Rotation.from_euler("z", yaw).as_matrix() @ self.first_rotation
 
     def _finger_axis(self) -> np.ndarray:
         """Direction [2] on the ground along which the fingers close in the first pose."""

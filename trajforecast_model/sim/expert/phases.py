@@ -19,7 +19,7 @@ class Phase:
     Done within `tolerance` metres, after `max_steps`, or when `until` says so.
     """
 
-    kind: str  # "move", "push" (a move that nothing disturbs), "close" or "release"
+    kind: str  # "move", "push" (a move that nothing disturbs), "narrow", "close" or "release"
     target: np.ndarray
     rotation: np.ndarray
     gripper: float
@@ -35,7 +35,7 @@ class Skill:
         rng: varies the speed and a smooth disturbance of the motion, so that no two episodes look the same.
     """
 
-    def __init__(self, arm: Arm, rng: np.random.Generator, disturbance: float):
+    def __init__(self, arm: Arm, rng: np.random.Generator, disturbance: float = 0.05):
         self.arm, self.rng = arm, rng
         self.speed = rng.uniform(0.6, 1.0)
         self._disturbance = disturbance

@@ -25,10 +25,8 @@ class PickAndPlace(Skill):
         rng: also varies the approach and the place of release.
     """
 
-    def __init__(
-        self, environment: TaskEnvironment, arm: Arm, goal: Goal, rng: np.random.Generator, disturbance: float = 0.05
-    ):
-        super().__init__(arm, rng, disturbance)
+    def __init__(self, environment: TaskEnvironment, arm: Arm, goal: Goal, rng: np.random.Generator):
+        super().__init__(arm, rng)
         self._environment, self._goal = environment, goal
         self._tries = 0
         self._plan()

@@ -1,29 +1,34 @@
 """What the scripted expert does for a task: a skill for each of its goals, in an order in which none undoes another."""
 
-from collections.abc import Callable
-
+import mujoco
 import numpy as np
 
 from trajforecast_model.sim.environment import Goal, TaskEnvironment
 from trajforecast_model.sim.expert.arm import Arm
-from trajforecast_model.sim.expert.articulated import CloseDrawer, TurnKnob
+from trajforecast_model.sim.expert.drawers import CloseDrawer, OpenDrawer
+from trajforecast_model.sim.expert.knobs import TurnKnob
 from trajforecast_model.sim.expert.phases import Skill
 from trajforecast_model.sim.expert.pick_and_place import PickAndPlace
 
-_SKILLS: dict[str, Callable[..., Skill]] = {
+_SKILLS: dict[str, type[Skill]] = {
     "in": PickAndPlace,
     "on": PickAndPlace,
+    "open": OpenDrawer,
     "close": CloseDrawer,
     "turnon": TurnKnob,
     "turnoff": TurnKnob,
 }
 
 
-def check_known(goals: list[Goal]) -> None:
+def check_known(goals: list[Goal], environment: TaskEnvironment) -> None:
     """Raises ValueError for a goal that no skill is for."""
     for goal in goals:
         if goal.relation not in _SKILLS:
             raise ValueError(f"asks to {goal.relation} {goal.item}, for which the scripted expert has no skill")
+        if goal.relation in ("open", "close"):
+            hinged = environment.model.jnt_type[environment.joint_of(goal.item)] == mujoco.mjtJoint.mjJNT_HINGE
+            if hinged:
+                raise ValueError(f"asks to {goal.relation} {goal.item}, which has a door; the scripted expert knows drawers")
 
 
 def skill_for(environment: TaskEnvironment, arm: Arm, goal: Goal, rng: np.random.Generator) -> Skill:
