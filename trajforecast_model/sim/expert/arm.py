@@ -9,6 +9,9 @@ from scipy.spatial.transform import Rotation
 
 from trajforecast_model.sim.environment import TaskEnvironment
 
+_FAR, _END = 0.66, 0.80  # metres from the robot's base
+_LEAN_AT_THE_END = 0.5  # radians
+
 
 class Arm:
     """Made where the gripper has its first pose, in which it points down."""
@@ -16,6 +19,7 @@ class Arm:
     def __init__(self, environment: TaskEnvironment):
         self._environment = environment
         self._grip_site = identifier(environment.model, mujoco.mjtObj.mjOBJ_SITE, "gripper0_grip_site")
+        self._base = environment.data.xpos[identifier(environment.model, mujoco.mjtObj.mjOBJ_BODY, "robot0_base")].copy()
         _, self.first_rotation = self.gripper_pose()
         self.closing_axis = self._finger_axis()
 
@@ -27,6 +31,14 @@ class Arm:
     def fingers(self) -> np.ndarray:
         """Positions [2] of their joints, metres."""
         return self._environment.data.qpos[7:9].copy()
+
+    def reaching(self, place: np.ndarray, yaw: float) -> np.ndarray:
+        """The pose [3, 3] from above at a place, leaning outwards where it is so far that the straight arm would get stuck."""
+        outwards = np.array([*(place - self._base)[:2], 0.0])
+        distance = np.linalg.norm(outwards)
+        lean = _LEAN_AT_THE_END * np.clip((distance - _FAR) / (_END - _FAR), 0, 1)
+        straight = Rotation.from_euler("z", yaw).as_matrix() @ self.first_rotation
+        return Rotation.from_rotvec(lean * np.cross([0, 0, -1], outwards / distance)).as_matrix() @ straight
 
     def high_over(self, place: np.ndarray, clearance: float) -> np.ndarray:
         """At least so high over a place, and not below where the gripper is."""

@@ -5,8 +5,8 @@ import numpy as np
 
 from trajforecast_model.sim.environment import CLOSE_GRIPPER, HOLD_GRIPPER, OPEN_GRIPPER, Goal, TaskEnvironment
 from trajforecast_model.sim.expert.arm import Arm
-from trajforecast_model.sim.expert.grasping import visible_points
 from trajforecast_model.sim.expert.phases import Phase, Skill
+from trajforecast_model.sim.expert.surfaces import visible_points
 
 _GAP = 0.07  # metres between the fingers and the front of a drawer before they push or take hold
 _PUSHING_LEAN, _PULLING_LEAN = 0.4, 0.9  # radians that the fingers lean forward, so that the hand stays clear

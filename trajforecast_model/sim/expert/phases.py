@@ -68,6 +68,10 @@ class Skill:
         self._advance(phase, np.linalg.norm(position_error), np.linalg.norm(rotation_error))
         return np.concatenate([np.clip(move, -1, 1), np.clip(turn, -0.5, 0.5), [phase.gripper]])
 
+    @property
+    def number_of_phases(self) -> int:
+        return len(self._phases)
+
     def after_phase(self, number: int) -> None:
         """Looks at what has come of it; may `begin` again."""
 

@@ -5,6 +5,7 @@ import numpy as np
 
 from trajforecast_model.sim.environment import Goal, TaskEnvironment
 from trajforecast_model.sim.expert.arm import Arm
+from trajforecast_model.sim.expert.doors import CloseDoor, OpenDoor
 from trajforecast_model.sim.expert.drawers import CloseDrawer, OpenDrawer
 from trajforecast_model.sim.expert.knobs import TurnKnob
 from trajforecast_model.sim.expert.phases import Skill
@@ -18,21 +19,23 @@ _SKILLS: dict[str, type[Skill]] = {
     "turnon": TurnKnob,
     "turnoff": TurnKnob,
 }
+_OF_DOORS: dict[str, type[Skill]] = {"open": OpenDoor, "close": CloseDoor}
 
 
-def check_known(goals: list[Goal], environment: TaskEnvironment) -> None:
+def check_known(goals: list[Goal]) -> None:
     """Raises ValueError for a goal that no skill is for."""
     for goal in goals:
         if goal.relation not in _SKILLS:
             raise ValueError(f"asks to {goal.relation} {goal.item}, for which the scripted expert has no skill")
-        if goal.relation in ("open", "close"):
-            hinged = environment.model.jnt_type[environment.joint_of(goal.item)] == mujoco.mjtJoint.mjJNT_HINGE
-            if hinged:
-                raise ValueError(f"asks to {goal.relation} {goal.item}, which has a door; the scripted expert knows drawers")
 
 
 def skill_for(environment: TaskEnvironment, arm: Arm, goal: Goal, rng: np.random.Generator) -> Skill:
-    return _SKILLS[goal.relation](environment, arm, goal, rng)
+    skill = _SKILLS[goal.relation]
+    if goal.relation in _OF_DOORS:
+        joint = environment.joint_of(goal.item)
+        if environment.model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_HINGE:
+            skill = _OF_DOORS[goal.relation]
+    return skill(environment, arm, goal, rng)
 
 
 def in_order(goals: list[Goal]) -> list[Goal]:
