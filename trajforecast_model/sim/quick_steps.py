@@ -24,7 +24,9 @@ class QuickSteps:
         robot = self._environment.robots[0]
         self._controller, self._gripper = robot.controller, robot.gripper
         self._site = robot.eef_site_id
-        self._positions, self._velocities = (np.array(of) for of in (self._controller.qpos_index, robot._ref_joint_vel_indexes))
+        self._positions, self._velocities = (
+            np.array(of) for of in (self._controller.qpos_index, robot._ref_joint_vel_indexes)
+        )
         self._torque_limits = robot.torque_limits
         self._arm = np.array(robot._ref_joint_actuator_indexes)
         self._fingers = np.array(robot._ref_joint_gripper_actuator_indexes)
@@ -45,7 +47,9 @@ class QuickSteps:
             if number == 0:
                 self._controller.set_goal(action[:6])
             data.ctrl[self._arm] = np.clip(self._controller.run_controller(), *self._torque_limits)
-            data.ctrl[self._fingers] = self._finger_middle + self._finger_reach * self._gripper.format_action(action[6:])
+            data.ctrl[self._fingers] = self._finger_middle + self._finger_reach * self._gripper.format_action(
+                action[6:]
+            )
             mujoco.mj_step2(self._model, data)
         environment.cur_time += environment.control_timestep
         environment._post_process()

@@ -19,7 +19,9 @@ class Arm:
     def __init__(self, environment: TaskEnvironment):
         self._environment = environment
         self._grip_site = identifier(environment.model, mujoco.mjtObj.mjOBJ_SITE, "gripper0_grip_site")
-        self._base = environment.data.xpos[identifier(environment.model, mujoco.mjtObj.mjOBJ_BODY, "robot0_base")].copy()
+        self._base = environment.data.xpos[
+            identifier(environment.model, mujoco.mjtObj.mjOBJ_BODY, "robot0_base")
+        ].copy()
         _, self.first_rotation = self.gripper_pose()
         self.closing_axis = self._finger_axis()
 

@@ -26,9 +26,7 @@ def hits(points: np.ndarray, place: np.ndarray, across: np.ndarray, with_palm: b
         & (above > -_FINGERTIP_BELOW)
         & (above < _PALM_TOP)
     )
-    palm = (
-        (beside < _PALM_HALF_LENGTH) & (along < _PALM_HALF_WIDTH) & (above > _PALM_ABOVE) & (above < _PALM_TOP)
-    )
+    palm = (beside < _PALM_HALF_LENGTH) & (along < _PALM_HALF_WIDTH) & (above > _PALM_ABOVE) & (above < _PALM_TOP)
     return int(np.count_nonzero(fingers | palm if with_palm else fingers))
 
 

@@ -6,7 +6,8 @@ from scipy.spatial.transform import Rotation
 
 from trajforecast_model.sim.environment import CLOSE_GRIPPER, OPEN_GRIPPER, Goal, TaskEnvironment
 from trajforecast_model.sim.expert.arm import Arm
-from trajforecast_model.sim.expert.phases import Phase, Skill
+from trajforecast_model.sim.expert.phases import Phase
+from trajforecast_model.sim.expert.skill import Skill
 
 _ABOVE = 0.14  # metres over the door's top
 _GRIP_DEPTH = 0.012  # metres below the handle's upper end
@@ -31,7 +32,9 @@ class CloseDoor(Skill):
             along = Rotation.from_rotvec([0, 0, turned]).apply(arm_of_door * [1, 1, 0])
             outwards = np.cross(along, [0, 0, 1]) / np.linalg.norm(along)
             place = anchor + share * along + distance * outwards
-            return np.array([*place[:2], handle[2]]), arm.leaning(along / np.linalg.norm(along), 0.0, closing_along=True)
+            return np.array([*place[:2], handle[2]]), arm.leaning(
+                along / np.linalg.norm(along), 0.0, closing_along=True
+            )
 
         def closed() -> bool:
             return environment.reached(goal)
@@ -60,7 +63,7 @@ class OpenDoor(Skill):
         anchor, handle, half_length, angle = _door(environment, goal)
         model = environment.model
         open_end = min(model.jnt_range[environment.joint_of(goal.item)], key=lambda end: -abs(end))
-        grip = handle + [0, 0, half_length - _GRIP_DEPTH]
+        grip = handle + np.array([0, 0, half_length - _GRIP_DEPTH])
         along = (handle - anchor) * [1, 1, 0]
         first = arm.leaning(along / np.linalg.norm(along), 0.0, closing_along=True)
         wanted = (_OPEN + _PULLED_TOO_FAR) * np.sign(open_end) - angle

@@ -1,11 +1,11 @@
 """Skills of the scripted expert for drawers: pulled open by their handle, pushed home by it."""
 
-import mujoco
 import numpy as np
 
 from trajforecast_model.sim.environment import CLOSE_GRIPPER, HOLD_GRIPPER, OPEN_GRIPPER, Goal, TaskEnvironment
 from trajforecast_model.sim.expert.arm import Arm
-from trajforecast_model.sim.expert.phases import Phase, Skill
+from trajforecast_model.sim.expert.phases import Phase
+from trajforecast_model.sim.expert.skill import Skill
 from trajforecast_model.sim.expert.surfaces import visible_points
 
 _GAP = 0.07  # metres between the fingers and the front of a drawer before they push or take hold

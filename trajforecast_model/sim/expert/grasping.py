@@ -19,6 +19,7 @@ _PARTS = 60  # places of the object that are looked at
 _HALF_FINGER = 0.008
 _DEPTH_ON_PARTS = 0.02  # metres below their top that the fingers close
 _UNUSUAL = 0.6  # the cost of a grasp on a part of an object that has others
+_OTHER_SIDES = 4  # of a thing that is narrow enough from more than one, looked at besides the narrowest
 _WRONG = 10.0  # a cost above that of any sound grasp
 _NEAR = 0.02  # metres within which a grasp is the same again
 
@@ -86,6 +87,14 @@ def _usual_grasps(
     centre = (low + high)[:2] / 2
     if width <= GRIPPER_OPENING:
         yield 0.0, np.array([*middle, height]), yaw
+        for other in rng.choice(_YAWS, _OTHER_SIDES, replace=False):
+            _, wide, middle = _narrowest(slab if len(slab) > 10 else points, closing_axis, [other])
+            if wide < GRIPPER_OPENING - 0.01:
+                yield (
+                    30 * (wide - width) + 0.15 * abs(other) + rng.uniform(-0.2, 0.2),
+                    np.array([*middle, height]),
+                    other,
+                )
         return
     height = max(high[2] - 0.018, low[2] + FINGERTIP_CLEARANCE)
     yield _WRONG, np.array([*centre, height]), 0.0
@@ -128,10 +137,10 @@ def _unbroken(values: np.ndarray) -> tuple[int, int]:
     return int(breaks[breaks <= here].max(initial=0)), int(breaks[breaks > here].min(initial=len(values))) - 1
 
 
-def _narrowest(points: np.ndarray, closing_axis: np.ndarray) -> tuple[float, float, np.ndarray]:
+def _narrowest(points: np.ndarray, closing_axis: np.ndarray, yaws=_YAWS) -> tuple[float, float, np.ndarray]:
     """The yaw at which the object is narrowest between the fingers, that width, and the middle [2] of it."""
     best = None
-    for yaw in _YAWS:
+    for yaw in yaws:
         across = _turned(closing_axis, yaw)
         along = np.array([-across[1], across[0]])
         a, b = points[:, :2] @ across, points[:, :2] @ along

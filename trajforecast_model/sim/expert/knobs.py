@@ -6,7 +6,8 @@ from scipy.spatial.transform import Rotation
 from trajforecast_model.sim.environment import CLOSE_GRIPPER, OPEN_GRIPPER, Goal, TaskEnvironment
 from trajforecast_model.sim.expert.arm import Arm
 from trajforecast_model.sim.expert.grasping import find_grasp
-from trajforecast_model.sim.expert.phases import Phase, Skill
+from trajforecast_model.sim.expert.phases import Phase
+from trajforecast_model.sim.expert.skill import Skill
 from trajforecast_model.sim.expert.surfaces import visible_points
 
 _TURNS = {"turnon": 1.2, "turnoff": -2.6}  # radians, to which a knob is turned unless it is there before

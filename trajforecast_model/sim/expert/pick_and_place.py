@@ -9,13 +9,15 @@ from trajforecast_model.sim.environment import CLOSE_GRIPPER, OPEN_GRIPPER, Goal
 from trajforecast_model.sim.expert.arm import Arm, identifier
 from trajforecast_model.sim.expert.clearance import highest_between
 from trajforecast_model.sim.expert.grasping import Grasp, choose_grasp
-from trajforecast_model.sim.expert.phases import Phase, Skill
+from trajforecast_model.sim.expert.phases import Phase
+from trajforecast_model.sim.expert.skill import Skill
 from trajforecast_model.sim.expert.surfaces import even_points, obstacle_points, visible_points
 
 RETRIES = 3
 LIFTED = 0.03
 APPROACH_HEIGHT = 0.08
 CARRY_CLEARANCE = 0.05
+_SECOND_THOUGHTS = 0.06  # how probable it is that a thing is put back at first, to be taken in another way
 _SURFACE_POINTS = 3000
 _HAND_RADIUS = 0.1
 _FINGERTIP_BELOW = 0.02
@@ -86,14 +88,27 @@ class PickAndPlace(Skill):
             ]
         )
 
-    def after_phase(self, number: int) -> None:
-        if number + 1 < self.number_of_phases:
-            return
+    def after_last_phase(self) -> None:
         if self._lifting and self._environment.data.xpos[self._item_body][2] > self._height_before + LIFTED:
-            self._place()
+            if not self._failed and self.rng.uniform() < _SECOND_THOUGHTS:
+                self._put_back()
+            else:
+                self._place()
         elif (self._lifting or not self._environment.reached(self._goal)) and len(self._failed) < RETRIES:
             self._failed.append(self._grasp)
             self._pick()
+
+    def _put_back(self) -> None:
+        """To take it in another way."""
+        down = self._grasp.position + np.array([0, 0, 0.003])
+        self._height_before = np.inf
+        self.begin(
+            [
+                Phase("move", down, self._rotation, CLOSE_GRIPPER, 0.008, 30),
+                Phase("release", down, self._rotation, OPEN_GRIPPER, 0, 10),
+                Phase("move", down + np.array([0, 0, APPROACH_HEIGHT]), self._rotation, OPEN_GRIPPER, 0.02, 30),
+            ]
+        )
 
     def _way_to(self, place: np.ndarray, obstacles, gripper: float, hangs: float, radius: float = 0.0) -> list[Phase]:
         """Up and across, where something stands between the hand and the place."""

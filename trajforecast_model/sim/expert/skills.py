@@ -8,8 +8,8 @@ from trajforecast_model.sim.expert.arm import Arm
 from trajforecast_model.sim.expert.doors import CloseDoor, OpenDoor
 from trajforecast_model.sim.expert.drawers import CloseDrawer, OpenDrawer
 from trajforecast_model.sim.expert.knobs import TurnKnob
-from trajforecast_model.sim.expert.phases import Skill
 from trajforecast_model.sim.expert.pick_and_place import PickAndPlace
+from trajforecast_model.sim.expert.skill import Skill
 
 _SKILLS: dict[str, type[Skill]] = {
     "in": PickAndPlace,
