@@ -6,10 +6,8 @@ from collections.abc import Callable
 import numpy as np
 
 from trajforecast_model.sim.environment import Goal, TaskEnvironment
-from trajforecast_model.sim.expert.arm import Arm
-from trajforecast_model.sim.expert.skills import check_known, in_order, skill_for
+from trajforecast_model.sim.expert.skills import Expert, check_known, in_order
 
-MAX_STEPS_PER_GOAL = 450
 MAX_ATTEMPTS_PER_FUTURE = 3
 STEPS_AFTER_SUCCESS = 10  # so that the release is seen to the end
 
@@ -78,25 +76,21 @@ def _attempt(environment: TaskEnvironment, seed: int, attempt: int, goals: list[
     environment.reset(seed)
     # The first attempt's generator is that of an episode which is the only one of its seed.
     rng = np.random.default_rng([seed, attempt] if attempt else seed)
-    arm = Arm(environment)
+    expert = Expert(environment, goals, rng)
     model_xml = environment.model_xml()
     actions, states, observations = [], [], []
+    steps_solved = 0
 
     def reached() -> bool:
         return all(environment.reached(goal) for goal in goals)
 
-    for number, goal in enumerate(goals, start=1):
-        if number > 1 and environment.reached(goal):  # from the beginning, or by the way
-            continue
-        skill = skill_for(environment, arm, goal, rng)
-        steps_solved = 0
-        while not skill.done and len(actions) < number * MAX_STEPS_PER_GOAL and steps_solved < STEPS_AFTER_SUCCESS:
-            states.append(environment.state())
-            actions.append(skill.act())
-            environment.step(actions[-1])
-            if observe is not None:
-                observations.append(observe())
-            steps_solved = steps_solved + 1 if reached() else 0
+    while not expert.done and steps_solved < STEPS_AFTER_SUCCESS:
+        states.append(environment.state())
+        actions.append(expert.act())
+        environment.step(actions[-1])
+        if observe is not None:
+            observations.append(observe())
+        steps_solved = steps_solved + 1 if reached() else 0
     if not reached():
         return None
     stacked = {name: np.stack([seen[name] for seen in observations]) for name in (observations or [{}])[0]}

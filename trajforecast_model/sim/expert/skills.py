@@ -11,6 +11,7 @@ from trajforecast_model.sim.expert.knobs import TurnKnob
 from trajforecast_model.sim.expert.pick_and_place import PickAndPlace
 from trajforecast_model.sim.expert.skill import Skill
 
+MAX_STEPS_PER_GOAL = 450
 _SKILLS: dict[str, type[Skill]] = {
     "in": PickAndPlace,
     "on": PickAndPlace,
@@ -29,7 +30,37 @@ def check_known(goals: list[Goal]) -> None:
             raise ValueError(f"asks to {goal.relation} {goal.item}, for which the scripted expert has no skill")
 
 
-def skill_for(environment: TaskEnvironment, arm: Arm, goal: Goal, rng: np.random.Generator) -> Skill:
+class Expert:
+    """Reaches goals one after another, those that are reached already aside; yields one action a control step until `done`."""
+
+    def __init__(self, environment: TaskEnvironment, goals: list[Goal], rng: np.random.Generator):
+        self._environment, self._rng = environment, rng
+        self._arm = Arm(environment)
+        self._waiting = list(goals)
+        self._skill = self._next_skill(first=True)
+
+    @property
+    def done(self) -> bool:
+        return self._skill is None
+
+    def act(self) -> np.ndarray:
+        """The next action [7]."""
+        action = self._skill.act()
+        self._steps += 1
+        if self._skill.done or self._steps >= MAX_STEPS_PER_GOAL:
+            self._skill = self._next_skill()
+        return action
+
+    def _next_skill(self, first: bool = False) -> Skill | None:
+        self._steps = 0
+        while self._waiting:
+            goal = self._waiting.pop(0)
+            if first or not self._environment.reached(goal):
+                return _skill_for(self._environment, self._arm, goal, self._rng)
+        return None
+
+
+def _skill_for(environment: TaskEnvironment, arm: Arm, goal: Goal, rng: np.random.Generator) -> Skill:
     skill = _SKILLS[goal.relation]
     if goal.relation in _OF_DOORS:
         joint = environment.joint_of(goal.item)
