@@ -5,7 +5,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str):
     # Importing the forecaster imports torch; the command line's --help and the config reader should not.
-    if name in ("Forecaster", "Forecast", "WarmStart"):
+    if name in ("Forecaster", "Forecast"):
         from trajforecast_model import forecaster
 
         return getattr(forecaster, name)

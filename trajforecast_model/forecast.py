@@ -51,16 +51,3 @@ class Forecast:
     def confidence(self) -> np.ndarray:
         """float64 [V, k], share of the k samples that lie near this one; sums to 1 in every view."""
         return np.stack([confidence(samples) for samples in self.tracks])
-
-
-@dataclass(frozen=True)
-class WarmStart:
-    """An earlier forecast that a new one goes on from, sample by sample.
-
-    Its samples, moved on to the new picture, are taken for `flow_time` of the way from noise to a forecast: the more, the
-    nearer the new samples stay to them, right or wrong.
-    """
-
-    forecast: Forecast
-    seconds: float  # since its pictures were taken
-    flow_time: float = 0.2  # above 0, below 1

@@ -25,7 +25,7 @@ from trajforecast_model.checkpoint import (
     load_weights,
 )
 from trajforecast_model.flow.noise import check_seed
-from trajforecast_model.forecast import Forecast, WarmStart
+from trajforecast_model.forecast import Forecast
 from trajforecast_model.images import check_image, check_views
 from trajforecast_model.inference import budget
 from trajforecast_model.inference.budget import Effort
@@ -41,7 +41,6 @@ from trajforecast_model.inference.past import (
     past_tracks,
 )
 from trajforecast_model.inference.sampling import Sampler, to_pixels
-from trajforecast_model.inference.warm_start import check_warm_start, tracks_to_begin_with
 from trajforecast_model.networks.denoiser import Denoiser
 from trajforecast_model.networks.history_encoder import PastTracks
 from trajforecast_model.networks.image_encoder import build_image_encoder
@@ -147,7 +146,6 @@ class Forecaster(LoadedModel):
         history: dict[str, np.ndarray] | None = None,
         history_stamps: dict[str, np.ndarray] | None = None,
         history_tracks: dict[str, History] | None = None,
-        warm_start: WarmStart | None = None,
     ) -> Forecast:
         """Samples k futures for each view.
 
@@ -169,8 +167,6 @@ class Forecaster(LoadedModel):
                 is not every `dt`; of the views named here, those nearest to the model's steps are taken.
             history_tracks: instead of frames, where the query points were, [1, n, H, W, 2] pixels of the view's image,
                 oldest first, and which are seen.
-            warm_start: an earlier forecast of the same cameras, which sample i goes on from; `seed` must be another one
-                than its own, since noise that is added a second time makes what it did grow.
 
         Raises:
             ValueError: for what cannot be forecast, saying what to change.
@@ -182,7 +178,6 @@ class Forecaster(LoadedModel):
         if deadline_ms is not None:
             effort = self._effort_within(deadline_ms, started, effort, len(views), instruction, solver)
         past = self._past(images, history or {}, history_stamps or {}, history_tracks or {})
-        begin = None if warm_start is None else self._begin(warm_start, images, effort.k, seed)
         begun = budget.clock()
         num_views = len(views)
         tracks, visibility = self._forecast(
@@ -194,7 +189,6 @@ class Forecaster(LoadedModel):
             list(views),
             solver,
             past,
-            begin,
         )
         ended = budget.clock()
         if deadline_ms is not None:
@@ -323,10 +317,9 @@ class Forecaster(LoadedModel):
         solver: str | None = None,
         first: Tensor | None = None,
         past: PastTracks | None = None,
-        begin: float = 0.0,
     ) -> Tensor:
         """See `Sampler.sample_latents`."""
-        return self._sampler.sample_latents(image_tokens, text_embedding, noise, steps, solver, first, past, begin)
+        return self._sampler.sample_latents(image_tokens, text_embedding, noise, steps, solver, first, past)
 
     def decode_latents(self, latents: Tensor, image_tokens: Tensor) -> Tensor:
         """See `Sampler.decode_latents`."""
@@ -342,7 +335,6 @@ class Forecaster(LoadedModel):
         streams: list[str],
         solver: str | None,
         past: PastTracks | None = None,
-        begin: tuple[Tensor, float] | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """float32 [B, k, T, H, W, 2], each image's in its own pixels, and [B, k, T, H, W], see `Forecast`."""
         for stream, image in zip(streams, images, strict=True):
@@ -354,11 +346,7 @@ class Forecaster(LoadedModel):
         image_tokens = self.encode_images(images)
         known = self._sampler.known_frame(images, image_tokens)
         noise = self._sampler.noise(k, seeds, streams)  # 7 ms for the paper's B, while a GPU still encodes the images
-        flow_time = 0.0
-        if begin is not None:
-            tracks, flow_time = begin
-            noise = self._sampler.mixed_in(noise, tracks, flow_time, image_tokens)
-        latents = self.sample_latents(image_tokens, text, noise, effort.steps, solver, known, past, flow_time)
+        latents = self.sample_latents(image_tokens, text, noise, effort.steps, solver, known, past)
         sizes = [image.shape[:2] for image in images]
         pixels = to_pixels(self.decode_latents(latents, image_tokens), sizes)
         is_finite = math.isfinite(pixels.sum())  # one number tells: NaN and infinity survive a sum
@@ -375,20 +363,6 @@ class Forecaster(LoadedModel):
 
     def _encode_instruction(self, instruction: str | None) -> None:
         self.encode_text([instruction])
-
-    def _begin(self, warm_start: WarmStart, images: dict[str, np.ndarray], k: int, seed: int) -> tuple[Tensor, float]:
-        """What to begin with, normalised tracks [V, k, T, 2, H, W], and the flow time that they stand for."""
-        earlier = warm_start.forecast
-        check_warm_start(warm_start.seconds, warm_start.flow_time, self.config)
-        if seed == earlier.seed:
-            raise ValueError(f"warm_start: the earlier forecast has the seed {seed} too; give another one")
-        sizes = {}
-        for view, image in images.items():
-            check_image(image, view)
-            sizes[view] = image.shape[:2]
-        tracks = dict(zip(earlier.views, earlier.tracks, strict=True))
-        steps = warm_start.seconds / self.config.dt
-        return tracks_to_begin_with(tracks, steps, sizes, k, self.config), warm_start.flow_time
 
     def _past(
         self,

@@ -30,7 +30,7 @@ from trajforecast_ros.processes import NodeFailed, Nodes
 from trajforecast_ros.resources import dds_settings
 
 START_SECONDS = 300  # on a busy machine
-STEP_SECONDS = 60
+STEP_SECONDS = 300  # that a step of the world may take on a busy machine
 STILL = 0.25  # pixels: a shorter motion has no direction
 
 

@@ -24,7 +24,7 @@ from trajforecast_ros.resources import dds_settings
 
 WARM_UP = 3  # forecasts that do not count
 RESEND_SECONDS = 5  # without a forecast, after which its images count as lost
-PEER_SECONDS = 60  # without one, after which the other process gives up
+PEER_SECONDS = 300  # without one, as on a busy machine that is still loading, after which the other process gives up
 NETWORKS = "networks"
 PUBLISHING_TRACKS = "publishing PredictedTracks"
 SUMMARISING = "mean, medoid, spread, making TrackSummary"

@@ -6,7 +6,6 @@ become a step, the grid where the steps end (flow/grids.py; uniform unless named
 
 import itertools
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,10 +13,9 @@ from torch import Tensor
 from trajforecast_model.flow.grids import GRIDS, time_grid
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
-Times = Callable[[int], Tensor]  # of a number of steps
 
 
-def integrate(velocity: Velocity, noise: Tensor, steps: int = 9, solver: str = "euler", begin: float = 0.0) -> Tensor:
+def integrate(velocity: Velocity, noise: Tensor, steps: int = 9, solver: str = "euler") -> Tensor:
     """Follows the velocity from `noise` at t = 0 to t = 1.
 
     Args:
@@ -25,15 +23,14 @@ def integrate(velocity: Velocity, noise: Tensor, steps: int = 9, solver: str = "
             Ignored by dopri5, which chooses its own.
         solver: "METHOD" or "METHOD@GRID". Methods: euler; heun, second order, two evaluations a step; ab2 (Adams-Bashforth),
             second order, one evaluation a step; dopri5, the accurate and slow one (torchdiffeq), which takes no grid.
-        begin: the flow time at which `noise` is, where it is noise no more; the grid is squeezed to what follows.
 
     Raises:
         ValueError: for an unknown method or grid, or less than one step.
     """
     method, grid = _parse(solver)
     if method == "dopri5":
-        return _dopri5(velocity, noise, begin)
-    return _FIXED_STEPS[method](velocity, noise, steps, partial(_times, grid, begin, noise.device))
+        return _dopri5(velocity, noise)
+    return _FIXED_STEPS[method](velocity, noise, steps, grid)
 
 
 def check_solver(solver: str) -> None:
@@ -55,21 +52,18 @@ def _parse(solver: str) -> tuple[str, str]:
     )
 
 
-def _times(grid: str, begin: float, device: torch.device, steps: int) -> Tensor:
-    """Flow times [steps + 1] from `begin` to 1."""
-    return (begin + (1 - begin) * time_grid(grid, steps)).to(device)
-
-
-def _euler(velocity: Velocity, x: Tensor, evaluations: int, times: Times) -> Tensor:
-    for start, end in itertools.pairwise(times(evaluations)):
+def _euler(velocity: Velocity, x: Tensor, evaluations: int, grid: str) -> Tensor:
+    times = time_grid(grid, evaluations).to(x.device)
+    for start, end in itertools.pairwise(times):
         x = x + (end - start) * velocity(x, start)
     return x
 
 
-def _ab2(velocity: Velocity, x: Tensor, evaluations: int, times: Times) -> Tensor:
+def _ab2(velocity: Velocity, x: Tensor, evaluations: int, grid: str) -> Tensor:
     """The velocity's slope between the last two times is carried on to the middle of the step; the first is Euler's."""
+    times = time_grid(grid, evaluations).to(x.device)
     before = None  # the last step's length, and the velocity at its start
-    for start, end in itertools.pairwise(times(evaluations)):
+    for start, end in itertools.pairwise(times):
         length, now = end - start, velocity(x, start)
         average = now if before is None else now + length / (2 * before[0]) * (now - before[1])
         x = x + length * average
@@ -77,19 +71,20 @@ def _ab2(velocity: Velocity, x: Tensor, evaluations: int, times: Times) -> Tenso
     return x
 
 
-def _heun(velocity: Velocity, x: Tensor, evaluations: int, times: Times) -> Tensor:
+def _heun(velocity: Velocity, x: Tensor, evaluations: int, grid: str) -> Tensor:
     """Trapezoid of the velocities at a step's start and at its Euler end; an odd evaluation makes a last Euler step."""
-    for i, (start, end) in enumerate(itertools.pairwise(times((evaluations + 1) // 2))):
+    times = time_grid(grid, (evaluations + 1) // 2).to(x.device)
+    for i, (start, end) in enumerate(itertools.pairwise(times)):
         at_start = velocity(x, start)
         at_end = at_start if 2 * i + 1 == evaluations else velocity(x + (end - start) * at_start, end)
         x = x + (end - start) * (at_start + at_end) / 2
     return x
 
 
-def _dopri5(velocity: Velocity, noise: Tensor, begin: float) -> Tensor:
+def _dopri5(velocity: Velocity, noise: Tensor) -> Tensor:
     from torchdiffeq import odeint
 
-    times = torch.tensor([begin, 1.0], device=noise.device)
+    times = torch.tensor([0.0, 1.0], device=noise.device)
     return odeint(lambda t, x: velocity(x, t), noise, times, method="dopri5", rtol=1e-5, atol=1e-5)[-1]
 
 

@@ -92,7 +92,6 @@ class Sampler:
         solver: str | None = None,
         first: Tensor | None = None,
         past: PastTracks | None = None,
-        begin: float = 0.0,
     ) -> Tensor:
         """Integrates the flow for k samples of each image.
 
@@ -102,7 +101,6 @@ class Sampler:
             noise: [B, k, T - 1, C, h, w], the start of every unknown latent frame.
             first: [B, 1, C, h, w], the known first frame (default: `first_frame` of the tokens).
             past: of B images, for a model with history; None where nothing is known of it.
-            begin: the flow time at which `noise` is, where it was `mixed_in`.
 
         Returns:
             [B, k, T, C, h, w] scaled latents (tracks without a VAE), the clean first frame in slot 0.
@@ -120,7 +118,7 @@ class Sampler:
             return self.denoiser.velocity(x_BKTChw, t_B1, context)[:, :, 1:].float()
 
         steps, solver = steps or self.config.steps, solver or self.config.solver
-        unknown_BKUChw = integrate(velocity, noise.to(self.device), steps, solver, begin)
+        unknown_BKUChw = integrate(velocity, noise.to(self.device), steps, solver)
         return torch.cat([first_BK1Chw, unknown_BKUChw], dim=2)
 
     def _history(self, past: PastTracks, image_tokens: Tensor) -> PastTracks:
@@ -128,22 +126,6 @@ class Sampler:
         if not self.config.denoiser.history.last_motion:
             return past
         return with_last_motion(past, self.vae, self.latent_std, image_tokens)
-
-    @torch.inference_mode()
-    def mixed_in(self, noise: Tensor, tracks: Tensor, flow_time: float, image_tokens: Tensor) -> Tensor:
-        """Where the flow from noise to known tracks is at a time, [B, k, T - 1, C, h, w].
-
-        Args:
-            noise: [B, k, T - 1, C, h, w]
-            tracks: [B, k, T, 2, H, W], normalised.
-        """
-        if self.vae is None:
-            latents_BKTChw = tracks.to(self.device) / self.latent_std.view(-1, 1, 1)
-        else:
-            tokens = image_tokens.repeat_interleave(tracks.shape[1], 0) if self.vae.config.image_conditioned else None
-            mean_BTLC, _ = self.vae.encode(tracks.flatten(0, 1).to(self.device, self.dtype), tokens)  # B * k of them
-            latents_BKTChw = self._scaled(mean_BTLC).unflatten(0, tracks.shape[:2])
-        return (1 - flow_time) * noise.to(self.device) + flow_time * latents_BKTChw[:, :, 1:]
 
     @torch.inference_mode()
     def decode_latents(self, latents: Tensor, image_tokens: Tensor) -> Tensor:

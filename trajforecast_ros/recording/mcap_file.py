@@ -189,9 +189,12 @@ class McapFile:
         self._end += size
 
     def _take_back(self) -> None:
-        """Cuts off what was written since the last chunk."""
-        os.ftruncate(self._file, self._end)
+        """Cuts off what was written since the last chunk.
+
+        Its end first, in bytes that the file has already: where not even they can be written, nothing was written over them.
+        """
         self._write_at(self._end, [SHORTEST_END])
+        os.ftruncate(self._file, self._end + len(SHORTEST_END))
 
     def _write_at(self, offset: int, pieces: list[bytes]) -> None:
         pieces = list(filter(None, pieces))

@@ -144,6 +144,21 @@ def test_a_write_that_fails_leaves_what_was_there_whole(tmp_path):
     assert not list((tmp_path / "bag").glob("*.tmp"))
 
 
+def test_nothing_is_lost_where_not_one_byte_can_be_written_any_more(tmp_path):
+    """As where a limit is set below what is there already: not even the end can be written again."""
+    bag = BagWriter(tmp_path / "bag")
+    bag.write(words("a"))
+    file = tmp_path / "bag" / "bag_0.mcap"
+    picture = received("/image", to_message(np.zeros((100, 100, 3), np.uint8), Image().header), 11)
+    with files_of_at_most(file.stat().st_size // 2):
+        with pytest.raises(OSError, match="too large"):
+            bag.write([picture])
+        assert [message.data for _, _, message in read_with_rosbags(file)] == ["a"]
+        with pytest.raises(OSError, match="too large"):
+            bag.close()
+    assert [message.data for _, _, message in read_with_rosbags(file)] == ["a"]
+
+
 class Killed(BaseException):
     """What ends a process between two calls to the kernel, or within one."""
 
