@@ -22,6 +22,7 @@ from trajforecast_model.sim.scene.assets import libero_assets
 CONTROL_HZ = 20
 OPEN_GRIPPER = -1.0
 CLOSE_GRIPPER = 1.0
+HOLD_GRIPPER = 0.0  # as far open as it is
 SETTLE_STEPS = 5
 
 
@@ -39,16 +40,24 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
-    """Put `item` `relation` ("in" or "on") `target`; names as in the task's BDDL file."""
+    """`item` is to be `relation` `target` ("in" or "on"), or by itself "open", "close", "turnon" or "turnoff".
+
+    Names are those of the task's BDDL file.
+    """
 
     relation: str
     item: str
-    target: str
+    target: str = ""
 
     def instruction(self) -> str:
-        """In the words of the names: "pick up the milk and place it in the basket"."""
+        """Of a thing that is put somewhere, in the words of the names: "pick up the milk and place it in the basket"."""
         item, target = (re.sub(r"_\d+(_.*)?$", "", name).replace("_", " ") for name in (self.item, self.target))
         return f"pick up the {item} and place it {self.relation} the {target}"
+
+
+def all_tasks(suite: str) -> list[int]:
+    """The numbers of a suite's tasks; ValueError for an unknown suite."""
+    return list(range(len(_tasks_of(suite))))
 
 
 def find_task(suite: str, number: int) -> Task:
@@ -57,14 +66,9 @@ def find_task(suite: str, number: int) -> Task:
     Raises:
         ValueError: for an unknown suite, a number that the suite does not have, or a missing installation.
     """
-    with _quiet_libero():
-        from libero.libero import benchmark, get_libero_path
+    tasks = _tasks_of(suite)
+    from libero.libero import get_libero_path
 
-        makers = benchmark.get_benchmark_dict()
-        if suite not in makers:
-            known = ", ".join(name for name in makers if name in _RELEASED_SUITES)
-            raise ValueError(f"unknown LIBERO suite {suite!r}; known suites: {known}")
-        tasks = makers[suite](0).tasks
     if not 0 <= number < len(tasks):
         raise ValueError(f"{suite} has tasks 0 to {len(tasks) - 1}, got {number}")
     task = tasks[number]
@@ -76,6 +80,17 @@ def find_task(suite: str, number: int) -> Task:
         bddl_file=os.path.join(get_libero_path("bddl_files"), task.problem_folder, task.bddl_file),
         bddl_name=os.path.join("libero/libero/bddl_files", task.problem_folder, task.bddl_file),
     )
+
+
+def _tasks_of(suite: str) -> list:
+    with _quiet_libero():
+        from libero.libero import benchmark
+
+        makers = benchmark.get_benchmark_dict()
+        if suite not in makers:
+            known = ", ".join(name for name in makers if name in _RELEASED_SUITES)
+            raise ValueError(f"unknown LIBERO suite {suite!r}; known suites: {known}")
+        return makers[suite](0).tasks
 
 
 class TaskEnvironment:
@@ -100,6 +115,21 @@ class TaskEnvironment:
             )
         self.problem_name: str = self._env.problem_name
         self.domain_name: str = self._env.domain_name
+        # It imports mujoco, which needs configure_mujoco() first.
+        from trajforecast_model.sim.quick_steps import QuickSteps
+
+        self._steps = QuickSteps(self._env.env)
+
+    def turn_to(self, task: Task) -> bool:
+        """Makes it another task of the same scene, which is much quicker than a new one; False if that is another scene."""
+        if _scene(task) != _scene(self.task):
+            return False
+        with _quiet_libero():
+            from libero.libero.envs import bddl_utils
+
+            self._env.env.parsed_problem = bddl_utils.robosuite_parse_problem(task.bddl_file)
+        self.task = task
+        return True
 
     @property
     def model(self):
@@ -110,21 +140,8 @@ class TaskEnvironment:
         return self._env.sim.data._data
 
     def goals(self) -> list[Goal]:
-        """What the task asks for.
-
-        Raises:
-            ValueError: for a goal that is not about putting one thing in or on another.
-        """
-        goals = []
-        for relation, *names in self._env.env.parsed_problem["goal_state"]:
-            if relation.lower() not in ("in", "on") or len(names) != 2:
-                raise ValueError(
-                    f"{self.task.suite} task {self.task.number} ({self.task.instruction}) asks for "
-                    f"{relation!r} {' '.join(names)}; the scripted expert only knows how to put one thing in or on "
-                    "another. Choose other tasks"
-                )
-            goals.append(Goal(relation.lower(), *names))
-        return goals
+        """What the task asks for, in the order of its BDDL file."""
+        return [Goal(relation.lower(), *names) for relation, *names in self._env.env.parsed_problem["goal_state"]]
 
     def reset(self, seed: int) -> None:
         """Places the objects at random as the task's BDDL file says and lets them settle.
@@ -137,19 +154,27 @@ class TaskEnvironment:
         # robosuite forgets to reset the gripper's integrator.
         gripper = self._env.robots[0].gripper
         gripper.current_action = np.zeros_like(gripper.current_action)
+        self._steps.begin()
         for _ in range(SETTLE_STEPS):
             self.step(np.array([0.0] * 6 + [OPEN_GRIPPER]))
 
     def step(self, action: np.ndarray) -> None:
         """Applies an action [7] for 1/20 s: position delta, rotation delta (each in [-1, 1]), gripper."""
-        self._env.step(action)
+        self._steps.step(action)
 
     def succeeded(self) -> bool:
         return bool(self._env.check_success())
 
     def reached(self, goal: Goal) -> bool:
         """Whether any goal is reached, be it the task's or another one in its scene."""
-        return bool(self._env.env._eval_predicate([goal.relation, goal.item, goal.target]))
+        names = [goal.item, goal.target] if goal.target else [goal.item]
+        return bool(self._env.env._eval_predicate([goal.relation, *names]))
+
+    def joint_of(self, name: str) -> int:
+        """MuJoCo's number of the joint of a thing that opens or turns, or of a region of one, such as a drawer."""
+        inside = self._env.env
+        owner = inside.object_sites_dict[name] if name in inside.object_sites_dict else inside.get_object(name)
+        return self.model.joint(owner.joints[0]).id
 
     def goals_of_other_items(self, goal: Goal) -> list[Goal]:
         """The same with each other thing of the scene that can be moved, in the order of their names."""
@@ -185,6 +210,12 @@ class TaskEnvironment:
 
     def close(self) -> None:
         self._env.close()
+
+
+def _scene(task: Task) -> str:
+    """Its BDDL file but for the words and the goal."""
+    text = Path(task.bddl_file).read_text()
+    return " ".join(re.sub(r"\(:(language|obj_of_interest)[^)]*\)", "", text[: text.index("(:goal")]).split())
 
 
 _RELEASED_SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_90", "libero_10")

@@ -6,9 +6,8 @@ from collections.abc import Callable
 import numpy as np
 
 from trajforecast_model.sim.environment import Goal, TaskEnvironment
-from trajforecast_model.sim.expert.pick_and_place import PickAndPlace
+from trajforecast_model.sim.expert.skills import Expert, check_known, in_order
 
-MAX_STEPS = 300
 MAX_ATTEMPTS_PER_FUTURE = 3
 STEPS_AFTER_SUCCESS = 10  # so that the release is seen to the end
 
@@ -45,22 +44,25 @@ def run_futures(
         The records, as many as `futures`; none if the expert did not solve so many, or not the task itself.
 
     Raises:
-        ValueError: if the task asks for more than putting one thing in or on another.
+        ValueError: if the task asks for what the expert cannot do, or for more than putting one thing in or on another
+            where there are to be several futures.
     """
     task = environment.task
-    goals = environment.goals()
-    if len(goals) != 1:
-        raise ValueError(
-            f"{task.suite} task {task.number} ({task.instruction}) has {len(goals)} goals; the scripted expert "
-            "reaches one. Choose other tasks"
-        )
+    goals = in_order(environment.goals())
+    try:
+        check_known(goals)
+        if futures > 1 and not (len(goals) == 1 and goals[0].target):
+            raise ValueError("asks for more than putting one thing in or on another, which alone has several --futures")
+    except ValueError as error:
+        raise ValueError(f"{task.suite} task {task.number} ({task.instruction}) {error}. Choose other tasks") from error
     of_other_items = environment.goals_of_other_items(goals[0]) if futures > 1 else []
+    wanted = [goals, *([other] for other in of_other_items)]
     records: list[EpisodeRecord] = []
     for attempt in range(MAX_ATTEMPTS_PER_FUTURE * futures):
-        goal = [*goals, *of_other_items][attempt % (1 + len(of_other_items))]
-        recorded = _attempt(environment, seed, attempt, goal, observe)
+        asked = wanted[attempt % len(wanted)]
+        recorded = _attempt(environment, seed, attempt, asked, observe)
         if recorded is not None:
-            instruction = task.instruction if goal == goals[0] else goal.instruction()
+            instruction = task.instruction if asked == goals else asked[0].instruction()
             records.append(EpisodeRecord(seed, len(records), instruction, *recorded))
         elif attempt == 0:
             return []
@@ -69,22 +71,27 @@ def run_futures(
     return []
 
 
-def _attempt(environment: TaskEnvironment, seed: int, attempt: int, goal: Goal, observe) -> tuple | None:
-    """Scene, actions, states and observations of an episode, or None if the expert did not reach the goal."""
+def _attempt(environment: TaskEnvironment, seed: int, attempt: int, goals: list[Goal], observe) -> tuple | None:
+    """Scene, actions, states and observations of an episode, or None if the expert did not reach the goals."""
     environment.reset(seed)
     # The first attempt's generator is that of an episode which is the only one of its seed.
-    expert = PickAndPlace(environment, goal, np.random.default_rng([seed, attempt] if attempt else seed))
+    rng = np.random.default_rng([seed, attempt] if attempt else seed)
+    expert = Expert(environment, goals, rng)
     model_xml = environment.model_xml()
     actions, states, observations = [], [], []
     steps_solved = 0
-    while not expert.done and len(actions) < MAX_STEPS and steps_solved < STEPS_AFTER_SUCCESS:
+
+    def reached() -> bool:
+        return all(environment.reached(goal) for goal in goals)
+
+    while not expert.done and steps_solved < STEPS_AFTER_SUCCESS:
         states.append(environment.state())
         actions.append(expert.act())
         environment.step(actions[-1])
         if observe is not None:
             observations.append(observe())
-        steps_solved = steps_solved + 1 if environment.reached(goal) else 0
-    if not environment.reached(goal):
+        steps_solved = steps_solved + 1 if reached() else 0
+    if not reached():
         return None
     stacked = {name: np.stack([seen[name] for seen in observations]) for name in (observations or [{}])[0]}
     return model_xml, np.array(actions), np.array(states), stacked

@@ -84,7 +84,7 @@ class Simulator:
         from trajforecast_model.sim.episode import run_futures
         from trajforecast_model.sim.observation import Observer
 
-        if self._environment is None or self._environment.task != job.task:
+        if self._environment is None or not self._environment.turn_to(job.task):
             if self._environment is not None:
                 self._environment.close()
             self._environment = TaskEnvironment(job.task)

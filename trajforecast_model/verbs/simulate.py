@@ -16,9 +16,10 @@ def add(verbs) -> None:
     )
     add_workers(parser, "simulator processes (default: one a core)")
     libero = ModeOptions(parser, "LIBERO suites")
-    libero.add("--tasks", type=integers, help="task ids of the suite, e.g. 0,1,2")
+    libero.add("--tasks", type=_tasks, help="task ids of the suite, e.g. 0,1,2, or all")
     libero.add("--futures", type=int, help="demos of each beginning, with other targets (default: 1)")
     libero.add("--states-only", action="store_true", help="leave the images out; prepare renders them")
+    libero.add("--count", action="store_true", help="only count of how many episodes a task is solved; keep no demos")
     blocks = ModeOptions(parser, "blocks")
     blocks.add("--rollouts", type=int, help="futures of each scene (default: 1)")
     blocks.add("--primitives", help="shapes: seen, or unseen ones to test on (default: seen)")
@@ -36,12 +37,34 @@ def add(verbs) -> None:
         options = libero.given(args)
         if "tasks" not in options:
             raise ValueError(f"--tasks is missing: say which tasks of {args.suite}, e.g. --tasks 0,1,2")
+        tasks = options["tasks"]
+        if tasks == "all":
+            from trajforecast_model.sim.environment import all_tasks
+
+            tasks = all_tasks(args.suite)
+        if "count" in options:
+            return _count(args, tasks)
         from trajforecast_model.sim.generate import simulate
 
         with workers_of(args, args.out) as (run_jobs, workers):
             simulate(
-                args.suite, options["tasks"], args.episodes, args.out, args.seed, workers,
+                args.suite, tasks, args.episodes, args.out, args.seed, workers,
                 images="states_only" not in options, futures=options.get("futures", 1), run=run_jobs,
             )  # fmt: skip
 
     parser.set_defaults(run=run)
+
+
+def _count(args, tasks: list[int]) -> None:
+    from trajforecast_model.sim.successes import count_successes
+
+    with workers_of(args, args.out) as (run_jobs, workers):
+        counted = count_successes(args.suite, tasks, args.episodes, args.out, args.seed, workers, run_jobs)
+        print("| task | instruction | solved |\n|---|---|---|")
+        for task, solved, tried in counted:
+            print(f"| {task.suite} {task.number} | {task.instruction} | {solved} of {tried} |", flush=True)
+
+
+def _tasks(text: str) -> list[int] | str:
+    """The type of an argument like 0,1,2 or all."""
+    return text if text == "all" else integers(text)

@@ -9,7 +9,7 @@ from trajforecast_model.policy.chunks import BlendedChunks
 from trajforecast_model.policy.follower import LOOKAHEAD, SIDE, Follower
 from trajforecast_model.policy.policy import FINGERS, JOINTS, Policy
 from trajforecast_model.sim.environment import TaskEnvironment
-from trajforecast_model.sim.expert.pick_and_place import PickAndPlace
+from trajforecast_model.sim.expert.skills import Expert, in_order
 from trajforecast_model.sim.scene.live_view import LiveView
 from trajforecast_model.tracks.rigid.hand import DepthImage, SeenView, ViewTracks
 
@@ -30,16 +30,15 @@ class ExpertActor:
 
     def __init__(self, environment: TaskEnvironment):
         self._environment = environment
-        self._expert: PickAndPlace | None = None
+        self._expert: Expert | None = None
 
     def begin(self, seed: int) -> None:
         self._seed, self._expert = seed, None
 
     def act(self, step: int) -> np.ndarray:
         if self._expert is None:  # planned from the scene as it is
-            self._expert = PickAndPlace(
-                self._environment, self._environment.goals()[0], np.random.default_rng(self._seed)
-            )
+            goals = in_order(self._environment.goals())
+            self._expert = Expert(self._environment, goals, np.random.default_rng(self._seed))
         return np.zeros(7) if self._expert.done else self._expert.act()
 
 

@@ -5,7 +5,7 @@ import numpy as np
 
 from trajforecast_model.evaluation.rollouts.report import PHASES
 from trajforecast_model.sim.environment import Goal, TaskEnvironment
-from trajforecast_model.sim.expert.grasping import visible_points
+from trajforecast_model.sim.expert.surfaces import visible_points
 from trajforecast_model.sim.scene.live_view import GRIP_SITE
 
 NEAR = 0.03  # metres from the point between the fingertips to the item's surface
@@ -18,6 +18,11 @@ class PhaseWatch:
     """Watches an episode from its beginning. Phases are reached in order: what was never lifted was not transported."""
 
     def __init__(self, environment: TaskEnvironment, goal: Goal):
+        if not goal.target:
+            raise ValueError(
+                f"the task asks to {goal.relation} {goal.item}; rollouts tell how far picking and placing came alone. "
+                "Choose other tasks"
+            )
         self._environment, self._goal = environment, goal
         model, data = environment.model, environment.data
         self._item = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, f"{goal.item}_main")
