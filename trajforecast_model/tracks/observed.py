@@ -1,28 +1,25 @@
-"""Where the points of a video's first frame went, by two trackers of which each is wrong in other places.
+"""Where the points of a video's first frame went, and which of them to believe, once its last frame is there.
 
-Lucas-Kanade is precise where a patch has something to hold on to, and loses most of what moves. Dense flow goes on over
-plain surfaces and smears motion over the edges of things. What the neighbours of a point do, as far as they could be
-followed, is a third opinion: where dense flow agrees with that and the picture does too, it is believed.
+Dense flow carries every point, also over plain surfaces, and goes wrong where it smears the motion of a thing over its
+edges and where what it carried gets hidden. Three things tell such points: others around them do not move along,
+followed back from the last frame they take another way, or the picture under them is not the one that they started on.
 """
 
+import cv2
 import numpy as np
 
 from trajforecast_model.tracks.dense_flow import DenseTracker
-from trajforecast_model.tracks.optical_flow import PointTracker, change_of_appearance, reliable
 
-NEIGHBOURS = 9
-# Pixels at 128 that dense flow may differ from the neighbours at any time: where most stands still, it is at the edges of
-# what moves that it goes wrong; where the camera moves, neighbours are at other depths and differ themselves.
-AGREES_WITHIN, AGREES_WITHIN_OF_A_MOVING_CAMERA = 2.0, 4.0
-_LEFT, _CAMERA_MOVES = (
-    2.0,
-    0.5,
-)  # pixels at 128 from which a point has left its start, and the share of points that have
-SEEN_WITHIN = 25.0  # grey levels that the picture around a point may differ in the last frame from the first
-_AT_ONCE = 512  # points whose neighbours are looked for at a time
+# Lengths are pixels of an image whose larger side is 128; they grow with larger images.
+BESIDE = 2.0  # from a point to each of the eight around it
+TOGETHER_WITHIN = 1.5  # that half of those eight may have come away from a point at any time: more are at an edge too
+BACK_WITHIN = 2.5  # between the way there and the way back, at any time
+SEEN_WITHIN = 50.0  # grey levels that the picture under a point may differ in the last frame from the first
+_BLUR = 0.8  # of the pictures that are compared: a turned texture is otherwise another one
+_AROUND = np.array([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1) if x or y], dtype=np.float32)
 
 
-class TwoTrackers:
+class ObservedPoints:
     """Follows points from frame to frame.
 
     Args:
@@ -31,57 +28,60 @@ class TwoTrackers:
     """
 
     def __init__(self, frame: np.ndarray, points: np.ndarray):
-        self._precise, self._dense = PointTracker(frame, points), DenseTracker(frame, points)
-        self._frames = [frame]
-        self._tracks = [(self._precise.points.copy(), self._dense.points)]
+        self._scale = max(1.0, max(frame.shape) / 128)
+        points = np.asarray(points, dtype=np.float32).reshape(-1, 2)
+        around = points + BESIDE * self._scale * _AROUND[:, None]  # [8, P, 2]
+        self._tracker = DenseTracker(frame, np.concatenate([points[None], around]).reshape(-1, 2))
+        self._frames, self._tracks = [frame], [self._tracker.points]
 
     def update(self, frame: np.ndarray) -> None:
         """Goes on to the next frame. Raises ValueError for one of another size."""
-        for tracker in (self._precise, self._dense):
-            tracker.update(frame)
+        self._tracker.update(frame)
         self._frames.append(frame)
-        self._tracks.append((self._precise.points.copy(), self._dense.points))
+        self._tracks.append(self._tracker.points)
 
     def tracks(self) -> tuple[np.ndarray, np.ndarray]:
         """Over all frames so far, float32 [T, P, 2], and which of them to believe, bool [P]."""
-        precise, dense = (np.stack(tracks) for tracks in zip(*self._tracks, strict=True))
-        frames = np.stack(self._frames)
-        sure = self._precise.found & reliable(frames, precise)
-        if sure.all() or not sure.any():
-            return precise, sure
-        unsure = np.flatnonzero(~sure)
-        beside = moved_as_neighbours(precise[:, sure], dense[:, unsure])
-        apart = np.linalg.norm(dense[:, unsure] - beside, axis=-1).max(axis=0)
-        height, width = frames.shape[1:]
-        scale = max(1.0, max(height, width) / 128)
-        left = np.linalg.norm(dense[-1] - dense[0], axis=-1) > _LEFT * scale
-        tolerance = AGREES_WITHIN_OF_A_MOVING_CAMERA if left.mean() > _CAMERA_MOVES else AGREES_WITHIN
-        agrees = apart < tolerance * scale
-        ends_inside = ((dense[-1, unsure] >= 0) & (dense[-1, unsure] < (width, height))).all(axis=-1)
-        looks_alike = change_of_appearance(frames[[0, -1]], dense[[0, -1]][:, unsure])[-1] < SEEN_WITHIN
-        tracks, believed = precise.copy(), sure.copy()
-        tracks[:, unsure] = dense[:, unsure]
-        believed[unsure] = agrees & ends_inside & looks_alike
-        return tracks, believed
+        there = np.stack(self._tracks).reshape(len(self._tracks), 1 + len(_AROUND), -1, 2)
+        tracks, around = there[:, 0], there[:, 1:]
+        tells = (
+            _came_away(tracks, around) < TOGETHER_WITHIN * self._scale,
+            self._misses_back(tracks) < BACK_WITHIN * self._scale,
+            self._change_of_picture(tracks) < SEEN_WITHIN,
+        )
+        return tracks, np.logical_and.reduce(tells)
+
+    def _misses_back(self, tracks: np.ndarray) -> np.ndarray:
+        """Pixels between a point's way and its way back from the last frame where they are furthest apart, [P]."""
+        tracker = DenseTracker(self._frames[-1], tracks[-1])
+        furthest = np.zeros(tracks.shape[1], dtype=np.float32)
+        for frame, before in zip(self._frames[-2::-1], tracks[-2::-1], strict=True):
+            tracker.update(frame)
+            furthest = np.maximum(furthest, np.linalg.norm(tracker.points - before, axis=-1))
+        return furthest
+
+    def _change_of_picture(self, tracks: np.ndarray) -> np.ndarray:
+        """Grey levels between the picture under a point in the first frame and in the last, [P]."""
+        first, last = (
+            _under(cv2.GaussianBlur(self._frames[t], (0, 0), _BLUR * self._scale), tracks[t]) for t in (0, -1)
+        )
+        return np.abs(last - first)
 
 
-def moved_as_neighbours(followed: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Where other points would be if each made the steps of the followed points beside it: the median of their steps.
+def _came_away(tracks: np.ndarray, around: np.ndarray) -> np.ndarray:
+    """How far, at the worst time, a point came away from the four of those around it that stay nearest, [P].
 
     Args:
-        followed: float32 [T, N, 2], N at least 1.
-        others: float32 [T, P, 2], of which the first frame counts; beside is meant in that.
-
-    Returns:
-        float32 [T, P, 2].
+        tracks: [T, P, 2].
+        around: [T, 8, P, 2].
     """
-    steps = np.diff(followed, axis=0)  # [T - 1, N, 2]
-    count = min(NEIGHBOURS, followed.shape[1])
-    parts = []
-    for first in range(0, others.shape[1], _AT_ONCE):
-        start = others[0, first : first + _AT_ONCE]
-        distance = ((start[:, None] - followed[0]) ** 2).sum(axis=-1)
-        nearest = np.argpartition(distance, count - 1, axis=1)[:, :count]
-        moved = np.cumsum(np.median(steps[:, nearest], axis=2), axis=0)  # [T - 1, P, 2]
-        parts.append(np.concatenate([start[None], start + moved]))
-    return np.concatenate(parts, axis=1).astype(np.float32) if parts else others.copy()
+    apart = (around - around[0]) - (tracks - tracks[0])[:, None]
+    furthest = np.linalg.norm(apart, axis=-1).max(axis=0)  # [8, P]
+    return np.sort(furthest, axis=0)[len(_AROUND) // 2 - 1]
+
+
+def _under(gray: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The picture's levels under points [P, 2], float32 [P]; outside of the image those of the nearest pixel."""
+    height, width = gray.shape
+    columns, rows = np.floor(points).astype(int).T
+    return gray[np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)].astype(np.float32)

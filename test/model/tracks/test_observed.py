@@ -1,12 +1,12 @@
-"""Where points went by two trackers together: more of them than either sees well, and none that was merely dragged along."""
+"""Where points went and which of them are believed: more than Lucas-Kanade sees, and none that was merely dragged along."""
 
 import cv2
 import numpy as np
 import pytest
 
 from trajforecast_model.tracks.grid import query_points
-from trajforecast_model.tracks.observed import TwoTrackers, moved_as_neighbours
-from trajforecast_model.tracks.optical_flow import follow, reliable
+from trajforecast_model.tracks.observed import ObservedPoints
+from trajforecast_model.tracks.optical_flow import follow
 
 SIZE, FRAMES, SPEED = (96, 128), 10, 3
 
@@ -17,10 +17,10 @@ def texture(size, seed, coarse=6) -> np.ndarray:
 
 
 def followed(frames, points):
-    trackers = TwoTrackers(frames[0], points)
+    observed = ObservedPoints(frames[0], points)
     for frame in frames[1:]:
-        trackers.update(frame)
-    return trackers.tracks()
+        observed.update(frame)
+    return observed.tracks()
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,8 @@ def sliding():
 
 def test_points_that_lucas_kanade_loses_are_carried_with_their_thing(sliding):
     frames, points, on_it = sliding
-    alone, found = follow(frames, points)
-    before = (found[-1] & reliable(frames, alone))[on_it].mean()
+    _, found = follow(frames, points)
+    before = found[-1][on_it].mean()
     tracks, believed = followed(frames, points)
     truth = points + np.arange(FRAMES)[:, None, None] * np.array([SPEED, 0])
     assert believed[on_it].mean() > 1.3 * before
@@ -64,19 +64,6 @@ def test_what_gets_covered_is_not_believed():
     points = np.array([[30.0, 40.0], [100.0, 80.0], [90.0, 85.0]])
     _, believed = followed(frames, points)
     assert believed.tolist() == [False, True, True]
-
-
-def test_neighbours_carry_a_point_by_the_median_of_their_steps():
-    start = np.array([[10.0, 10], [12, 10], [10, 12], [90, 90]], np.float32)
-    still = np.stack([start] * 4)
-    still[:, :2, 0] += np.arange(4)[:, None] * 2
-    still[:, 2, 0] += np.arange(4) * 2
-    still[:, 3] += 100 * np.arange(4)[:, None]
-    other = np.full((4, 600, 2), 11, np.float32)
-    carried = moved_as_neighbours(still[:, :3], other)
-    np.testing.assert_allclose(carried[-1], np.tile([17, 11], (600, 1)))
-    np.testing.assert_allclose(moved_as_neighbours(still[:, 3:], other[:, :1])[-1, 0], [311, 311])
-    assert moved_as_neighbours(still, other[:, :0]).shape == (4, 0, 2)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (16, 16)])
