@@ -1,7 +1,7 @@
 """Where the points of a video's first frame went, and which of them to believe, once its last frame is there.
 
 Dense flow carries every point, also over plain surfaces, and goes wrong where it smears the motion of a thing over its
-edges and where what it carried gets hidden. Three things tell such points: others around them do not move along,
+edges and where what it carried gets hidden. Three things tell such points: the points around them do not move along,
 followed back from the last frame they take another way, or the picture under them is not the one that they started on.
 """
 
@@ -12,11 +12,13 @@ from trajforecast_model.tracks.dense_flow import DenseTracker
 
 # Lengths are pixels of an image whose larger side is 128; they grow with larger images.
 BESIDE = 2.0  # from a point to each of the eight around it
-TOGETHER_WITHIN = 1.5  # that half of those eight may have come away from a point at any time: more are at an edge too
-BACK_WITHIN = 2.5  # between the way there and the way back, at any time
+TOGETHER_WITHIN = 1.5  # that half of those eight may have come away from a point at any time
+TURNED_TOGETHER_WITHIN = 0.6  # the same, once the eight are turned and grown as most of them did
+BACK_WITHIN, BACK_WITHIN_OF_A_MOVING_CAMERA = 2.5, 2.0  # between the way there and the way back, at any time
 SEEN_WITHIN = 50.0  # grey levels that the picture under a point may differ in the last frame from the first
 _BLUR = 0.8  # of the pictures that are compared: a turned texture is otherwise another one
-_AROUND = np.array([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1) if x or y], dtype=np.float32)
+_LEFT, _CAMERA_MOVES = 2.0, 0.5  # from where a point has left its start, and the share of points that have
+_AROUND = np.array([x + 1j * y for y in (-1, 0, 1) for x in (-1, 0, 1) if x or y], dtype=np.complex64)
 
 
 class ObservedPoints:
@@ -30,7 +32,8 @@ class ObservedPoints:
     def __init__(self, frame: np.ndarray, points: np.ndarray):
         self._scale = max(1.0, max(frame.shape) / 128)
         points = np.asarray(points, dtype=np.float32).reshape(-1, 2)
-        around = points + BESIDE * self._scale * _AROUND[:, None]  # [8, P, 2]
+        offsets = np.stack([_AROUND.real, _AROUND.imag], axis=-1)
+        around = points + BESIDE * self._scale * offsets[:, None]  # [8, P, 2]
         self._tracker = DenseTracker(frame, np.concatenate([points[None], around]).reshape(-1, 2))
         self._frames, self._tracks = [frame], [self._tracker.points]
 
@@ -44,12 +47,20 @@ class ObservedPoints:
         """Over all frames so far, float32 [T, P, 2], and which of them to believe, bool [P]."""
         there = np.stack(self._tracks).reshape(len(self._tracks), 1 + len(_AROUND), -1, 2)
         tracks, around = there[:, 0], there[:, 1:]
-        tells = (
-            _came_away(tracks, around) < TOGETHER_WITHIN * self._scale,
-            self._misses_back(tracks) < BACK_WITHIN * self._scale,
-            self._change_of_picture(tracks) < SEEN_WITHIN,
-        )
-        return tracks, np.logical_and.reduce(tells)
+        left = np.linalg.norm(tracks[-1] - tracks[0], axis=-1) > _LEFT * self._scale
+        back_within = BACK_WITHIN_OF_A_MOVING_CAMERA if left.sum() > _CAMERA_MOVES * len(left) else BACK_WITHIN
+        leads_back = self._misses_back(tracks) < back_within * self._scale
+        looks_alike = self._change_of_picture(tracks) < SEEN_WITHIN
+        return tracks, self._moves_with_others(tracks, around) & leads_back & looks_alike
+
+    def _moves_with_others(self, tracks: np.ndarray, around: np.ndarray) -> np.ndarray:
+        """Whether half of the eight around a point stay beside it, or turn about it as one thing does, bool [P]."""
+        beside = around - tracks[:, None]
+        beside = (beside[..., 0] + 1j * beside[..., 1]) / (BESIDE * self._scale)  # [T, 8, P]
+        turned = beside / _AROUND[:, None]
+        turn = np.median(turned.real, axis=1) + 1j * np.median(turned.imag, axis=1)  # [T, P]
+        stay = _come_away(beside, np.ones_like(turn)) < TOGETHER_WITHIN / BESIDE
+        return stay | (_come_away(beside, turn) < TURNED_TOGETHER_WITHIN / BESIDE)
 
     def _misses_back(self, tracks: np.ndarray) -> np.ndarray:
         """Pixels between a point's way and its way back from the last frame where they are furthest apart, [P]."""
@@ -68,15 +79,14 @@ class ObservedPoints:
         return np.abs(last - first)
 
 
-def _came_away(tracks: np.ndarray, around: np.ndarray) -> np.ndarray:
-    """How far, at the worst time, a point came away from the four of those around it that stay nearest, [P].
+def _come_away(beside: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """How far, at the worst time, the four of the eight around a point that stay nearest came away from their places, [P].
 
     Args:
-        tracks: [T, P, 2].
-        around: [T, 8, P, 2].
+        beside: complex [T, 8, P], where they are from the point.
+        turn: complex [T, P], what turns and grows their places.
     """
-    apart = (around - around[0]) - (tracks - tracks[0])[:, None]
-    furthest = np.linalg.norm(apart, axis=-1).max(axis=0)  # [8, P]
+    furthest = np.abs(beside - turn[:, None] * _AROUND[:, None]).max(axis=0)  # [8, P]
     return np.sort(furthest, axis=0)[len(_AROUND) // 2 - 1]
 
 

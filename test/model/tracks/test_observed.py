@@ -47,6 +47,32 @@ def test_points_that_lucas_kanade_loses_are_carried_with_their_thing(sliding):
     assert np.median(error) < 0.3 and np.quantile(error, 0.95) < 2.5
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_nearly_plain_limb_that_turns_and_comes_nearer_is_followed(seed):
+    size, length, turn, growth, shift = (128, 128), 16, 2, 1.01, np.array([1.6, -0.8])
+    still = texture(size, seed) * 0.6 + 40
+    limb = (texture(size, seed + 100, 10) - 128.0) * 0.1 + 190  # 25 grey levels from its darkest to its brightest
+    shape = np.zeros(size)
+    shape[52:81, 26:87] = 1
+    points = query_points((32, 32), size).reshape(-1, 2)
+    on_it = ((points > [28, 54]) & (points < [85, 79])).all(1)
+    away_from_it = ((points < [22, 48]) | (points > [91, 85])).any(1)
+    frames, truth = [], []
+    for t in range(length):
+        move = cv2.getRotationMatrix2D((56, 66), turn * t, growth**t)
+        move[:, 2] += shift * t
+        there = cv2.warpAffine(shape, move, size)
+        moved = cv2.warpAffine(limb, move, size, borderMode=cv2.BORDER_REFLECT)
+        frames.append((still * (1 - there) + moved * there).astype(np.uint8))
+        truth.append((points[on_it] - 0.5) @ move[:, :2].T + move[:, 2] + 0.5)
+
+    tracks, believed = followed(frames, points)
+    error = ((tracks[:, on_it] - np.stack(truth)) ** 2).sum(-1).mean(0)
+    assert believed[on_it].mean() > 0.33 and error[believed[on_it]].mean() < 5
+    dragged = believed & away_from_it & (np.linalg.norm(tracks[-1] - points, axis=1) > 4)
+    assert dragged.sum() < 0.02 * away_from_it.sum() and believed[away_from_it].mean() > 0.8
+
+
 def test_still_points_beside_a_thing_that_moves_are_not_taken_along(sliding):
     frames, points, on_it = sliding
     tracks, believed = followed(frames, points)
