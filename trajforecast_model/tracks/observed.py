@@ -3,18 +3,21 @@
 Dense flow carries every point, also over plain surfaces, and goes wrong where it smears the motion of a thing over its
 edges and where what it carried gets hidden. Three things tell such points: the points around them do not move along,
 followed back from the last frame they take another way, or the picture under them is not the one that they started on.
+Where Lucas-Kanade never lost a point and goes the same way, it is the more precise.
 """
 
 import cv2
 import numpy as np
 
 from trajforecast_model.tracks.dense_flow import DenseTracker
+from trajforecast_model.tracks.optical_flow import PointTracker
 
 # Lengths are pixels of an image whose larger side is 128; they grow with larger images.
 BESIDE = 2.0  # from a point to each of the eight around it
 TOGETHER_WITHIN = 1.5  # that half of those eight may have come away from a point at any time
 TURNED_TOGETHER_WITHIN = 0.6  # the same, once the eight are turned and grown as most of them did
 BACK_WITHIN, BACK_WITHIN_OF_A_MOVING_CAMERA = 2.5, 2.0  # between the way there and the way back, at any time
+SAME_WAY_WITHIN = 1.0  # between Lucas-Kanade and dense flow, at any time
 SEEN_WITHIN = 50.0  # grey levels that the picture under a point may differ in the last frame from the first
 _BLUR = 0.8  # of the pictures that are compared: a turned texture is otherwise another one
 _LEFT, _CAMERA_MOVES = 2.0, 0.5  # from where a point has left its start, and the share of points that have
@@ -35,13 +38,17 @@ class ObservedPoints:
         offsets = np.stack([_AROUND.real, _AROUND.imag], axis=-1)
         around = points + BESIDE * self._scale * offsets[:, None]  # [8, P, 2]
         self._tracker = DenseTracker(frame, np.concatenate([points[None], around]).reshape(-1, 2))
+        self._precise = PointTracker(frame, points)
         self._frames, self._tracks = [frame], [self._tracker.points]
+        self._precise_tracks = [points]
 
     def update(self, frame: np.ndarray) -> None:
         """Goes on to the next frame. Raises ValueError for one of another size."""
         self._tracker.update(frame)
         self._frames.append(frame)
         self._tracks.append(self._tracker.points)
+        self._precise.update(frame)
+        self._precise_tracks.append(self._precise.points.copy())
 
     def tracks(self) -> tuple[np.ndarray, np.ndarray]:
         """Over all frames so far, float32 [T, P, 2], and which of them to believe, bool [P]."""
@@ -51,7 +58,10 @@ class ObservedPoints:
         back_within = BACK_WITHIN_OF_A_MOVING_CAMERA if left.sum() > _CAMERA_MOVES * len(left) else BACK_WITHIN
         leads_back = self._misses_back(tracks) < back_within * self._scale
         looks_alike = self._change_of_picture(tracks) < SEEN_WITHIN
-        return tracks, self._moves_with_others(tracks, around) & leads_back & looks_alike
+        believed = self._moves_with_others(tracks, around) & leads_back & looks_alike
+        precise = np.stack(self._precise_tracks)
+        same_way = np.linalg.norm(precise - tracks, axis=-1).max(axis=0) < SAME_WAY_WITHIN * self._scale
+        return np.where((self._precise.found & same_way)[:, None], precise, tracks), believed
 
     def _moves_with_others(self, tracks: np.ndarray, around: np.ndarray) -> np.ndarray:
         """Whether half of the eight around a point stay beside it, or turn about it as one thing does, bool [P]."""
