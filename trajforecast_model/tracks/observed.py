@@ -18,10 +18,11 @@ from trajforecast_model.tracks.optical_flow import PointTracker
 BESIDE = 2.0  # from a point to each of the eight around it
 TOGETHER_WITHIN = 1.5  # that half of those eight may have come away from a point at any time
 TURNED_TOGETHER_WITHIN = 0.6  # the same, once the eight are turned and grown as most of them did
-BACK_WITHIN = 2.5  # between the way there and the way back, at any time
+BACK_WITHIN = 2.25  # between the way there and the way back, at any time
 SAME_WAY_WITHIN = 1.0  # between Lucas-Kanade and dense flow, at any time
 SEEN_WITHIN = 50.0  # grey levels that the picture under a point may differ in the last frame from the first
 _BLUR = 0.8  # of the pictures that are compared: a turned texture is otherwise another one
+GOES_ON_WITHIN = 2.0  # between dense flow and where a point that left the image goes on to, at any time
 BORDER = 4.0  # from the border, where a patch is no longer whole
 NEIGHBOURS = 9  # whose steps a point makes that has left the image
 _AROUND = np.array([x + 1j * y for y in (-1, 0, 1) for x in (-1, 0, 1) if x or y], dtype=np.complex64)
@@ -60,12 +61,12 @@ class ObservedPoints:
         tracks, around = there[:, 0], there[:, 1:]
         leads_back = self._misses_back(tracks) < BACK_WITHIN * self._scale
         looks_alike = self._change_of_picture(tracks) < SEEN_WITHIN
-        believed = self._moves_with_others(tracks, around) & leads_back & looks_alike
         precise, found = np.stack(self._precise_tracks), np.stack(self._found)
         same_way = np.linalg.norm(precise - tracks, axis=-1) < SAME_WAY_WITHIN * self._scale
         found &= np.logical_and.accumulate(same_way)
-        tracks = np.where(found[-1][:, None], precise, tracks)
-        return self._carried_outside(tracks, precise, found), believed
+        best = self._carried_outside(np.where(found[-1][:, None], precise, tracks), precise, found)
+        goes_on = np.linalg.norm(best - tracks, axis=-1).max(axis=0) < GOES_ON_WITHIN * self._scale
+        return best, self._moves_with_others(tracks, around) & leads_back & looks_alike & goes_on
 
     def _carried_outside(self, tracks: np.ndarray, precise: np.ndarray, found: np.ndarray) -> np.ndarray:
         """Points that end outside of the image go Lucas-Kanade's way as long as it has them, and make the steps of the
