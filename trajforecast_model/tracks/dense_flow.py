@@ -9,7 +9,9 @@ import numpy as np
 
 SIDE = 256  # larger side of the images in which flow is computed; smaller ones are enlarged
 PATCH_STRIDE = 4
+SMOOTHNESS = 10.0  # half of OpenCV's: less of a thing's motion is smeared over its edges
 _LEAST_SIDE = 32  # pixels of the smaller side, enlarged, below which there is no flow
+_AT_ONCE = 16384  # points that the flow is read at: OpenCV takes no map of more than 32767 rows
 
 
 class DenseTracker:
@@ -25,6 +27,7 @@ class DenseTracker:
         self._enlarged = max(1.0, SIDE / max(self._size))
         self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._flow.setPatchStride(PATCH_STRIDE)
+        self._flow.setVariationalRefinementAlpha(SMOOTHNESS)
         self._gray = self._at_size(frame)
         self.points = np.array(points, dtype=np.float32).reshape(-1, 2)
 
@@ -48,6 +51,9 @@ class DenseTracker:
 
     def _at(self, flow: np.ndarray) -> np.ndarray:
         """The flow under the points, in the video's pixels; outside of the image that of the nearest pixel."""
-        x, y = (self.points * self._enlarged - 0.5).T  # OpenCV has the pixel's centre at whole numbers
-        there = cv2.remap(flow, x[:, None], y[:, None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return there[:, 0] / self._enlarged
+        there = []
+        for first in range(0, len(self.points), _AT_ONCE):
+            # OpenCV has the pixel's centre at whole numbers.
+            x, y = (self.points[first : first + _AT_ONCE] * self._enlarged - 0.5).T
+            there.append(cv2.remap(flow, x[:, None], y[:, None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+        return np.concatenate(there)[:, 0] / self._enlarged

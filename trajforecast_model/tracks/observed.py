@@ -1,28 +1,30 @@
-"""Where the points of a video's first frame went, by two trackers of which each is wrong in other places.
+"""Where the points of a video's first frame went, and which of them to believe, once its last frame is there.
 
-Lucas-Kanade is precise where a patch has something to hold on to, and loses most of what moves. Dense flow goes on over
-plain surfaces and smears motion over the edges of things. What the neighbours of a point do, as far as they could be
-followed, is a third opinion: where dense flow agrees with that and the picture does too, it is believed.
+Dense flow carries every point, also over plain surfaces, and goes wrong where it smears the motion of a thing over its
+edges and where what it carried gets hidden. Three things tell such points: the points around them do not move along,
+followed back from the last frame they take another way, or the picture under them is not the one that they started on.
+Where Lucas-Kanade never lost a point and goes the same way, it is the more precise.
 """
 
+import cv2
 import numpy as np
 
 from trajforecast_model.tracks.dense_flow import DenseTracker
-from trajforecast_model.tracks.optical_flow import PointTracker, change_of_appearance, reliable
+from trajforecast_model.tracks.optical_flow import PointTracker
 
-NEIGHBOURS = 9
-# Pixels at 128 that dense flow may differ from the neighbours at any time: where most stands still, it is at the edges of
-# what moves that it goes wrong; where the camera moves, neighbours are at other depths and differ themselves.
-AGREES_WITHIN, AGREES_WITHIN_OF_A_MOVING_CAMERA = 2.0, 4.0
-_LEFT, _CAMERA_MOVES = (
-    2.0,
-    0.5,
-)  # pixels at 128 from which a point has left its start, and the share of points that have
-SEEN_WITHIN = 25.0  # grey levels that the picture around a point may differ in the last frame from the first
-_AT_ONCE = 512  # points whose neighbours are looked for at a time
+# Lengths are pixels of an image whose larger side is 128; they grow with larger images.
+BESIDE = 2.0  # from a point to each of the eight around it
+TOGETHER_WITHIN = 1.5  # that half of those eight may have come away from a point at any time
+TURNED_TOGETHER_WITHIN = 0.6  # the same, once the eight are turned and grown as most of them did
+BACK_WITHIN, BACK_WITHIN_OF_A_MOVING_CAMERA = 2.5, 2.0  # between the way there and the way back, at any time
+SAME_WAY_WITHIN = 1.0  # between Lucas-Kanade and dense flow, at any time
+SEEN_WITHIN = 50.0  # grey levels that the picture under a point may differ in the last frame from the first
+_BLUR = 0.8  # of the pictures that are compared: a turned texture is otherwise another one
+_LEFT, _CAMERA_MOVES = 2.0, 0.5  # from where a point has left its start, and the share of points that have
+_AROUND = np.array([x + 1j * y for y in (-1, 0, 1) for x in (-1, 0, 1) if x or y], dtype=np.complex64)
 
 
-class TwoTrackers:
+class ObservedPoints:
     """Follows points from frame to frame.
 
     Args:
@@ -31,57 +33,75 @@ class TwoTrackers:
     """
 
     def __init__(self, frame: np.ndarray, points: np.ndarray):
-        self._precise, self._dense = PointTracker(frame, points), DenseTracker(frame, points)
-        self._frames = [frame]
-        self._tracks = [(self._precise.points.copy(), self._dense.points)]
+        self._scale = max(1.0, max(frame.shape) / 128)
+        points = np.asarray(points, dtype=np.float32).reshape(-1, 2)
+        offsets = np.stack([_AROUND.real, _AROUND.imag], axis=-1)
+        around = points + BESIDE * self._scale * offsets[:, None]  # [8, P, 2]
+        self._tracker = DenseTracker(frame, np.concatenate([points[None], around]).reshape(-1, 2))
+        self._precise = PointTracker(frame, points)
+        self._frames, self._tracks = [frame], [self._tracker.points]
+        self._precise_tracks = [points]
 
     def update(self, frame: np.ndarray) -> None:
         """Goes on to the next frame. Raises ValueError for one of another size."""
-        for tracker in (self._precise, self._dense):
-            tracker.update(frame)
+        self._tracker.update(frame)
         self._frames.append(frame)
-        self._tracks.append((self._precise.points.copy(), self._dense.points))
+        self._tracks.append(self._tracker.points)
+        self._precise.update(frame)
+        self._precise_tracks.append(self._precise.points.copy())
 
     def tracks(self) -> tuple[np.ndarray, np.ndarray]:
         """Over all frames so far, float32 [T, P, 2], and which of them to believe, bool [P]."""
-        precise, dense = (np.stack(tracks) for tracks in zip(*self._tracks, strict=True))
-        frames = np.stack(self._frames)
-        sure = self._precise.found & reliable(frames, precise)
-        if sure.all() or not sure.any():
-            return precise, sure
-        unsure = np.flatnonzero(~sure)
-        beside = moved_as_neighbours(precise[:, sure], dense[:, unsure])
-        apart = np.linalg.norm(dense[:, unsure] - beside, axis=-1).max(axis=0)
-        height, width = frames.shape[1:]
-        scale = max(1.0, max(height, width) / 128)
-        left = np.linalg.norm(dense[-1] - dense[0], axis=-1) > _LEFT * scale
-        tolerance = AGREES_WITHIN_OF_A_MOVING_CAMERA if left.mean() > _CAMERA_MOVES else AGREES_WITHIN
-        agrees = apart < tolerance * scale
-        ends_inside = ((dense[-1, unsure] >= 0) & (dense[-1, unsure] < (width, height))).all(axis=-1)
-        looks_alike = change_of_appearance(frames[[0, -1]], dense[[0, -1]][:, unsure])[-1] < SEEN_WITHIN
-        tracks, believed = precise.copy(), sure.copy()
-        tracks[:, unsure] = dense[:, unsure]
-        believed[unsure] = agrees & ends_inside & looks_alike
-        return tracks, believed
+        there = np.stack(self._tracks).reshape(len(self._tracks), 1 + len(_AROUND), -1, 2)
+        tracks, around = there[:, 0], there[:, 1:]
+        left = np.linalg.norm(tracks[-1] - tracks[0], axis=-1) > _LEFT * self._scale
+        back_within = BACK_WITHIN_OF_A_MOVING_CAMERA if left.sum() > _CAMERA_MOVES * len(left) else BACK_WITHIN
+        leads_back = self._misses_back(tracks) < back_within * self._scale
+        looks_alike = self._change_of_picture(tracks) < SEEN_WITHIN
+        believed = self._moves_with_others(tracks, around) & leads_back & looks_alike
+        precise = np.stack(self._precise_tracks)
+        same_way = np.linalg.norm(precise - tracks, axis=-1).max(axis=0) < SAME_WAY_WITHIN * self._scale
+        return np.where((self._precise.found & same_way)[:, None], precise, tracks), believed
+
+    def _moves_with_others(self, tracks: np.ndarray, around: np.ndarray) -> np.ndarray:
+        """Whether half of the eight around a point stay beside it, or turn about it as one thing does, bool [P]."""
+        beside = around - tracks[:, None]
+        beside = (beside[..., 0] + 1j * beside[..., 1]) / (BESIDE * self._scale)  # [T, 8, P]
+        turned = beside / _AROUND[:, None]
+        turn = np.median(turned.real, axis=1) + 1j * np.median(turned.imag, axis=1)  # [T, P]
+        stay = _come_away(beside, np.ones_like(turn)) < TOGETHER_WITHIN / BESIDE
+        return stay | (_come_away(beside, turn) < TURNED_TOGETHER_WITHIN / BESIDE)
+
+    def _misses_back(self, tracks: np.ndarray) -> np.ndarray:
+        """Pixels between a point's way and its way back from the last frame where they are furthest apart, [P]."""
+        tracker = DenseTracker(self._frames[-1], tracks[-1])
+        furthest = np.zeros(tracks.shape[1], dtype=np.float32)
+        for frame, before in zip(self._frames[-2::-1], tracks[-2::-1], strict=True):
+            tracker.update(frame)
+            furthest = np.maximum(furthest, np.linalg.norm(tracker.points - before, axis=-1))
+        return furthest
+
+    def _change_of_picture(self, tracks: np.ndarray) -> np.ndarray:
+        """Grey levels between the picture under a point in the first frame and in the last, [P]."""
+        first, last = (
+            _under(cv2.GaussianBlur(self._frames[t], (0, 0), _BLUR * self._scale), tracks[t]) for t in (0, -1)
+        )
+        return np.abs(last - first)
 
 
-def moved_as_neighbours(followed: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Where other points would be if each made the steps of the followed points beside it: the median of their steps.
+def _come_away(beside: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """How far, at the worst time, the four of the eight around a point that stay nearest came away from their places, [P].
 
     Args:
-        followed: float32 [T, N, 2], N at least 1.
-        others: float32 [T, P, 2], of which the first frame counts; beside is meant in that.
-
-    Returns:
-        float32 [T, P, 2].
+        beside: complex [T, 8, P], where they are from the point.
+        turn: complex [T, P], what turns and grows their places.
     """
-    steps = np.diff(followed, axis=0)  # [T - 1, N, 2]
-    count = min(NEIGHBOURS, followed.shape[1])
-    parts = []
-    for first in range(0, others.shape[1], _AT_ONCE):
-        start = others[0, first : first + _AT_ONCE]
-        distance = ((start[:, None] - followed[0]) ** 2).sum(axis=-1)
-        nearest = np.argpartition(distance, count - 1, axis=1)[:, :count]
-        moved = np.cumsum(np.median(steps[:, nearest], axis=2), axis=0)  # [T - 1, P, 2]
-        parts.append(np.concatenate([start[None], start + moved]))
-    return np.concatenate(parts, axis=1).astype(np.float32) if parts else others.copy()
+    furthest = np.abs(beside - turn[:, None] * _AROUND[:, None]).max(axis=0)  # [8, P]
+    return np.sort(furthest, axis=0)[len(_AROUND) // 2 - 1]
+
+
+def _under(gray: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The picture's levels under points [P, 2], float32 [P]; outside of the image those of the nearest pixel."""
+    height, width = gray.shape
+    columns, rows = np.floor(points).astype(int).T
+    return gray[np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)].astype(np.float32)

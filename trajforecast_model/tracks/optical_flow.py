@@ -101,36 +101,6 @@ def change_of_appearance(frames: np.ndarray, tracks: np.ndarray) -> np.ndarray:
     return np.stack([_difference(start, _patches(*at)) for at in zip(grays, tracks, strict=True)])
 
 
-def reliable(frames: np.ndarray, tracks: np.ndarray, config: FlowConfig | None = None) -> np.ndarray:
-    """Which tracks of a video to believe, bool [P], when all frames are there.
-
-    Left out are tracks that do not lead back to their start when they are followed backwards from the last frame, and,
-    where most of the picture stands still, tracks that may as well not have moved: the picture around their start looks
-    as before although they have left. Those are still points that were dragged along by a moving edge beside them.
-
-    Args:
-        frames: uint8 [T, H, W], grey.
-        tracks: [T, P, 2] pixels, as `follow` gives them.
-    """
-    config = config or FlowConfig()
-    scale = _scale(frames[0].shape[:2])
-    back, found = follow(frames[::-1], tracks[-1], config)
-    leads_back = found[-1] & (np.linalg.norm(back[-1] - tracks[0], axis=-1) < 2 * config.max_error * scale)
-    left = np.linalg.norm(tracks - tracks[0], axis=-1) > _LEFT * scale  # [T, P]
-    if not leads_back.any() or left[-1][leads_back].mean() > 0.5:
-        return leads_back  # the camera moves, or nothing is left to judge
-    start = _patches(frames[0], tracks[0])
-    stayed = np.stack([_difference(start, _patches(frame, tracks[0])) for frame in frames])  # [T, P]
-    moved = change_of_appearance(frames, tracks)
-    unclear = left & (stayed < moved + _GREY_LEVELS)
-    return leads_back & (unclear.sum(0) <= _UNCLEAR_SHARE * left.sum(0))
-
-
-_LEFT = 2.0  # pixels at 128 from which a point has left its start
-_GREY_LEVELS = 3.0  # what noise and compression alone may change
-_UNCLEAR_SHARE = 0.2
-
-
 def _patches(gray: np.ndarray, points: np.ndarray) -> np.ndarray:
     """5 x 5 pixels around each point, float32 [P, 5, 5]."""
     reach = np.arange(-2, 3)

@@ -17,7 +17,7 @@ from trajforecast_msgs.msg import ForecastScore, ViewScore
 from trajforecast_model.evaluation.metrics.errors import mean_error, mean_t, min_error, nothing_moves_error
 from trajforecast_model.tracks.grid import rescale
 from trajforecast_model.tracks.motion import moving_points
-from trajforecast_model.tracks.observed import TwoTrackers
+from trajforecast_model.tracks.observed import ObservedPoints
 from trajforecast_ros.forecast.pairing import Frame
 from trajforecast_ros.forecast.thread import Result
 from trajforecast_ros.images import ImageRefused, to_rgb
@@ -244,7 +244,7 @@ class _Followed:
         self.start, self.size = sight.time, sight.size
         self._small = sight.gray.shape
         points = samples[:, 0].mean(axis=0).reshape(-1, 2)
-        self._tracker = TwoTrackers(sight.gray, rescale(points, self.size, self._small))
+        self._tracker = ObservedPoints(sight.gray, rescale(points, self.size, self._small))
         self.times = [0.0]  # nanoseconds since the start
 
     def go_on(self, sight: _Sight) -> None:
