@@ -3,11 +3,13 @@
 Dense flow carries every point, also over plain surfaces, and goes wrong where it smears the motion of a thing over its
 edges and where what it carried gets hidden. Three things tell such points: the points around them do not move along,
 followed back from the last frame they take another way, or the picture under them is not the one that they started on.
-Where Lucas-Kanade never lost a point and goes the same way, it is the more precise.
+Where Lucas-Kanade never lost a point and goes the same way, it is the more precise. A point that leaves the image goes on
+as such points beside it do.
 """
 
 import cv2
 import numpy as np
+from scipy.spatial import cKDTree
 
 from trajforecast_model.tracks.dense_flow import DenseTracker
 from trajforecast_model.tracks.optical_flow import PointTracker
@@ -16,11 +18,12 @@ from trajforecast_model.tracks.optical_flow import PointTracker
 BESIDE = 2.0  # from a point to each of the eight around it
 TOGETHER_WITHIN = 1.5  # that half of those eight may have come away from a point at any time
 TURNED_TOGETHER_WITHIN = 0.6  # the same, once the eight are turned and grown as most of them did
-BACK_WITHIN, BACK_WITHIN_OF_A_MOVING_CAMERA = 2.5, 2.0  # between the way there and the way back, at any time
+BACK_WITHIN = 2.5  # between the way there and the way back, at any time
 SAME_WAY_WITHIN = 1.0  # between Lucas-Kanade and dense flow, at any time
 SEEN_WITHIN = 50.0  # grey levels that the picture under a point may differ in the last frame from the first
 _BLUR = 0.8  # of the pictures that are compared: a turned texture is otherwise another one
-_LEFT, _CAMERA_MOVES = 2.0, 0.5  # from where a point has left its start, and the share of points that have
+BORDER = 4.0  # from the border, where a patch is no longer whole
+NEIGHBOURS = 9  # whose steps a point makes that has left the image
 _AROUND = np.array([x + 1j * y for y in (-1, 0, 1) for x in (-1, 0, 1) if x or y], dtype=np.complex64)
 
 
@@ -40,7 +43,7 @@ class ObservedPoints:
         self._tracker = DenseTracker(frame, np.concatenate([points[None], around]).reshape(-1, 2))
         self._precise = PointTracker(frame, points)
         self._frames, self._tracks = [frame], [self._tracker.points]
-        self._precise_tracks = [points]
+        self._precise_tracks, self._found = [points], [self._precise.found]
 
     def update(self, frame: np.ndarray) -> None:
         """Goes on to the next frame. Raises ValueError for one of another size."""
@@ -49,19 +52,45 @@ class ObservedPoints:
         self._tracks.append(self._tracker.points)
         self._precise.update(frame)
         self._precise_tracks.append(self._precise.points.copy())
+        self._found.append(self._precise.found.copy())
 
     def tracks(self) -> tuple[np.ndarray, np.ndarray]:
         """Over all frames so far, float32 [T, P, 2], and which of them to believe, bool [P]."""
         there = np.stack(self._tracks).reshape(len(self._tracks), 1 + len(_AROUND), -1, 2)
         tracks, around = there[:, 0], there[:, 1:]
-        left = np.linalg.norm(tracks[-1] - tracks[0], axis=-1) > _LEFT * self._scale
-        back_within = BACK_WITHIN_OF_A_MOVING_CAMERA if left.sum() > _CAMERA_MOVES * len(left) else BACK_WITHIN
-        leads_back = self._misses_back(tracks) < back_within * self._scale
+        leads_back = self._misses_back(tracks) < BACK_WITHIN * self._scale
         looks_alike = self._change_of_picture(tracks) < SEEN_WITHIN
         believed = self._moves_with_others(tracks, around) & leads_back & looks_alike
-        precise = np.stack(self._precise_tracks)
-        same_way = np.linalg.norm(precise - tracks, axis=-1).max(axis=0) < SAME_WAY_WITHIN * self._scale
-        return np.where((self._precise.found & same_way)[:, None], precise, tracks), believed
+        precise, found = np.stack(self._precise_tracks), np.stack(self._found)
+        same_way = np.linalg.norm(precise - tracks, axis=-1) < SAME_WAY_WITHIN * self._scale
+        found &= np.logical_and.accumulate(same_way)
+        tracks = np.where(found[-1][:, None], precise, tracks)
+        return self._carried_outside(tracks, precise, found), believed
+
+    def _carried_outside(self, tracks: np.ndarray, precise: np.ndarray, found: np.ndarray) -> np.ndarray:
+        """Points that end outside of the image go Lucas-Kanade's way as long as it has them, and make the steps of the
+        points beside them that it never lost from where they come near the border.
+
+        Args:
+            tracks, precise: [T, P, 2], by dense flow and by Lucas-Kanade.
+            found: bool [T, P], whether Lucas-Kanade has a point.
+        """
+        height, width = self._frames[0].shape
+        gone = np.flatnonzero(((tracks[-1] < 0) | (tracks[-1] >= (width, height))).any(axis=-1))
+        surest = found[-1].copy()
+        if not surest.any() or not len(gone):
+            return tracks
+        followed = tracks[:, surest]
+        beside = cKDTree(followed[0]).query(tracks[0, gone], k=np.arange(min(NEIGHBOURS, surest.sum())) + 1)[1]
+        theirs = np.median(np.diff(followed, axis=0)[:, beside], axis=2)  # [T - 1, gone, 2]
+        margin = BORDER * self._scale
+        near = ((tracks[:-1, gone] < margin) | (tracks[:-1, gone] >= (width - margin, height - margin))).any(axis=-1)
+        near = np.logical_or.accumulate(near)[..., None]
+        steps = np.where(near, theirs, np.diff(tracks[:, gone], axis=0))
+        steps = np.where(found[1:, gone, None], np.diff(precise[:, gone], axis=0), steps)
+        carried = tracks.copy()
+        carried[1:, gone] = tracks[0, gone] + np.cumsum(steps, axis=0)
+        return carried
 
     def _moves_with_others(self, tracks: np.ndarray, around: np.ndarray) -> np.ndarray:
         """Whether half of the eight around a point stay beside it, or turn about it as one thing does, bool [P]."""
