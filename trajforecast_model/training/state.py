@@ -100,10 +100,8 @@ class TrainingState:
         Raises:
             ValueError: where it was saved under another config, or with other weights beside it.
         """
-        if "settings" not in saved or saved["model"].keys() != self._trained.keys():
-            raise ValueError(
-                "`out` holds a run of an older version, which cannot go on: choose another `out`, or delete that folder"
-            )
+        if "settings" not in saved:
+            raise _older_version()
         if changed := _differences(self._defaults | saved["settings"], self._settings):
             raise ValueError(
                 f"`out` holds a run of another config: {'; '.join(changed.values())}. Put that back, choose another `out`, or "
@@ -114,6 +112,8 @@ class TrainingState:
                 f"`out` holds a run that began with other weights of its {' and '.join(changed)} (digest of "
                 f"{'; '.join(changed.values())}): put those back, choose another `out`, or delete that folder to start over"
             )
+        if saved["model"].keys() != self._trained.keys():
+            raise _older_version()
         self.step, self.best_score, self.validated = saved["step"], saved["best_score"], saved["validated"]
         for group, weights in (("model", self._trained), ("average", self.average.weights)):
             for name, weight in weights.items():
@@ -131,6 +131,12 @@ class TrainingState:
             number: {name: change(value, self.parameters[number]) for name, value in values.items()}
             for number, values in moments.items()
         }
+
+
+def _older_version() -> ValueError:
+    return ValueError(
+        "`out` holds a run of an older version, which cannot go on: choose another `out`, or delete that folder"
+    )
 
 
 def _differences(was: dict, now: dict) -> dict[str, str]:

@@ -213,6 +213,14 @@ def test_a_run_of_another_config_is_refused_by_what_differs(data, tmp_path, caps
     assert "optimisation.learning_rate was 0.002, is 0.001; moving_weight was 8.0, is 2.0" in told
 
 
+def test_a_run_of_another_size_is_told_by_the_setting_and_not_as_an_older_version(data, tmp_path, capsys):
+    config = vae_config(data, tmp_path / "run", steps=1)
+    assert run("vae", config, tmp_path) == 0
+    deeper = config | {"vae": config["vae"] | {"depth": config["vae"]["depth"] + 1}}
+    assert run("vae", deeper, tmp_path) == 2
+    assert "vae.depth was" in capsys.readouterr().err
+
+
 def test_a_run_of_a_version_that_did_not_know_a_setting_goes_on_at_its_default(data, tmp_path, capsys):
     """As after an upgrade: the setting is not in the state, and the run went on as the default says."""
     config = vae_config(data, tmp_path / "run", steps=2)
