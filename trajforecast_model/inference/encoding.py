@@ -1,16 +1,24 @@
 """What is given, as tensors: images to tokens, instructions to vectors."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trajforecast_model.checkpoint import ForecastConfig
 from trajforecast_model.images import resize_images
-from trajforecast_model.networks.image_encoder import build_image_encoder, standardise
-from trajforecast_model.networks.text_encoder import TextEncoder, build_text_encoder, warn_on_stderr
+from trajforecast_model.networks.image_encoder import ImageEncoderConfig, build_image_encoder, standardise
+from trajforecast_model.networks.text_encoder import TextEncoder, TextEncoderConfig, build_text_encoder, warn_on_stderr
 from trajforecast_model.runtime.device import placed
+
+
+class WhatIsEncoded(Protocol):
+    """The part of a checkpoint's config that encoders are made by."""
+
+    image_encoder: ImageEncoderConfig
+    text_encoder: TextEncoderConfig | None
+    image_size: tuple[int, int]  # height, width of the images that the model was trained on
 
 
 class Encoders:
@@ -22,7 +30,7 @@ class Encoders:
 
     def __init__(
         self,
-        config: ForecastConfig,
+        config: WhatIsEncoded,
         device: torch.device,
         dtype: torch.dtype,
         image_encoder: nn.Module | None = None,

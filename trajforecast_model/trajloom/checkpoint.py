@@ -125,7 +125,7 @@ class TrajloomNetworks:
     vae: TrajloomVAE
     generator: Generator
     visibility: VisibilityHead | None = None
-    image_encoder: nn.Module | None = None
+    image_encoder: nn.Module | None = None  # see `is_kept`
 
 
 def fingerprint(vae: TrajloomVAE) -> str:
@@ -157,7 +157,7 @@ def is_kept(image_encoder: ImageEncoderConfig | None) -> bool:
     return image_encoder is not None and image_encoder.kind == "patch"
 
 
-def load_trajloom(folder: Path, allow_download: bool = False) -> tuple[TrajloomConfig, TrajloomNetworks]:
+def load_trajloom(folder: Path) -> tuple[TrajloomConfig, TrajloomNetworks]:
     """Raises ValueError where config or weights are not those of a TrajLoom checkpoint, or not of one another."""
     path = folder / CONFIG_FILE
     try:
@@ -175,10 +175,8 @@ def load_trajloom(folder: Path, allow_download: bool = False) -> tuple[TrajloomC
     if config.visibility is not None:
         visibility = _filled(VisibilityHead(config.visibility), folder / _VISIBILITY)
     image_encoder = None
-    if config.image_encoder is not None:
-        image_encoder = build_image_encoder(config.image_encoder, allow_download)
-        if is_kept(config.image_encoder):
-            load_weights(image_encoder, folder / _IMAGE_ENCODER)
+    if is_kept(config.image_encoder):
+        image_encoder = _filled(build_image_encoder(config.image_encoder), folder / _IMAGE_ENCODER)
     return config, TrajloomNetworks(vae, generator, visibility, image_encoder)
 
 

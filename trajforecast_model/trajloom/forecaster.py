@@ -18,6 +18,7 @@ from trajforecast_model.forecast import Forecast
 from trajforecast_model.images import check_image, check_views
 from trajforecast_model.inference import budget
 from trajforecast_model.inference.budget import Effort
+from trajforecast_model.inference.encoding import Encoders
 from trajforecast_model.inference.loaded_model import LoadedModel
 from trajforecast_model.inference.past import check_views_of_past
 from trajforecast_model.networks.text_encoder import TextEncoder, build_text_encoder
@@ -64,6 +65,9 @@ class TrajloomForecaster(LoadedModel):
         super().__init__(model_id, device, dtype)
         self.config = config
         self._sampler = TrajloomSampler(config, networks, self.device, self.dtype)
+        self._pictures = Encoders(
+            config, self.device, self.dtype, networks.image_encoder, allow_download=allow_download
+        )
         self._allow_download = allow_download
         self._text_encoder: TextEncoder | None = None
         self._told: set[str] = set()
@@ -75,7 +79,7 @@ class TrajloomForecaster(LoadedModel):
         """See `Forecaster.from_pretrained`."""
         folder = checkpoint_folder(source, allow_download)
         return cls(
-            *load_trajloom(folder, allow_download),
+            *load_trajloom(folder),
             model_id=checkpoint_name(export_within(source)),
             device=device,
             dtype=dtype,
@@ -234,6 +238,11 @@ class TrajloomForecaster(LoadedModel):
         """See `Forecaster.warm_up`."""
         self._forecast_nothing(len(views), self._effort(steps, k), None)
 
+    def release(self) -> None:
+        """Gives the networks' memory back; nothing can be forecast afterwards."""
+        self._pictures = None
+        super().release()
+
     @property
     def history_frames(self) -> int:
         """The past frames that a forecast is made from, without the present one."""
@@ -355,7 +364,7 @@ class TrajloomForecaster(LoadedModel):
                     f"no picture of view {view!r}: {self.model_id or 'this model'} looks at the present one beside the past; "
                     "give it as images, or the video"
                 )
-        return self._sampler.encode_pictures([past.picture for past in pasts])
+        return self._pictures.encode_images([past.picture for past in pasts])
 
     def _seen(self, pasts: list[Past]) -> Tensor | None:
         """[B, frames, N]; none of a past that tells nothing of it, and None where no past does."""

@@ -5,13 +5,11 @@ A name's letters after the underscore are its shape: B pasts, K samples of each,
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from trajforecast_model.flow.noise import sample_noise
 from trajforecast_model.flow.solvers import integrate
-from trajforecast_model.networks.image_encoder import standardise
 from trajforecast_model.networks.trajloom.frames import seen_in_latent_steps, to_frames
 from trajforecast_model.runtime.compilation import compiled
 from trajforecast_model.runtime.device import placed
@@ -34,7 +32,6 @@ class TrajloomSampler:
         self.vae = placed(networks.vae, device, dtype)
         self.generator = placed(networks.generator, device, dtype)
         self.visibility_head = None if networks.visibility is None else placed(networks.visibility, device, dtype)
-        self.image_encoder = None if networks.image_encoder is None else placed(networks.image_encoder, device, dtype)
         self.mean = torch.tensor(config.latents.mean, device=device)  # [C]
         self.std = torch.tensor(config.latents.std, device=device)  # [C]
         self.before_step: Callable[[], None] | None = None  # see `LoadedModel.before_step`
@@ -44,18 +41,6 @@ class TrajloomSampler:
         """Normalised tracks [B, frames, 2, rows, columns] to normalised latents [B, T, N, C], by their mean."""
         mean, _ = self.vae.encode(tracks.to(self.device))
         return (mean.float() - self.mean) / self.std
-
-    @torch.inference_mode()
-    def encode_pictures(self, pictures: list[np.ndarray]) -> Tensor:
-        """RGB uint8 [H, W, 3], of any sizes, to the image encoder's tokens [B, M, E]."""
-        config = self.config.image_encoder
-        shown = [
-            standardise(
-                torch.from_numpy(np.ascontiguousarray(picture))[None].to(self.device), config.input_size, self.dtype
-            )
-            for picture in pictures
-        ]
-        return self.image_encoder(torch.cat(shown))
 
     def noise(self, history: Tensor, k: int, seeds: list[int], streams: list[str]) -> Tensor:
         """Where the flow starts, [B, K, T, N, C]: the first latent step near the last one of the past, if it is anchored.

@@ -19,7 +19,7 @@ from trajforecast_model.training.noise import WindowNoise
 from trajforecast_model.training.trajloom.configs import TrajloomVisibilityTrainConfig
 from trajforecast_model.training.trajloom.trained_vae import NormalisedLatents
 from trajforecast_model.training.trajloom.windows import check_fits, past_and_future, windows_of
-from trajforecast_model.trajloom.checkpoint import TrajloomNetworks, is_kept, load_trajloom, save_trajloom
+from trajforecast_model.trajloom.checkpoint import TrajloomNetworks, load_trajloom, save_trajloom
 
 _AT_ONCE = 16  # windows of a validation
 
@@ -86,7 +86,7 @@ class TrajloomVisibilityStage:
             "generator.safetensors": self.generator,
             "visibility.safetensors": model,
         }
-        if is_kept(self.forecast_config.image_encoder):
+        if self.kept_encoder is not None:
             networks["image_encoder.safetensors"] = self.kept_encoder
         return networks
 

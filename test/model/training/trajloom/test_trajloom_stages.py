@@ -11,6 +11,7 @@ from tiny_runs import QUIET, logged, run, same_state, state
 from tiny_trajloom import FRAMES, INFO, generator_config, vae_config, visibility_config, write_discs
 
 from trajforecast_model import Forecaster
+from trajforecast_model.images import resize_images
 from trajforecast_model.training.trajloom.trained_vae import load_trained_vae
 
 
@@ -128,6 +129,14 @@ def test_a_generator_may_look_at_the_picture_too(looking):
     film = np.repeat(black[None], FRAMES, axis=0)
     same = forecaster.predict_from_history(tracks, videos={"side": film}, instruction="push the disc right", k=1)
     assert np.array_equal(same.tracks, one)
+    large = np.random.default_rng(0).integers(0, 255, (256, 384, 3), dtype=np.uint8)
+    shown = resize_images([large], (128, 128))[0]  # as training data's pictures come to be
+    whole = {"side": tracks["side"] * [3, 2]}, {"side": large}
+    same, large = (
+        forecaster.predict_from_history(past, images=seen, instruction="push the disc right", k=1).tracks
+        for past, seen in ((tracks, {"side": shown}), whole)
+    )
+    np.testing.assert_allclose(large, same * np.float32([3, 2]), atol=1e-3)
     with pytest.raises(ValueError, match=r"no picture of view 'side'.*give it as images"):
         forecaster.predict_from_history(tracks, k=1)
     with pytest.raises(ValueError, match="image 'side': expected RGB uint8"):
