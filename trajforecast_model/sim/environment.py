@@ -93,6 +93,15 @@ def _tasks_of(suite: str) -> list:
         return makers[suite](0).tasks
 
 
+def turned_to(task: Task, environment: "TaskEnvironment | None") -> "TaskEnvironment":
+    """An environment of the task: the one that there is where its scene serves, else a new one in its place."""
+    if environment is not None:
+        if environment.turn_to(task):
+            return environment
+        environment.close()
+    return TaskEnvironment(task)
+
+
 class TaskEnvironment:
     """The simulated task. `model` and `data` are MuJoCo's own MjModel and MjData."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from trajforecast_model.runtime.processes import RunJobs, run_in_processes
-from trajforecast_model.sim.environment import Task, TaskEnvironment, find_task
+from trajforecast_model.sim.environment import Task, TaskEnvironment, find_task, turned_to
 from trajforecast_model.sim.episode_files import EpisodeStore
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
 
@@ -84,10 +84,9 @@ class Simulator:
         from trajforecast_model.sim.episode import run_futures
         from trajforecast_model.sim.observation import Observer
 
-        if self._environment is None or not self._environment.turn_to(job.task):
-            if self._environment is not None:
-                self._environment.close()
-            self._environment = TaskEnvironment(job.task)
+        environment = turned_to(job.task, self._environment)
+        if environment is not self._environment:
+            self._environment = environment
             self._observe = Observer(self._environment) if job.settings["images"] else None
         records = run_futures(self._environment, job.seed, job.settings.get("futures", 1), self._observe)
         EpisodeStore(job.out, job.task, job.settings).add(self._environment, job.seed, records)

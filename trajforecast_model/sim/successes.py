@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trajforecast_model.runtime.processes import RunJobs, run_in_processes
-from trajforecast_model.sim.environment import Task, TaskEnvironment, find_task
+from trajforecast_model.sim.environment import Task, TaskEnvironment, find_task, turned_to
 from trajforecast_model.sim.mujoco_setup import configure_mujoco
 
 FILE_NAME = "successes.csv"
@@ -65,13 +65,10 @@ class Expert:
         configure_mujoco()
         from trajforecast_model.sim.episode import run_futures
 
-        if self._environment is None or not self._environment.turn_to(attempt.task):
-            if self._environment is not None:
-                self._environment.close()
-            self._environment = TaskEnvironment(attempt.task)
+        self._environment = turned_to(attempt.task, self._environment)
         try:
             records = run_futures(self._environment, attempt.seed, futures=1)
-        except ValueError:  # no skill for what the task asks for
+        except ValueError:  # no skill for what the task asks for, or not for this thing
             return 0
         return len(records[0].actions) if records else 0
 

@@ -1,5 +1,7 @@
 """Skills of the scripted expert for doors on a hinge, as a microwave's: pulled open by the handle, pushed shut."""
 
+from functools import partial
+
 import mujoco
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -36,9 +38,7 @@ class CloseDoor(Skill):
                 along / np.linalg.norm(along), 0.0, closing_along=True
             )
 
-        def closed() -> bool:
-            return environment.reached(goal)
-
+        closed = partial(environment.reached, goal)
         before, rotation = pose(0.0, _ROOM)
         phases = [
             Phase("move", arm.high_over(before, 2 * _ABOVE), rotation, CLOSE_GRIPPER, 0.03, 80),
@@ -62,7 +62,7 @@ class OpenDoor(Skill):
         super().__init__(arm, rng)
         anchor, handle, half_length, angle = _door(environment, goal)
         model = environment.model
-        open_end = min(model.jnt_range[environment.joint_of(goal.item)], key=lambda end: -abs(end))
+        open_end = max(model.jnt_range[environment.joint_of(goal.item)], key=abs)
         grip = handle + np.array([0, 0, half_length - _GRIP_DEPTH])
         along = (handle - anchor) * [1, 1, 0]
         first = arm.leaning(along / np.linalg.norm(along), 0.0, closing_along=True)
@@ -72,9 +72,7 @@ class OpenDoor(Skill):
             turn = Rotation.from_rotvec([0, 0, turned])
             return anchor + turn.apply(grip - anchor), turn.as_matrix() @ first
 
-        def opened() -> bool:
-            return environment.reached(goal)
-
+        opened = partial(environment.reached, goal)
         place, rotation = pose(0.0)
         phases = [
             Phase("move", arm.high_over(place, _ABOVE), rotation, OPEN_GRIPPER, 0.015, 80),

@@ -1,5 +1,7 @@
 """Skills of the scripted expert for drawers: pulled open by their handle, pushed home by it."""
 
+from functools import partial
+
 import numpy as np
 
 from trajforecast_model.sim.environment import CLOSE_GRIPPER, HOLD_GRIPPER, OPEN_GRIPPER, Goal, TaskEnvironment
@@ -30,9 +32,7 @@ class CloseDrawer(Skill):
         home = front + (shift + _TOO_FAR) * inwards
         above = arm.high_over(before, _ABOVE)
 
-        def closed() -> bool:
-            return environment.reached(goal)
-
+        closed = partial(environment.reached, goal)
         self.begin(
             [
                 Phase("move", above, rotation, CLOSE_GRIPPER, 0.02, 80),
@@ -59,9 +59,7 @@ class OpenDrawer(Skill):
         above = arm.high_over(before, _ABOVE)
         pulled = handle - (_OPEN - shift + _TOO_FAR) * inwards
 
-        def opened() -> bool:
-            return environment.reached(goal)
-
+        opened = partial(environment.reached, goal)
         self.begin(
             [
                 Phase("move", above, rotation, OPEN_GRIPPER, 0.02, 80),
@@ -82,7 +80,7 @@ def _drawer(environment: TaskEnvironment, goal: Goal) -> tuple[np.ndarray, float
     model, data = environment.model, environment.data
     joint = environment.joint_of(goal.item)
     position = data.qpos[model.jnt_qposadr[joint]]
-    open_end = min(model.jnt_range[joint], key=lambda end: -abs(end))
+    open_end = max(model.jnt_range[joint], key=abs)
     inwards = -data.xaxis[joint] * np.sign(open_end)
     points = visible_points(model, data, model.body(model.jnt_bodyid[joint]).name)
     return inwards, float(position * np.sign(open_end)), points

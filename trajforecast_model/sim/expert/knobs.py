@@ -1,5 +1,7 @@
 """A skill of the scripted expert: turns the knob of a stove."""
 
+from functools import partial
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -35,9 +37,7 @@ class TurnKnob(Skill):
             start = Rotation.from_euler("z", yaw).as_matrix() @ arm.first_rotation
             return anchor + turn @ (grasp.position - anchor), turn @ start
 
-        def turned() -> bool:
-            return environment.reached(goal)
-
+        turned = partial(environment.reached, goal)
         above = np.array([0, 0, _ABOVE])
         place, rotation = pose(0.0)
         phases = [

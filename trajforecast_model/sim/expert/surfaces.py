@@ -26,11 +26,8 @@ def visible_points(model, data, root_body: str) -> np.ndarray:
     Raises:
         ValueError: if the model has no such body or nothing of it is drawn.
     """
-    members = family(model, root_body)
     parts = []
-    for geom in range(model.ngeom):
-        if model.geom_bodyid[geom] not in members or model.geom_group[geom] != _VISIBLE_GROUP:
-            continue
+    for geom in _drawn(model, root_body):
         if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_MESH:
             local = _vertices(model, geom)
             local = local[:: max(1, len(local) // 20000)]
@@ -45,11 +42,8 @@ def visible_points(model, data, root_body: str) -> np.ndarray:
 
 def even_points(model, data, root_body: str, count: int, rng: np.random.Generator) -> np.ndarray:
     """About `count` points [N, 3] in the world, drawn evenly from the drawn meshes' triangles of a body and its children."""
-    members = family(model, root_body)
     triangles = []
-    for geom in range(model.ngeom):
-        if model.geom_bodyid[geom] not in members or model.geom_group[geom] != _VISIBLE_GROUP:
-            continue
+    for geom in _drawn(model, root_body):
         if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_MESH:
             mesh = model.geom_dataid[geom]
             first = model.mesh_faceadr[mesh]
@@ -97,6 +91,13 @@ def on_box(half_sizes: np.ndarray, spacing: float) -> np.ndarray:
     axes = [np.linspace(-half, half, max(2, int(np.ceil(2 * half / spacing)) + 1)) for half in half_sizes]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     return grid[(np.abs(np.abs(grid) - half_sizes) < 1e-9).any(axis=1)]
+
+
+def _drawn(model, root_body: str) -> list[int]:
+    """The shapes that are drawn of a body and its children."""
+    members = family(model, root_body)
+    shown = [geom for geom in range(model.ngeom) if model.geom_group[geom] == _VISIBLE_GROUP]
+    return [geom for geom in shown if model.geom_bodyid[geom] in members]
 
 
 def _vertices(model, geom: int) -> np.ndarray:
